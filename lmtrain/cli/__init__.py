@@ -1,0 +1,61 @@
+"""The command line: everything a person types, all that is printed, every exit code."""
+
+import signal
+import sys
+import traceback
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from lmtrain import __version__
+from lmtrain.cli import config, data, evaluate, generate, info, train
+from lmtrain.errors import Interrupted, LmtrainError
+
+app = typer.Typer(
+    name="lmtrain",
+    help="Train, evaluate and sample word-level recurrent language models.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("train")(train.train)
+app.command("eval")(evaluate.evaluate)
+app.command("generate")(generate.generate)
+app.command("info")(info.info)
+app.command("env")(info.env)
+app.add_typer(data.app, name="data")
+app.add_typer(config.app, name="config")
+
+
+@app.callback()
+def _global(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    if version:
+        typer.echo(f"lmtrain {__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Runs a command; errors end it with one clear message and the exit code of their kind."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop)
+    try:
+        app()
+    except LmtrainError as error:
+        _fail(str(error), error.exit_code)
+    except OSError as error:
+        _fail(f"{error.filename or 'the system'}: {error.strerror or error}", 6)
+    except Exception:  # noqa: BLE001  (the last resort, which shows everything)
+        traceback.print_exc()
+        _fail(f"this is a fault of lmtrain {__version__}; please report it with the lines above", 1)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+    raise Interrupted(f"stopped by {signal.Signals(number).name}", number)
+
+
+def _fail(message: str, code: int) -> None:
+    typer.echo(f"lmtrain: {message}", err=True)
+    sys.exit(code)

@@ -1,0 +1,79 @@
+"""``lmtrain eval``."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from lmtrain.cli.text import print_json, print_pairs
+
+if TYPE_CHECKING:
+    from lmtrain.run.trained import HeldOutResult
+
+ModelArgument = Annotated[Path, typer.Argument(help="Run directory or snapshot.", show_default=False)]
+SnapshotOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="best|last|STEP",
+        help="Of a run directory.  [default: best]",
+        show_default=False,
+    ),
+]
+DeviceOption = Annotated[str, typer.Option(metavar="auto|cpu|cuda|cuda:N", help="Where to compute.")]
+
+
+def evaluate(
+    model: ModelArgument,
+    data: Annotated[Path, typer.Option(help="Held-out text.", show_default=False)],
+    context: Annotated[
+        Literal["stream", "line"] | None,
+        typer.Option(
+            help="One running text, or each line on its own.  [default: as trained]", show_default=False
+        ),
+    ] = None,
+    streams: Annotated[
+        int,
+        typer.Option(min=1, help="Streams the text is cut into, each without context; 1 is exact."),
+    ] = 1,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(min=1, help="Lines at once in line context; changes no figure.", show_default=False),
+    ] = None,
+    adapt: Annotated[Literal["none"], typer.Option(help="Adaptation to the text while reading it.")] = "none",
+    snapshot: SnapshotOption = None,
+    device: DeviceOption = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Measures the perplexity of held-out text: every token once, unknown words as <unk>.
+
+    Example: lmtrain eval runs/quickstart --data data/toy-english/test.txt
+    """
+    from lmtrain.run.trained import load_model
+
+    result = load_model(model, snapshot, device).evaluate(
+        data, context=context, streams=streams, batch_size=batch_size, adapt=adapt
+    )
+    if as_json:
+        print_json(result.to_dict())
+    else:
+        _print(result)
+
+
+def _print(result: "HeldOutResult") -> None:
+    figures = result.evaluation
+    pairs: list[tuple[str, object]] = [
+        ("perplexity", f"{figures.perplexity:.4f}"),
+        ("  without <eos>", f"{figures.perplexity_without_eos:.4f}"),
+        ("  without <unk>", f"{figures.perplexity_without_unk:.4f}"),
+        ("bits per word", f"{figures.bits_per_word:.4f}"),
+        ("accuracy", f"{figures.accuracy:.4f}"),
+        ("tokens", f"{figures.num_tokens:,}"),
+        ("scored as <unk>", f"{figures.num_oov:,} ({figures.oov_rate:.2%})"),
+        ("words per second", f"{figures.words_per_second:,.0f}"),
+        ("snapshot", result.snapshot),
+        ("signature", result.signature),
+    ]
+    if result.source_perplexity is not None:
+        ratio = figures.perplexity / result.source_perplexity
+        pairs.insert(1, ("  of the source", f"{result.source_perplexity:.4f} (ratio {ratio:.4f})"))
+    print_pairs(pairs)

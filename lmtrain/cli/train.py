@@ -1,0 +1,172 @@
+"""``lmtrain train``."""
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Self
+
+import typer
+
+from lmtrain.cli.text import duration, note
+
+if TYPE_CHECKING:
+    from lmtrain.run.session import RunResult, RunStart
+    from lmtrain.training.loop import TableRow
+    from lmtrain.training.trainer import TrainingFigures
+
+_PLAIN_LINE_SECONDS = 30.0
+
+
+def train(
+    config: Annotated[Path, typer.Option(help="YAML file that says what to train.", show_default=False)],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY.PATH=VALUE", help="Overrides a value of the config; repeatable."),
+    ] = None,
+    run_dir: Annotated[
+        Path | None, typer.Option(help="Where the run lives.  [default: runs/NAME]", show_default=False)
+    ] = None,
+    resume: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|never|SNAPSHOT",
+            help="auto: continue from the newest whole snapshot, if there is one. never: refuse a directory "
+            "that holds a run. Or a snapshot directory to continue from.",
+        ),
+    ] = "auto",
+    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda|cuda:N", help="Where to compute.")] = "auto",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Read, build, measure and estimate; train and write nothing.")
+    ] = False,
+) -> None:
+    """Trains a language model, or continues a run that was interrupted.
+
+    Example: lmtrain train --config configs/quickstart.yaml --set train.epochs=3
+    """
+    from lmtrain.config import load_config
+
+    resolved = load_config(config, overrides or ())
+    if dry_run:
+        from lmtrain.run.dry_run import dry_run as estimate
+
+        typer.echo(str(estimate(resolved, device)))
+        return
+    from lmtrain.run.session import train as train_run
+
+    with _Terminal() as terminal:
+        result = train_run(resolved, terminal, run_dir=run_dir, resume=resume, device=device)
+        terminal.on_end(result)
+
+
+class _Terminal:
+    """Watches a run: the table on standard output, everything else on standard error."""
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+        self._has_header = False
+        self._last_plain_line = time.monotonic()
+        self._figures = ""
+        self._samples: list[str] = []
+        self._start: RunStart | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def on_start(self, start: "RunStart") -> None:
+        from tqdm import tqdm
+
+        self._start = start
+        options, corpora = start.config.model, start.corpora
+        parameters = sum(p.numel() for p in start.model.parameters())
+        note(
+            f"{start.config.name}: {options.cell} {options.num_layers} × {options.hidden_size}, "
+            f"{parameters:,} parameters, vocabulary {len(corpora.vocab):,}, "
+            f"{corpora.train.num_tokens:,} training tokens, on {start.device}"
+        )
+        note(f"watch it: tensorboard --logdir {start.run_dir}")
+        if start.step:
+            note(f"continuing from step {start.step:,} of {start.total_steps:,}")
+        self._bar = tqdm(
+            total=start.total_steps,
+            initial=start.step,
+            unit="step",
+            leave=False,
+            dynamic_ncols=True,
+            disable=None,  # where standard error is no terminal
+        )
+
+    def on_step(self, step: int) -> None:
+        self._bar.update()
+        if self._bar.disable and time.monotonic() - self._last_plain_line > _PLAIN_LINE_SECONDS:
+            self._last_plain_line = time.monotonic()
+            assert self._start is not None  # noqa: S101
+            note(f"step {step:,} of {self._start.total_steps:,}  {self._figures}")
+
+    def on_figures(self, step: int, figures: "TrainingFigures") -> None:  # noqa: ARG002
+        self._figures = (
+            f"loss {figures.loss:.3f}, ppl {figures.perplexity:.1f}, {figures.words_per_second:,.0f} words/s"
+        )
+        self._bar.set_postfix_str(self._figures, refresh=False)
+
+    def on_row(self, row: "TableRow") -> None:
+        if not self._has_header:
+            self._has_header = True
+            self._print("   epoch  train loss  train ppl  valid ppl  valid acc        lr  words/s  elapsed")
+        valid = (
+            f"{row.valid.perplexity:9.2f}{'*' if row.is_best else ' '} {row.valid.accuracy:9.4f}"
+            if row.valid
+            else f"{'-':>9}  {'-':>9}"
+        )
+        self._print(
+            f"{row.epoch:8.2f}  {row.train.loss:10.4f}  {row.train.perplexity:9.2f}  {valid}"
+            f" {row.train.lr:9.3g} {row.train.words_per_second:8,.0f} {duration(row.elapsed):>8}"
+        )
+
+    def on_samples(self, step: int, samples: list[str]) -> None:
+        self._samples = samples
+        if step == 0 and samples:
+            self._print_samples("before training the model writes:")
+
+    def on_snapshot(self, path: Path) -> None:
+        """The run directory is named at the end."""
+
+    def on_note(self, text: str) -> None:
+        note(text)
+
+    def on_end(self, result: "RunResult") -> None:
+        if result.was_finished:
+            note(f"already finished: {result.run_dir}, {result.steps:,} steps; nothing to do")
+            return
+        if self._samples:
+            self._print_samples("after training it writes:")
+        if result.best_loss is not None:
+            from lmtrain.inference.evaluate import perplexity
+
+            self._print(
+                f"valid perplexity {perplexity(result.best_loss, 1):.2f} at step {result.best_step:,}"
+            )
+        if result.test is not None:
+            self._print(f"test perplexity {result.test.perplexity:.2f} with that model")
+            if result.source_perplexity is not None:
+                self._print(
+                    f"the source's own perplexity on the same text is {result.source_perplexity:.2f}, "
+                    f"ratio {result.test.perplexity / result.source_perplexity:.4f}"
+                )
+        note(
+            f"done in {duration(result.elapsed)}. Next: lmtrain generate {result.run_dir}; "
+            f"lmtrain eval {result.run_dir} --data FILE"
+        )
+
+    def _print_samples(self, title: str) -> None:
+        text = "\n".join(line for sample in self._samples for line in sample.split("\n")[:2])
+        self._print(f"{title}\n" + "\n".join(f"  {line}" for line in text.split("\n")) + "\n")
+
+    def _print(self, text: str) -> None:
+        if self._bar is None or self._bar.disable:
+            typer.echo(text)
+        else:
+            self._bar.write(text, file=sys.stdout)

@@ -1,0 +1,56 @@
+"""What changed between the config a run was started with and the one it is resumed with."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from lmtrain.config.loading import config_from_dict
+from lmtrain.config.options import CosineSchedule, LinearSchedule, OneCycleSchedule
+from lmtrain.config.problems import dotted, flatten
+from lmtrain.config.schema import Config
+
+LENGTH_KEYS = frozenset({"train.epochs", "train.max_steps"})
+"""How long to train. Schedules that end with the last step need these unchanged."""
+
+RESUMABLE_KEYS = LENGTH_KEYS | {
+    "name",
+    "data.test",
+    "train.early_stopping",
+    "evaluation.every",
+    "evaluation.streams",
+    "snapshots",
+    "logging",
+}
+"""Keys, and sections, that may change when a run is resumed: no weight so far depends on them."""
+
+
+_ABSENT = object()
+
+
+def differences(old: Config | Mapping[str, Any], new: Config) -> list[str]:
+    """Lists the changes that forbid resuming, such as ``train.batch_size: 20 → 40``.
+
+    Args:
+        old: The config of the run, or what its ``to_dict`` returned.
+        new: The config to go on with.
+
+    Raises:
+        ConfigError: ``old`` is a dictionary that is no config of this version.
+    """
+    if not isinstance(old, Config):
+        old = config_from_dict(old, "the config of the run")
+    before, after = flatten(old.to_dict()), flatten(new.to_dict())
+    ends_with_training = isinstance(old.train.schedule, LinearSchedule | CosineSchedule | OneCycleSchedule)
+    free = RESUMABLE_KEYS - LENGTH_KEYS if ends_with_training else RESUMABLE_KEYS
+    return [
+        f"{dotted(key)}: {_text(before.get(key, _ABSENT))} → {_text(after.get(key, _ABSENT))}"
+        for key in {**after, **before}
+        if before.get(key, _ABSENT) != after.get(key, _ABSENT)
+        and not any(dotted(key[:n]) in free for n in range(1, len(key) + 1))
+    ]
+
+
+def _text(value: object) -> str:
+    if value is _ABSENT:
+        return "absent"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

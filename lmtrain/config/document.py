@@ -1,0 +1,115 @@
+"""A config as it is written: plain values, and the file, line or ``--set`` of each."""
+
+from pathlib import Path
+from typing import Any
+
+from lmtrain.config.problems import KeyPath, Place, Problem, config_error, shown
+from lmtrain.config.yaml_text import MAX_BYTES, Findings, UnreadableYamlError, parse_yaml
+
+
+class Document:
+    """The values of a YAML file, then overridden one by one.
+
+    Args:
+        path: The file.
+
+    Raises:
+        ConfigError: It cannot be read, or is no YAML mapping.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.findings = Findings()
+        try:
+            text = _read_text(path)
+            values = parse_yaml(text, lambda line: Place(str(path), line), (), self.findings)
+            if not isinstance(values, dict):
+                found = "an empty file" if values is None else shown(values)
+                message = f"a config is a mapping of keys to values, this is {found}"
+                raise UnreadableYamlError(Problem(Place(str(path), 1), (), message))
+        except UnreadableYamlError as error:
+            raise config_error([*self.findings.problems, error.problem]) from None
+        self.values: dict[str, Any] = values
+
+    def override(self, assignment: str) -> None:
+        """Sets one value, from the argument of a ``--set``: ``key.path=value``.
+
+        Sections are made where they are missing. What is wrong is added to the findings.
+        """
+        name, equals, text = assignment.partition("=")
+        key = tuple(name.strip().split("."))
+        place = Place(f"--set {shown(assignment)[1:-1]}")
+        if not equals or not all(key):
+            message = "write it as key.path=value, such as train.batch_size=40"
+            self.findings.problems.append(Problem(place, (), message))
+            return
+        findings = Findings()
+        try:
+            value = parse_yaml(text, lambda _: place, key, findings)
+        except UnreadableYamlError as error:
+            self.findings.problems += [*findings.problems, error.problem]
+            return
+        section = self._section(key, place)
+        if section is not None:
+            section[key[-1]] = value
+            self._replace(key, findings)
+
+    def place(self, key: KeyPath) -> Place:
+        """Where a key is written, or else the section it belongs to."""
+        while key not in self.findings.places:
+            key = key[:-1]
+        return self.findings.places[key]
+
+    def origin(self, key: KeyPath) -> str:
+        """Where the value of a key comes from: ``default``, ``--set`` or ``file:line``."""
+        value: Any = self.values
+        for depth, part in enumerate(key):
+            if value is None or (isinstance(value, dict) and part not in value):
+                return "default"
+            if not isinstance(value, dict):
+                # One value that stands for a whole section.
+                key = key[:depth]
+                break
+            value = value[part]
+        place = self.findings.places[key]
+        return "--set" if place.line is None else str(place)
+
+    def _section(self, key: tuple[str, ...], place: Place) -> dict[str, Any] | None:
+        """The mapping a key is in, made if there is none."""
+        section = self.values
+        for depth, name in enumerate(key[:-1], start=1):
+            if section.get(name) is None:
+                section[name] = {}
+                self.findings.places[key[:depth]] = place
+            below = section[name]
+            if not isinstance(below, dict):
+                message = f"has no keys, it is {shown(below)}; set it as a whole"
+                self.findings.problems.append(Problem(place, key[:depth], message))
+                return None
+            section = below
+        return section
+
+    def _replace(self, key: KeyPath, findings: Findings) -> None:
+        """Forgets what was found at a key and below it, in favour of something new."""
+        mine = self.findings
+        below = len(key)
+        mine.places = {k: p for k, p in mine.places.items() if k[:below] != key} | findings.places
+        mine.unread = {k for k in mine.unread if k[:below] != key} | findings.unread
+        mine.problems += findings.problems
+
+
+def _read_text(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            raw = file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UnreadableYamlError(Problem(Place(str(path)), (), f"cannot be read: {reason}")) from None
+    if len(raw) > MAX_BYTES:
+        message = f"more than {MAX_BYTES // 1024} KiB: this is no config"
+        raise UnreadableYamlError(Problem(Place(str(path)), (), message))
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        place = Place(str(path), raw.count(b"\n", 0, error.start) + 1)
+        message = f"not UTF-8 (byte 0x{raw[error.start]:02x})"
+        raise UnreadableYamlError(Problem(place, (), message)) from None

@@ -1,0 +1,267 @@
+"""The keys of a config, section by section: type, default, unit.
+
+The classes are frozen, refuse unknown keys and convert nothing: the text ``"20"`` and the number
+``20.0`` are no whole numbers, and NaN or infinity are no numbers at all.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+
+def _as_file(path: Path) -> Path:
+    if not path.name:
+        raise ValueError("names no file")
+    return path
+
+
+def _as_list(value: object) -> object:
+    """One path stands for a list of one, null for an empty list."""
+    if value is None:
+        return []
+    return value if isinstance(value, list | tuple) else [value]
+
+
+Count = Annotated[int, Field(gt=0)]
+Natural = Annotated[int, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+Probability = Annotated[float, Field(ge=0, lt=1)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Interval = Literal["epoch"] | Count
+
+# Not strict, since YAML has no type for paths.
+File = Annotated[Path, Field(strict=False), AfterValidator(_as_file)]
+Files = Annotated[
+    tuple[File, ...],
+    Field(strict=False, min_length=1),
+    BeforeValidator(_as_list, json_schema_input_type=File | Annotated[list[File], Field(min_length=1)]),
+]
+OptionalFiles = Annotated[
+    tuple[File, ...],
+    Field(strict=False),
+    BeforeValidator(_as_list, json_schema_input_type=File | list[File] | None),
+]
+
+
+class Options(BaseModel):
+    """A section: frozen, of known keys only, and nothing in it is converted."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_section_is_all_defaults(cls, value: object) -> object:
+        return {} if value is None else value
+
+
+class DataOptions(Options):
+    """The texts, as paths from the current directory, and how their words are counted."""
+
+    train: Files = Field(description="texts to train on", examples=["data/train.txt"])
+    valid: OptionalFiles = Field(default=(), description="texts to validate on")
+    test: OptionalFiles = Field(default=(), description="texts scored once, at the end")
+    synthetic: Literal["counting", "toy-english"] | None = Field(
+        default=None, description="generator that makes the files above when they are not there"
+    )
+    context: Literal["stream", "line"] = Field(
+        default="stream", description="one running text, or each line on its own"
+    )
+    max_vocab: Count | None = Field(default=None, description="most frequent words kept")
+    min_count: Count = Field(default=1, description="occurrences a word needs to be kept")
+    lowercase: bool = Field(default=False, description="whether words are put in lower case")
+
+
+class DropoutOptions(Options):
+    """Probability of dropping a unit, by place."""
+
+    embedding: Probability = Field(default=0.0, description="of embedded words")
+    layers: Probability = Field(default=0.0, description="between recurrent layers")
+    output: Probability = Field(default=0.0, description="before the softmax")
+
+
+class ModelOptions(Options):
+    """The network."""
+
+    cell: Literal["elman", "concat_elman", "lstm", "gru"] = Field(
+        default="lstm", description="recurrent cell"
+    )
+    activation: Literal["tanh", "relu"] = Field(default="tanh", description="of Elman cells")
+    embedding_dim: Count = Field(default=200, description="units of a word's embedding")
+    hidden_size: Count = Field(default=200, description="units of a recurrent layer")
+    num_layers: Count = Field(default=2, description="recurrent layers")
+    tie_weights: bool = Field(default=False, description="embedding and softmax share weights")
+    dropout: DropoutOptions = Field(
+        default=DropoutOptions(), description="one probability for all places, or one by place"
+    )
+    embedding_activation: Literal["none", "tanh"] = Field(
+        default="none", description="applied to the embedding"
+    )
+    softmax: Literal["full"] = Field(default="full", description="over the whole vocabulary")
+    init: Literal["uniform", "lecun_normal"] = Field(
+        default="uniform", description="distribution weights start from"
+    )
+    init_range: Positive = Field(default=0.1, description="bound of the uniform distribution")
+    recurrent_init: Literal["same", "orthogonal", "identity"] = Field(
+        default="same", description="of recurrent weights: same as init, or a special matrix"
+    )
+    forget_gate_bias: float | None = Field(default=None, description="where it starts; lstm only")
+    pretrained_embedding: File | None = Field(default=None, description="word2vec text file")
+    freeze_embedding: bool = Field(default=False, description="leave the embedding untrained")
+
+    @field_validator("dropout", mode="before", json_schema_input_type=Probability | DropoutOptions)
+    @classmethod
+    def _one_number_for_all_places(cls, value: object, info: ValidationInfo) -> object:
+        if isinstance(value, int | float):
+            # A single layer has no place between layers, and the number was not meant for it.
+            between = 0.0 if info.data.get("num_layers") == 1 else value
+            return {"embedding": value, "layers": between, "output": value}
+        return value
+
+
+class SgdOptions(Options):
+    """Stochastic gradient descent."""
+
+    name: Literal["sgd"] = "sgd"
+    lr: Positive = Field(default=1.0, description="learning rate")
+    momentum: Probability = Field(default=0.0, description="share of the last update kept")
+    nesterov: bool = Field(default=False, description="Nesterov's momentum")
+    weight_decay: NonNegative = Field(default=0.0, description="L2 penalty")
+
+
+class _AdamLikeOptions(Options):
+    name: str
+    lr: Positive = Field(default=0.001, description="learning rate")
+    betas: Annotated[tuple[Probability, Probability], Field(strict=False)] = Field(
+        default=(0.9, 0.999), description="decay of the two running averages"
+    )
+    eps: Positive = Field(default=1e-8, description="added to the denominator")
+    weight_decay: NonNegative = Field(default=0.0, description="L2 penalty")
+
+
+class AdamOptions(_AdamLikeOptions):
+    """Adam (Kingma & Ba 2015)."""
+
+    name: Literal["adam"] = "adam"
+
+
+class AdamWOptions(_AdamLikeOptions):
+    """Adam with decoupled weight decay (Loshchilov & Hutter 2019)."""
+
+    name: Literal["adamw"] = "adamw"
+    weight_decay: NonNegative = Field(default=0.01, description="decoupled decay, times lr")
+
+
+class ConstantSchedule(Options):
+    """The same learning rate all along."""
+
+    name: Literal["constant"] = "constant"
+
+
+class StepDecaySchedule(Options):
+    """Constant for some epochs, then multiplied at the start of every further one."""
+
+    name: Literal["step_decay"] = "step_decay"
+    constant_epochs: Natural = Field(description="epochs at the full rate", examples=[4])
+    factor: Annotated[float, Field(gt=0, lt=1)] = Field(default=0.5, description="per epoch")
+
+
+class PlateauSchedule(Options):
+    """Multiplied when validation stops improving."""
+
+    name: Literal["plateau"] = "plateau"
+    factor: Annotated[float, Field(gt=0, lt=1)] = Field(default=0.25, description="per plateau")
+    patience: Natural = Field(default=0, description="evaluations without improvement allowed")
+
+
+class _WarmupSchedule(Options):
+    name: str
+    warmup_steps: Natural = Field(default=0, description="steps of linear rise from zero")
+    final_fraction: Fraction = Field(default=0.0, description="of lr, at the last step")
+
+
+class LinearSchedule(_WarmupSchedule):
+    """Warm-up, then a straight line down to the last step."""
+
+    name: Literal["linear"] = "linear"
+
+
+class CosineSchedule(_WarmupSchedule):
+    """Warm-up, then half a cosine down to the last step."""
+
+    name: Literal["cosine"] = "cosine"
+
+
+class OneCycleSchedule(Options):
+    """Up from a low rate to lr, then far down by the last step (Smith & Topin 2018)."""
+
+    name: Literal["one_cycle"] = "one_cycle"
+    warmup_fraction: Fraction = Field(default=0.3, description="share of the steps spent rising")
+    start_fraction: Fraction = Field(default=0.04, description="of lr, at the first step")
+    final_fraction: Fraction = Field(default=1e-4, description="of lr, at the last step")
+
+
+class EarlyStoppingOptions(Options):
+    """When to stop before the end."""
+
+    patience: Count = Field(description="evaluations without improvement", examples=[3])
+
+
+Optimizer = Annotated[SgdOptions | AdamOptions | AdamWOptions, Field(discriminator="name")]
+Schedule = Annotated[
+    ConstantSchedule
+    | StepDecaySchedule
+    | PlateauSchedule
+    | LinearSchedule
+    | CosineSchedule
+    | OneCycleSchedule,
+    Field(discriminator="name"),
+]
+
+
+class TrainOptions(Options):
+    """How the network is trained, and for how long: ``epochs`` or ``max_steps``, never both."""
+
+    epochs: Count | Positive | None = Field(default=None, description="passes over the text")
+    max_steps: Count | None = Field(default=None, description="parameter updates")
+    batch_size: Count = Field(default=20, description="parallel streams (or lines)")
+    bptt_len: Count = Field(default=35, description="words of a window; stream context only")
+    loss_reduction: Literal["mean", "sum_over_time"] = Field(
+        default="mean", description="over all tokens, or summed over time and averaged over streams"
+    )
+    max_grad_norm: Positive | None = Field(default=5.0, description="gradients are clipped to it")
+    precision: Literal["float32"] = Field(default="float32", description="of the arithmetic")
+    optimizer: Optimizer = Field(default=SgdOptions(), description="makes the updates")
+    schedule: Schedule = Field(default=ConstantSchedule(), description="of the learning rate")
+    early_stopping: EarlyStoppingOptions | None = Field(default=None, description="null: never")
+
+
+class EvaluationOptions(Options):
+    """When and how the validation texts are scored."""
+
+    every: Interval = Field(default="epoch", description="epoch, or a number of steps")
+    streams: Count = Field(default=1, description="parallel streams; 1 is exact")
+
+
+class SnapshotOptions(Options):
+    """When snapshots are written, and how many stay."""
+
+    every: Interval = Field(default="epoch", description="epoch, or a number of steps")
+    keep: Count = Field(default=3, description="newest kept; best and last always are")
+
+
+class LoggingOptions(Options):
+    """What is logged, and when."""
+
+    every: Count = Field(default=50, description="steps")
+    samples: Natural = Field(default=3, description="generated texts at each evaluation")

@@ -1,0 +1,124 @@
+"""A whole config, and what must hold between its values."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any, Self
+
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from lmtrain.config.options import (
+    DataOptions,
+    EvaluationOptions,
+    LoggingOptions,
+    ModelOptions,
+    Natural,
+    Options,
+    PlateauSchedule,
+    SgdOptions,
+    SnapshotOptions,
+    TrainOptions,
+)
+from lmtrain.config.yaml_text import dump_yaml
+
+
+@dataclass(frozen=True)
+class Contradiction:
+    """Values that hold alone but not together.
+
+    Attributes:
+        keys: Dotted keys of the values, the likeliest culprit first.
+        message: What is wrong and what to do.
+    """
+
+    keys: tuple[str, ...]
+    message: str
+
+
+class Config(Options):
+    """A whole run."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$", max_length=100)] = Field(
+        description="a folder's name: letters, digits, '.', '_', '-', not starting with '.' or '-'",
+        examples=["my-model"],
+    )
+    seed: Natural = Field(default=1, description="of every random draw")
+    data: DataOptions
+    model: ModelOptions = ModelOptions()
+    train: TrainOptions = TrainOptions()
+    evaluation: EvaluationOptions = EvaluationOptions()
+    snapshots: SnapshotOptions = SnapshotOptions()
+    logging: LoggingOptions = LoggingOptions()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Every value in the order of the schema, in the types of JSON."""
+        return self.model_dump(mode="json")
+
+    def to_yaml(self) -> str:
+        """Every value in the order of the schema; ``load_config`` reads an equal config back."""
+        return dump_yaml(self.to_dict())
+
+    @model_validator(mode="after")
+    def _refuse_contradictions(self) -> Self:
+        found = (*_model_contradictions(self.model), *_train_contradictions(self))
+        if found:
+            text = "; ".join(contradiction.message for contradiction in found)
+            context = {"text": text, "contradictions": found}
+            raise PydanticCustomError("contradiction", "{text}", context)
+        return self
+
+
+def _model_contradictions(model: ModelOptions) -> Iterator[Contradiction]:
+    if model.activation == "relu" and model.cell not in ("elman", "concat_elman"):
+        yield Contradiction(
+            ("model.activation", "model.cell"), f"relu is for Elman cells (cell is {model.cell})"
+        )
+    if model.tie_weights and model.embedding_dim != model.hidden_size:
+        yield Contradiction(
+            ("model.tie_weights", "model.embedding_dim", "model.hidden_size"),
+            "tied weights need embedding_dim and hidden_size to be equal "
+            f"(got {model.embedding_dim} and {model.hidden_size})",
+        )
+    if model.dropout.layers > 0 and model.num_layers == 1:
+        yield Contradiction(
+            ("model.dropout.layers", "model.num_layers"),
+            "with num_layers 1 there is no place between layers; leave it out or set it to 0",
+        )
+    if model.forget_gate_bias is not None and model.cell != "lstm":
+        yield Contradiction(
+            ("model.forget_gate_bias", "model.cell"),
+            f"only lstm has a forget gate (cell is {model.cell})",
+        )
+    if model.freeze_embedding and model.pretrained_embedding is None:
+        yield Contradiction(
+            ("model.freeze_embedding", "model.pretrained_embedding"),
+            "only a pretrained embedding can be frozen; name its file in pretrained_embedding",
+        )
+
+
+def _train_contradictions(config: Config) -> Iterator[Contradiction]:
+    train = config.train
+    if train.epochs is None and train.max_steps is None:
+        yield Contradiction(
+            ("train.epochs", "train.max_steps"), "nothing says how long: give epochs or max_steps"
+        )
+    if train.epochs is not None and train.max_steps is not None:
+        yield Contradiction(
+            ("train.max_steps", "train.epochs"), "both epochs and max_steps are given; set one to null"
+        )
+    sgd = train.optimizer
+    if isinstance(sgd, SgdOptions) and sgd.nesterov and sgd.momentum == 0:
+        yield Contradiction(
+            ("train.optimizer.nesterov", "train.optimizer.momentum"),
+            "nesterov needs a momentum greater than 0",
+        )
+    if not config.data.valid:
+        if isinstance(train.schedule, PlateauSchedule):
+            yield Contradiction(
+                ("train.schedule.name", "data.valid"), "plateau needs validation texts: data.valid"
+            )
+        if train.early_stopping is not None:
+            yield Contradiction(
+                ("train.early_stopping", "data.valid"),
+                "early stopping needs validation texts: data.valid",
+            )

@@ -1,0 +1,258 @@
+"""From a long row of token ids to the windows that truncated backpropagation reads.
+
+The corpus of N tokens is one circle. B streams start on it at equal distances, and a window is the
+next T tokens of every stream; here N = 12, B = 3, T = 2::
+
+    ids        a b c d e f g h i j k l
+    offsets    0       4       8             stream i starts at i * N // B
+
+               stream 0   stream 1   stream 2
+    window 1   a          e          i       input_ids (T, B); the targets are the
+               b          f          j       tokens one place further: b f j / c g k
+    window 2   c          g          k
+               d          h          l       the target of l is a: stream 2 wraps around
+    window 3   e          i          a       stream 0 flows on into what stream 1 has read
+
+One epoch is N words read by all streams together. No word is dropped, and the hidden state of each
+stream is carried from window to window without a break.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Protocol, Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+IGNORED = -100
+"""The target id of padding: it costs no loss and no gradient."""
+
+Ids = npt.NDArray[np.int32]
+Window = tuple[Tensor, Tensor]
+"""``(input_ids, targets)``, both int64 of shape (T, B)."""
+
+
+class Windows(Protocol):
+    """What a trainer reads: an endless or finite iterator over windows that knows where it is."""
+
+    carries_state: bool
+    """Whether the hidden state flows from one window into the next."""
+
+    @property
+    def epoch(self) -> int:
+        """Sweeps over the corpus that are complete."""
+
+    @property
+    def is_new_epoch(self) -> bool:
+        """Whether the window read last completed a sweep."""
+
+    @property
+    def epoch_detail(self) -> float:
+        """Sweeps over the corpus, with the fraction of the present one."""
+
+    def steps_for(self, epochs: float) -> int:
+        """Windows from the very start until ``epoch_detail`` reaches ``epochs``."""
+
+    def __iter__(self) -> Iterator[Window]: ...
+
+    def __next__(self) -> Window: ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """The position, as JSON values."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continues from a position that ``state_dict`` gave."""
+
+
+class ParallelSequentialIterator:
+    """Reads a corpus as parallel streams that move forward together and wrap around.
+
+    Args:
+        ids: The N token ids of the corpus, a one-dimensional integer array or memory map.
+        batch_size: Number of parallel streams B, at most N.
+        bptt_len: Time steps T of a window: the truncation of backpropagation through time.
+        repeat: Whether to go on for ever. Otherwise one sweep of ``ceil(N / B)`` time steps is read,
+            whose last window may be short.
+
+    Yields:
+        ``(input_ids, targets)``, both int64 of shape (T, B).
+
+    Raises:
+        ValueError: An argument is out of range.
+    """
+
+    carries_state = True
+
+    def __init__(self, ids: Ids, batch_size: int, bptt_len: int, repeat: bool = True) -> None:
+        if bptt_len < 1:
+            raise ValueError(f"bptt_len must be at least 1, not {bptt_len}")
+        if not 1 <= batch_size <= len(ids):
+            raise ValueError(f"batch_size must be from 1 to the {len(ids)} tokens, not {batch_size}")
+        self.batch_size = batch_size
+        self.bptt_len = bptt_len
+        self.repeat = repeat
+        self.iteration = 0
+        """Time steps taken: words read by each stream."""
+        self.is_new_epoch = False
+        self._ids = np.asarray(ids)
+        self._offsets = np.arange(batch_size, dtype=np.int64) * len(ids) // batch_size
+
+    @property
+    def epoch(self) -> int:
+        """Sweeps over the corpus that are complete."""
+        return self.iteration * self.batch_size // len(self._ids)
+
+    @property
+    def epoch_detail(self) -> float:
+        """Sweeps over the corpus, with the fraction of the present one."""
+        return self.iteration * self.batch_size / len(self._ids)
+
+    def steps_for(self, epochs: float) -> int:
+        """Windows from the very start until ``epoch_detail`` reaches ``epochs``."""
+        return -int(-epochs * len(self._ids) // (self.batch_size * self.bptt_len))
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Window:
+        length = self.bptt_len
+        if not self.repeat:
+            sweep = -(-len(self._ids) // self.batch_size)
+            length = min(length, sweep - self.iteration)
+            if length <= 0:
+                raise StopIteration
+        times = np.arange(self.iteration, self.iteration + length + 1)[:, None]
+        tokens = torch.from_numpy(
+            self._ids[(self._offsets + times) % len(self._ids)].astype(np.int64)
+        )  # (T + 1, B)
+        epoch_before = self.epoch
+        self.iteration += length
+        self.is_new_epoch = self.epoch > epoch_before
+        return tokens[:-1], tokens[1:]
+
+    def state_dict(self) -> dict[str, Any]:
+        """The position, as JSON values."""
+        return {"iteration": self.iteration, "is_new_epoch": self.is_new_epoch}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continues from a position that ``state_dict`` gave."""
+        self.iteration = int(state["iteration"])
+        self.is_new_epoch = bool(state["is_new_epoch"])
+
+
+class LineIterator:
+    """Reads a corpus line by line: every line its own sequence, in padded batches of equal lengths.
+
+    A line ``w1 … wn`` is read as the input ``<eos> w1 … wn`` with the targets ``w1 … wn <eos>``. The
+    lines of a batch are about equally long; which lines meet, and the order of the batches, is drawn
+    anew each epoch from the seed and the epoch's number alone, so that the position is all its state.
+
+    Args:
+        ids: The token ids of the corpus; each line ends in ``eos_id``.
+        line_ends: The positions of those ends, ascending, int64.
+        eos_id: The id of ``<eos>``.
+        batch_size: Lines of a batch; the last batch of an epoch may hold fewer.
+        seed: Of the order of lines.
+
+    Yields:
+        ``(input_ids, targets)``, both int64 of shape (T, B), T the longest line of the batch. Targets
+        of padding are ``IGNORED``.
+    """
+
+    carries_state = False
+
+    def __init__(
+        self,
+        ids: Ids,
+        line_ends: npt.NDArray[np.int64],
+        eos_id: int,
+        batch_size: int,
+        seed: int = 0,
+    ) -> None:
+        if not 1 <= batch_size <= len(line_ends):
+            raise ValueError(f"batch_size must be from 1 to the {len(line_ends)} lines, not {batch_size}")
+        self.batch_size = batch_size
+        self.batches_read = 0
+        self._lines = Lines(ids, line_ends, eos_id)
+        self._seed = seed
+        self._num_batches = -(-len(line_ends) // batch_size)
+        self._order_epoch = -1
+        self._order: list[npt.NDArray[np.int64]] = []
+
+    @property
+    def epoch(self) -> int:
+        """Sweeps over the corpus that are complete."""
+        return self.batches_read // self._num_batches
+
+    @property
+    def is_new_epoch(self) -> bool:
+        """Whether the batch read last completed a sweep."""
+        return self.batches_read > 0 and self.batches_read % self._num_batches == 0
+
+    @property
+    def epoch_detail(self) -> float:
+        """Sweeps over the corpus, with the fraction of the present one."""
+        return self.batches_read / self._num_batches
+
+    def steps_for(self, epochs: float) -> int:
+        """Batches from the very start until ``epoch_detail`` reaches ``epochs``."""
+        return -int(-epochs * self._num_batches // 1)
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Window:
+        if self._order_epoch != self.epoch:
+            self._order_epoch = self.epoch
+            self._order = self._draw_order()
+        lines = self._order[self.batches_read % self._num_batches]
+        self.batches_read += 1
+        return self._lines.padded(lines)
+
+    def _draw_order(self) -> list[npt.NDArray[np.int64]]:
+        random = np.random.default_rng([self._seed, self.epoch])
+        by_length = np.lexsort((random.random(len(self._lines)), self._lines.lengths))
+        batches = [
+            by_length[start : start + self.batch_size] for start in range(0, len(by_length), self.batch_size)
+        ]
+        return [batches[i] for i in random.permutation(len(batches))]
+
+    def state_dict(self) -> dict[str, Any]:
+        """The position, as JSON values."""
+        return {"batches_read": self.batches_read}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continues from a position that ``state_dict`` gave."""
+        self.batches_read = int(state["batches_read"])
+
+
+class Lines:
+    """The lines of a corpus, to be taken out in padded batches.
+
+    Args:
+        ids: The token ids of the corpus; each line ends in ``eos_id``.
+        line_ends: The positions of those ends, ascending, int64.
+        eos_id: The id of ``<eos>``, the context of each line's first word.
+    """
+
+    def __init__(self, ids: Ids, line_ends: npt.NDArray[np.int64], eos_id: int) -> None:
+        self._ids = np.asarray(ids)
+        self._starts = np.concatenate(([0], line_ends[:-1] + 1))
+        self._eos_id = eos_id
+        self.lengths: npt.NDArray[np.int64] = line_ends - self._starts + 1
+        """Tokens of each line, its ``<eos>`` included."""
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def padded(self, lines: npt.NDArray[np.int64]) -> Window:
+        """One batch: ``(input_ids, targets)`` of shape (longest line, number of lines)."""
+        starts, lengths = self._starts[lines], self.lengths[lines]
+        times = np.arange(lengths.max())[:, None]
+        inside = times < lengths
+        tokens = self._ids[np.where(inside, starts + times, starts)].astype(np.int64)
+        targets = np.where(inside, tokens, IGNORED)
+        input_ids = np.full_like(tokens, self._eos_id)
+        input_ids[1:] = np.where(inside[1:], tokens[:-1], self._eos_id)
+        return torch.from_numpy(input_ids), torch.from_numpy(targets)

@@ -1,0 +1,125 @@
+"""The folder of derived files: content hashes, word counts, encoded corpora.
+
+Everything in it can be made again: it may be deleted at any time, and an entry that is damaged or
+belongs to something else counts as absent. Entries are named after their *identity*, all that their
+content depends on, and hold it; they appear whole or not at all, so that processes can share them.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import secrets
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import platformdirs
+
+from lmtrain.corpus.text import file_blocks, regular_file_stat
+from lmtrain.errors import StorageError
+
+_FORMAT = 1  # of every entry; another format is another identity
+# A file changed within one tick of its file system's clock looks unchanged (2 s on FAT).
+_TIMESTAMP_TICK_NS = 2_000_000_000
+
+
+def default_cache_dir() -> Path:
+    """The folder in the environment variable ``LMTRAIN_CACHE``, else the user's cache folder."""
+    if folder := os.environ.get("LMTRAIN_CACHE"):
+        return Path(folder)
+    return platformdirs.user_cache_path("lmtrain")
+
+
+class CacheEntry:
+    """A record of facts about something with an identity, and the path for a payload beside it.
+
+    Args:
+        folder: The cache folder.
+        kind: The subfolder.
+        identity: All that the entry depends on, as JSON has it (lists, no tuples).
+    """
+
+    def __init__(self, folder: Path, kind: str, identity: Mapping[str, object]) -> None:
+        self._identity = {"format": _FORMAT, **identity}
+        key = hashlib.sha256(json.dumps(self._identity, sort_keys=True).encode()).hexdigest()
+        self._stem = folder / kind / key[:32]
+
+    def payload(self, suffix: str) -> Path:
+        """Where the payload lies."""
+        return self._stem.with_suffix(suffix)
+
+    def read(self) -> dict[str, Any] | None:
+        """The facts; None if the entry is absent, damaged or about something else."""
+        try:
+            record = json.loads(self._stem.with_suffix(".json").read_bytes())
+            return dict(record["facts"]) if record["identity"] == self._identity else None
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def write(self, facts: Mapping[str, object]) -> None:
+        """Records the facts; a payload is written before, since the record vouches for it.
+
+        Raises:
+            StorageError: The cache folder cannot be written.
+        """
+        record = {"identity": self._identity, "facts": facts}
+        with writing(self._stem.with_suffix(".json")) as file:
+            file.write(json.dumps(record, indent=1).encode())
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[BinaryIO]:
+    """A file that appears under its name, whole and on the disk, when the block ends without error.
+
+    Raises:
+        StorageError: The cache folder cannot be written, or is full.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise StorageError(
+            f"{path.parent}: the cache cannot be written: {error.strerror or error};"
+            " free space there, or set LMTRAIN_CACHE to another folder"
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def content_hash(path: Path, cache_dir: Path) -> str:
+    """SHA-256 of a file, in hexadecimal; a file known to be unchanged is not read again.
+
+    As in git's index, a file is known by its size, its times of modification and of change, and its
+    inode. They are recorded only if both times lie clearly before the hashing: a file written during
+    the same tick of the clock could change once more without showing it.
+
+    Raises:
+        DataError: The file is missing or cannot be read.
+        StorageError: The cache folder cannot be written.
+    """
+    status = regular_file_stat(path)
+    identity = {
+        "path": str(path.absolute()),
+        "size": status.st_size,
+        "mtime_ns": status.st_mtime_ns,
+        "ctime_ns": status.st_ctime_ns,
+        "inode": status.st_ino,
+    }
+    entry = CacheEntry(cache_dir, "files", identity)
+    if (facts := entry.read()) and isinstance(facts.get("sha256"), str):
+        return str(facts["sha256"])
+    started = time.time_ns()
+    digest = hashlib.sha256()
+    for block in file_blocks(path):
+        digest.update(block)
+    if max(status.st_mtime_ns, status.st_ctime_ns) + _TIMESTAMP_TICK_NS < started:
+        entry.write({"sha256": digest.hexdigest()})
+    return digest.hexdigest()

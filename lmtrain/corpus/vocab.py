@@ -1,0 +1,175 @@
+"""The vocabulary: which words a model knows, and the id of each."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lmtrain.corpus.lookup import WordTable
+from lmtrain.corpus.text import EOS, TextRules, file_blocks, mark_lines
+from lmtrain.errors import DataError, ModelError
+
+__all__ = ["EOS", "UNK", "Vocabulary"]
+
+UNK = "<unk>"
+
+
+@dataclass(frozen=True, repr=False)
+class Vocabulary:
+    """The words a model knows; the id of a word is its place among them.
+
+    ``<unk>``, which stands for every other word, and ``<eos>``, the end of a line, are always there.
+
+    Attributes:
+        words: The words, each once, without ASCII whitespace.
+
+    Raises:
+        ValueError: The words do not make a vocabulary.
+    """
+
+    words: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        for line, word in enumerate(self.words, 1):
+            if word.encode().split() != [word.encode()] or "\0" in word:
+                raise ValueError(f"line {line}: {word!r} is empty, or holds whitespace or NUL")
+            if self._ids[word] != line - 1:
+                raise ValueError(f"line {line}: {word!r} stands on line {self._ids[word] + 1} too")
+        for special in (UNK, EOS):
+            if special not in self:
+                raise ValueError(f"{special} is missing")
+
+    @classmethod
+    def from_counts(
+        cls,
+        counts: Mapping[bytes, int] | Mapping[str, int],
+        max_vocab: int | None = None,
+        min_count: int = 1,
+    ) -> Self:
+        """The most frequent words first, equally frequent ones in code point order.
+
+        ``<unk>`` and ``<eos>`` are kept whatever the limits say. ``<unk>`` is placed by the number of
+        tokens it will stand for: its own and those of the words left out.
+
+        Args:
+            counts: How often each word occurs, ``<eos>`` and a literal ``<unk>`` included.
+            max_vocab: How many words to keep, beside ``<unk>`` and ``<eos>``; None keeps all.
+            min_count: Words that occur less often are left out.
+
+        Raises:
+            DataError: No word is left beside ``<unk>`` and ``<eos>``.
+        """
+        frequency = {w.decode() if isinstance(w, bytes) else w: n for w, n in counts.items()}
+        num_eos = frequency.pop(EOS, 0)
+        num_unk = frequency.pop(UNK, 0)
+        enough = (word for word in _by_frequency(frequency) if frequency[word] >= min_count)
+        kept = {word: frequency[word] for word in islice(enough, max_vocab)}
+        if not kept:
+            raise DataError(
+                f"no vocabulary left: max_vocab={max_vocab} and min_count={min_count}"
+                f" leave out all of the {len(frequency):,} different words; relax them"
+            )
+        num_unk += sum(frequency.values()) - sum(kept.values())
+        return cls(_by_frequency(kept | {EOS: num_eos, UNK: num_unk}))
+
+    @classmethod
+    def from_files(
+        cls,
+        paths: Sequence[Path],
+        rules: TextRules,
+        max_vocab: int | None = None,
+        min_count: int = 1,
+    ) -> Self:
+        """The vocabulary of text files, read as a stream; see :meth:`from_counts`.
+
+        Raises:
+            DataError: A file is missing, empty or not UTF-8 text, or no word is left.
+        """
+        counts: Counter[bytes] = Counter()
+        for path in paths:
+            for text in mark_lines(file_blocks(path), rules, str(path)):
+                counts.update(text.split())
+        return cls.from_counts(counts, max_vocab, min_count)
+
+    @classmethod
+    def from_bytes(cls, data: bytes, name: str = "vocab.txt") -> Self:
+        """The vocabulary from the bytes of its file: UTF-8, one word a line.
+
+        Args:
+            data: What :meth:`to_bytes` returned.
+            name: What errors call the file.
+
+        Raises:
+            ModelError: The file is not UTF-8, is cut off, lacks ``<unk>`` or ``<eos>``, or a line is
+                empty, has whitespace in it, or repeats an earlier one.
+        """
+        if not data.endswith(b"\n"):
+            raise ModelError(f"{name}: cut off, the last line does not end")
+        try:
+            return cls(tuple(data[:-1].decode().split("\n")))
+        except ValueError as error:
+            raise ModelError(f"{name}: {error}") from None
+
+    def to_bytes(self) -> bytes:
+        """The vocabulary as a file: UTF-8, one word a line, line number = id."""
+        return "".join(f"{word}\n" for word in self.words).encode()
+
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 of :meth:`to_bytes`, in hexadecimal."""
+        return hashlib.sha256(self.to_bytes()).hexdigest()
+
+    @cached_property
+    def unk_id(self) -> int:
+        """The id of ``<unk>``."""
+        return self._ids[UNK]
+
+    @cached_property
+    def eos_id(self) -> int:
+        """The id of ``<eos>``."""
+        return self._ids[EOS]
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    def __contains__(self, word: str) -> bool:
+        return word in self._ids
+
+    def id_of(self, word: str) -> int:
+        """The id of a word, that of ``<unk>`` if the word is unknown."""
+        return self._ids.get(word, self.unk_id)
+
+    def encode_line(self, words: Iterable[str]) -> list[int]:
+        """The ids of the words of a line and of the ``<eos>`` that ends it."""
+        return [*map(self.id_of, words), self.eos_id]
+
+    def encode_text(self, text: bytes) -> NDArray[np.int32]:
+        """The ids of the words of a text in UTF-8, as an array of shape (number of words,).
+
+        Only whole words: ``<eos>`` has to stand in the text, as from
+        :func:`lmtrain.corpus.text.mark_lines`.
+        """
+        return self._table.encode(text, self.unk_id)
+
+    def decode(self, ids: Iterable[int]) -> list[str]:
+        """The words that ids stand for, ``<eos>`` like any other."""
+        return [self.words[i] for i in ids]
+
+    @cached_property
+    def _ids(self) -> dict[str, int]:
+        return {word: index for index, word in enumerate(self.words)}
+
+    @cached_property
+    def _table(self) -> WordTable:
+        return WordTable([word.encode() for word in self.words])
+
+
+def _by_frequency(frequency: Mapping[str, int]) -> tuple[str, ...]:
+    return tuple(sorted(sorted(frequency), key=frequency.__getitem__, reverse=True))

@@ -1,0 +1,80 @@
+"""What can go wrong, and the exit code each fault ends the program with.
+
+::
+
+    LmtrainError            1  a fault of ours
+    ├── UsageError          2  a command that does not hold together
+    │   └── ConfigError     2  a config that does not hold; lists every problem at once
+    ├── DataError           3  a corpus: missing, empty, not UTF-8, too short, no vocabulary left
+    ├── ModelError          4  a model or snapshot: missing, damaged, of another shape or newer format
+    ├── DivergenceError     5  a loss or gradient was not finite
+    ├── StorageError        6  the disk or system: full, read-only, no permission, held by another
+    └── Interrupted     130/143  SIGINT or SIGTERM, after a snapshot was written
+
+Library code raises these; only ``lmtrain.cli`` turns them into messages and exit codes.
+"""
+
+from collections.abc import Sequence
+
+
+class LmtrainError(Exception):
+    """Base of all errors a user is told about in one line instead of a traceback."""
+
+    exit_code = 1
+
+
+class UsageError(LmtrainError):
+    """A command whose arguments contradict each other or the state of the run directory."""
+
+    exit_code = 2
+
+
+class ConfigError(UsageError):
+    """A config that does not hold.
+
+    Args:
+        problems: One line each, ready to print: ``file:line: key: what is wrong``.
+        headline: The line above them.
+    """
+
+    def __init__(self, problems: Sequence[str], headline: str = "the config does not hold") -> None:
+        super().__init__("\n".join([f"{headline}:", *(f"  {problem}" for problem in problems)]))
+        self.problems = list(problems)
+
+
+class DataError(LmtrainError):
+    """A corpus that cannot be used."""
+
+    exit_code = 3
+
+
+class ModelError(LmtrainError):
+    """A model or snapshot that cannot be used."""
+
+    exit_code = 4
+
+
+class DivergenceError(LmtrainError):
+    """Training produced a loss or gradient that is not finite; no update was made with it."""
+
+    exit_code = 5
+
+
+class StorageError(LmtrainError):
+    """The disk or the system refused."""
+
+    exit_code = 6
+
+
+class Interrupted(LmtrainError):  # noqa: N818  (not an error of anyone's: a request to stop)
+    """A signal asked the run to stop, and a snapshot was written.
+
+    Args:
+        message: What was written and how to continue.
+        signal_number: The signal received; the exit code is 128 plus it.
+    """
+
+    def __init__(self, message: str, signal_number: int) -> None:
+        super().__init__(message)
+        self.signal_number = signal_number
+        self.exit_code = 128 + signal_number

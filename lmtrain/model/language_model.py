@@ -1,0 +1,116 @@
+"""The language model: embedding, recurrent layers, softmax. It knows nothing of training."""
+
+import torch
+from torch import Tensor, nn
+
+from lmtrain.model.dropout import Dropout, DropoutRates
+from lmtrain.model.recurrent import CELLS, RecurrentLayer, State
+from lmtrain.model.softmax import FullSoftmax, TokenCosts
+
+ModelState = list[State]
+"""The hidden state of a model: the state of each layer, tensors of shape (B, H)."""
+
+
+class LanguageModel(nn.Module):
+    """Predicts each word from the words before it.
+
+    Args:
+        vocab_size: Number of words V.
+        embedding_dim: Size E of a word vector.
+        hidden_size: Size H of a recurrent layer.
+        num_layers: Number L of recurrent layers.
+        cell: ``elman``, ``concat_elman``, ``lstm`` or ``gru``.
+        activation: ``tanh`` or, for the Elman cells, ``relu``.
+        tie_weights: Whether the softmax shares the matrix of the embedding; E must be H. Source: Press
+            and Wolf (2017), "Using the output embedding to improve language models".
+        embedding_activation: ``none``, or ``tanh`` of the word vectors.
+        dropout: Rates by place.
+        generator: Where dropout masks are drawn, on the model's device.
+
+    Raises:
+        ValueError: The arguments contradict each other.
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        embedding_dim: int = 200,
+        hidden_size: int = 200,
+        num_layers: int = 2,
+        *,
+        cell: str = "lstm",
+        activation: str = "tanh",
+        tie_weights: bool = False,
+        embedding_activation: str = "none",
+        dropout: DropoutRates | None = None,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        if (cell, activation) not in CELLS:
+            raise ValueError(f"there is no cell {cell!r} with activation {activation!r}")
+        if tie_weights and embedding_dim != hidden_size:
+            raise ValueError("tied weights need embedding_dim and hidden_size to be equal")
+        rates = dropout or DropoutRates()
+        self.vocab_size = vocab_size
+        self.embedding = nn.Embedding(vocab_size, embedding_dim)
+        self.embedding_activation = nn.Tanh() if embedding_activation == "tanh" else nn.Identity()
+        self.layers = nn.ModuleList()
+        self.dropouts = nn.ModuleList()  # before each layer, and before the softmax
+        for i in range(num_layers):
+            rate = rates.embedding if i == 0 else rates.layers
+            self.dropouts.append(Dropout(rate, generator))
+            input_size = embedding_dim if i == 0 else hidden_size
+            self.layers.append(CELLS[cell, activation](input_size, hidden_size))
+        self.dropouts.append(Dropout(rates.output, generator))
+        self.is_tied = tie_weights
+        self.softmax = FullSoftmax(hidden_size, vocab_size)
+        if tie_weights:
+            self.embedding.weight = self.softmax.weight
+
+    def initial_state(self, batch_size: int) -> ModelState:
+        """The state before any word: zeros."""
+        return [layer.initial_state(batch_size) for layer in self.recurrent_layers()]
+
+    def forward(self, input_ids: Tensor, state: ModelState) -> tuple[Tensor, ModelState]:
+        """Reads a window.
+
+        Args:
+            input_ids: int64, shape (T, B).
+            state: The state before the window.
+
+        Returns:
+            What the softmax predicts the next words from, shape (T, B, H), and the state after.
+        """
+        x = self.embedding_activation(self.embedding(input_ids))  # (T, B, E)
+        new_state = []
+        for dropout, layer, layer_state in zip(self.dropouts, self.recurrent_layers(), state, strict=False):
+            x, layer_state = layer(dropout(x), layer_state)  # (T, B, H)
+            new_state.append(layer_state)
+        return self.dropouts[-1](x), new_state
+
+    def loss(self, input_ids: Tensor, targets: Tensor, state: ModelState) -> tuple[Tensor, ModelState]:
+        """The summed cost of a window's targets in nats, with a gradient, and the state after.
+
+        Args:
+            input_ids: int64, shape (T, B).
+            targets: int64, shape (T, B); negative where there is none (padding).
+            state: The state before the window.
+        """
+        features, state = self(input_ids, state)
+        return self.softmax.loss(features.flatten(0, 1), targets.flatten()), state
+
+    def token_costs(
+        self, input_ids: Tensor, targets: Tensor, state: ModelState
+    ) -> tuple[TokenCosts, ModelState]:
+        """The cost of each target of a window, shape (T * B) in row-major order; arguments as ``loss``."""
+        features, state = self(input_ids, state)
+        return self.softmax.token_costs(features.flatten(0, 1), targets.flatten()), state
+
+    def recurrent_layers(self) -> list[RecurrentLayer]:
+        """The layers from the embedding upwards."""
+        return [layer for layer in self.layers if isinstance(layer, RecurrentLayer)]
+
+
+def detach(state: ModelState) -> ModelState:
+    """The same state cut off from the graph that made it: where backpropagation is truncated."""
+    return [tuple(tensor.detach() for tensor in layer) for layer in state]

@@ -1,0 +1,201 @@
+"""Recurrent layers: one class a cell, one layer an object.
+
+Each layer maps inputs (T, B, E) and the state before them to outputs (T, B, H) and the state after
+them; T time, B streams. A state is a tuple of tensors (B, H). To add a cell, write a class like these
+and name it in ``CELLS``.
+"""
+
+from collections.abc import Callable
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+State = tuple[Tensor, ...]
+"""The state of one layer: ``num_states`` tensors of shape (B, H)."""
+
+
+class RecurrentLayer(nn.Module):
+    """What all cells share: the stacked weights of ``num_maps`` linear maps of input and state.
+
+    Args:
+        input_size: E.
+        hidden_size: H.
+
+    Attributes:
+        weight_ih: (num_maps * H, E), from the input.
+        weight_hh: (num_maps * H, H), from the state before.
+        bias: (num_maps * H).
+    """
+
+    num_maps: ClassVar[int] = 1
+    num_states: ClassVar[int] = 1
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__()
+        self.input_size = input_size
+        self.hidden_size = hidden_size
+        self.weight_ih = nn.Parameter(torch.empty(self.num_maps * hidden_size, input_size))
+        self.weight_hh = nn.Parameter(torch.empty(self.num_maps * hidden_size, hidden_size))
+        self.bias = nn.Parameter(torch.empty(self.num_maps * hidden_size))
+
+    def initial_state(self, batch_size: int) -> State:
+        """Zeros, on the device of the weights."""
+        return tuple(self.weight_hh.new_zeros(batch_size, self.hidden_size) for _ in range(self.num_states))
+
+    def forward(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
+        """Reads ``inputs`` (T, B, E) from ``state`` on; returns outputs (T, B, H) and the new state."""
+        raise NotImplementedError
+
+    def extra_repr(self) -> str:
+        """The sizes, for ``print(model)``."""
+        return f"{self.input_size}, {self.hidden_size}"
+
+    def _weights(self) -> list[Tensor]:
+        """In the order of torch's functions, which know a second, redundant bias: it stays zero."""
+        return [self.weight_ih, self.weight_hh, self.bias, torch.zeros_like(self.bias)]
+
+
+class ElmanLayer(RecurrentLayer):
+    """The simple recurrent network: h_t = tanh(W h_{t-1} + U x_t + b).
+
+    Source: Elman (1990), "Finding structure in time".
+    """
+
+    _rnn: ClassVar[Callable[..., tuple[Tensor, Tensor]]] = staticmethod(torch.rnn_tanh)
+
+    def forward(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
+        """Reads ``inputs`` (T, B, E) from ``state`` on; returns outputs (T, B, H) and the new state."""
+        (h,) = state
+        outputs, h = self._rnn(
+            inputs, h[None], self._weights(), True, 1, 0.0, torch.is_grad_enabled(), False, False
+        )
+        return outputs, (h[0],)
+
+
+class ReluElmanLayer(ElmanLayer):
+    """The simple recurrent network with h_t = max(0, W h_{t-1} + U x_t + b).
+
+    Source: Le, Jaitly and Hinton (2015), "A simple way to initialize recurrent networks of rectified
+    linear units", who start W as the identity.
+    """
+
+    _rnn = staticmethod(torch.rnn_relu)
+
+
+class ConcatElmanLayer(RecurrentLayer):
+    """One linear map of [x_t, r_{t-1}] gives both the output and the next recurrent state.
+
+    With r the recurrent state, a vector of its own that no non-linearity touches::
+
+        [o_t, r_t] = M [x_t, r_{t-1}] + b
+        y_t        = tanh(o_t)
+
+    The rows of ``weight_ih``, ``weight_hh`` and ``bias`` stand in the order o, r.
+    """
+
+    num_maps = 2
+
+    def forward(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
+        """Reads ``inputs`` (T, B, E) from ``state`` on; returns outputs (T, B, H) and the new state."""
+        (r,) = state
+        from_input = nn.functional.linear(inputs, self.weight_ih, self.bias)  # (T, B, 2H)
+        output_part, recurrent_part = from_input.chunk(2, dim=-1)
+        output_weight, recurrent_weight = self.weight_hh.chunk(2)
+        before = []
+        for part in recurrent_part.unbind():
+            before.append(r)
+            r = torch.addmm(part, r, recurrent_weight.t())
+        # Outputs feed nothing back, so they are made for all time steps at once.
+        from_state = nn.functional.linear(torch.stack(before), output_weight)
+        return self._activation(output_part + from_state), (r,)
+
+    def _activation(self, inputs: Tensor) -> Tensor:
+        return torch.tanh(inputs)
+
+
+class ReluConcatElmanLayer(ConcatElmanLayer):
+    """The same with y_t = max(0, o_t)."""
+
+    def _activation(self, inputs: Tensor) -> Tensor:
+        return torch.relu(inputs)
+
+
+class LSTMLayer(RecurrentLayer):
+    """Long short-term memory with a forget gate.
+
+    ::
+
+        i = σ(W_i [x_t, h_{t-1}] + b_i)    f = σ(…)    g = tanh(…)    o = σ(…)
+        c_t = f * c_{t-1} + i * g
+        h_t = o * tanh(c_t)
+
+    The rows of the weights stand in the order i, f, g, o. The state is (h, c).
+
+    Source: Hochreiter and Schmidhuber (1997), "Long short-term memory"; the forget gate is from Gers,
+    Schmidhuber and Cummins (2000), "Learning to forget".
+    """
+
+    num_maps = 4
+    num_states = 2
+
+    def forward(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
+        """Reads ``inputs`` (T, B, E) from ``state`` on; returns outputs (T, B, H) and the new state."""
+        h, c = state
+        outputs, h, c = torch.lstm(
+            inputs,
+            (h[None], c[None]),
+            self._weights(),
+            True,
+            1,
+            0.0,
+            torch.is_grad_enabled(),
+            False,
+            False,
+        )
+        return outputs, (h[0], c[0])
+
+
+class GRULayer(RecurrentLayer):
+    """The gated recurrent unit.
+
+    ::
+
+        r = σ(W_r [x_t, h_{t-1}] + b_r)    z = σ(…)
+        n = tanh(W_n x_t + b_n + r * (U_n h_{t-1} + b_hh_n))
+        h_t = (1 - z) * n + z * h_{t-1}
+
+    The rows of the weights stand in the order r, z, n. The reset gate multiplies after the linear map,
+    as cuDNN does, so that n has a second bias, ``bias_hh``, of shape (H).
+
+    Source: Cho et al. (2014), "Learning phrase representations using RNN encoder-decoder".
+    """
+
+    num_maps = 3
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__(input_size, hidden_size)
+        self.bias_hh = nn.Parameter(torch.empty(hidden_size))
+
+    def forward(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
+        """Reads ``inputs`` (T, B, E) from ``state`` on; returns outputs (T, B, H) and the new state."""
+        (h,) = state
+        outputs, h = torch.gru(
+            inputs, h[None], self._weights(), True, 1, 0.0, torch.is_grad_enabled(), False, False
+        )
+        return outputs, (h[0],)
+
+    def _weights(self) -> list[Tensor]:
+        bias_hh = torch.cat([self.bias_hh.new_zeros(2 * self.hidden_size), self.bias_hh])
+        return [self.weight_ih, self.weight_hh, self.bias, bias_hh]
+
+
+CELLS: dict[tuple[str, str], type[RecurrentLayer]] = {
+    ("elman", "tanh"): ElmanLayer,
+    ("elman", "relu"): ReluElmanLayer,
+    ("concat_elman", "tanh"): ConcatElmanLayer,
+    ("concat_elman", "relu"): ReluConcatElmanLayer,
+    ("lstm", "tanh"): LSTMLayer,
+    ("gru", "tanh"): GRULayer,
+}
+"""The layers by (cell, activation), the names of a config."""

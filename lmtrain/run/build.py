@@ -1,0 +1,186 @@
+"""A config becomes objects."""
+
+from dataclasses import dataclass
+
+import torch
+
+from lmtrain.config import Config
+from lmtrain.config.options import ModelOptions
+from lmtrain.corpus.batching import LineIterator, ParallelSequentialIterator, Windows
+from lmtrain.corpus.corpus import Corpus, build_vocabulary, load_corpus
+from lmtrain.corpus.synthetic import write_synthetic
+from lmtrain.corpus.text import TextRules
+from lmtrain.corpus.vocab import Vocabulary
+from lmtrain.errors import DataError, UsageError
+from lmtrain.model.dropout import DropoutRates
+from lmtrain.model.initialization import initialize
+from lmtrain.model.language_model import LanguageModel
+from lmtrain.model.pretrained import Coverage, load_word_vectors
+from lmtrain.training.optimizer import Optimizer
+from lmtrain.training.schedule import Constant, Plateau, Schedule, StepDecay, WarmupDecay, one_cycle
+from lmtrain.training.trainer import Trainer
+
+
+@dataclass(frozen=True)
+class Corpora:
+    """The texts of a run, encoded."""
+
+    vocab: Vocabulary
+    train: Corpus
+    valid: Corpus | None
+    test: Corpus | None
+
+    def hashes(self) -> dict[str, str | None]:
+        """SHA-256 of the vocabulary and of each text."""
+        texts = {"vocab": self.vocab, "train": self.train, "valid": self.valid, "test": self.test}
+        return {name: text.sha256 if text else None for name, text in texts.items()}
+
+
+def load_corpora(config: Config) -> Corpora:
+    """Reads, counts and encodes the texts a config names; makes synthetic ones that are not there.
+
+    Raises:
+        DataError: A text cannot be used.
+    """
+    data = config.data
+    files = (*data.train, *data.valid, *data.test)
+    if data.synthetic and not all(path.exists() for path in files):
+        write_synthetic(data.synthetic, data.train[0].parent)
+    rules = TextRules(data.lowercase)
+    vocab = build_vocabulary(data.train, rules, data.max_vocab, data.min_count)
+    train = load_corpus(data.train, vocab, rules)
+    _refuse_too_short(config, train)
+    valid, test = (load_corpus(paths, vocab, rules) if paths else None for paths in (data.valid, data.test))
+    for corpus in (valid, test):
+        if corpus and corpus.num_oov == corpus.num_tokens - corpus.num_lines:
+            names = ", ".join(map(str, corpus.paths))
+            raise DataError(f"{names}: every word is unknown to the vocabulary of the training text")
+    return Corpora(vocab, train, valid, test)
+
+
+def resolve_device(name: str) -> torch.device:
+    """``auto`` (CUDA where there is one), ``cpu``, ``cuda`` or ``cuda:N``.
+
+    Raises:
+        UsageError: There is no such device.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = None
+    if device is None or device.type not in ("cpu", "cuda"):
+        raise UsageError(f"--device {name}: unknown; allowed: auto, cpu, cuda, cuda:N")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UsageError(f"--device {name}: this machine has {torch.cuda.device_count()} CUDA devices")
+    return device
+
+
+def build_model(
+    options: ModelOptions, vocab_size: int, generator: torch.Generator | None = None
+) -> LanguageModel:
+    """The model of a config, its weights not yet drawn.
+
+    Args:
+        options: The model's part of the config.
+        vocab_size: Number of words.
+        generator: Where dropout masks will be drawn.
+    """
+    return LanguageModel(
+        vocab_size,
+        options.embedding_dim,
+        options.hidden_size,
+        options.num_layers,
+        cell=options.cell,
+        activation=options.activation,
+        tie_weights=options.tie_weights,
+        embedding_activation=options.embedding_activation,
+        dropout=DropoutRates(**options.dropout.model_dump()),
+        generator=generator,
+    )
+
+
+def build_trainer(config: Config, corpora: Corpora, device: torch.device) -> tuple[Trainer, Coverage | None]:
+    """Everything that takes part in a training step, at its start.
+
+    Returns:
+        The trainer, and how many words a pretrained embedding knew, if there is one.
+    """
+    first_draws = torch.Generator().manual_seed(config.seed)
+    generator = torch.Generator(device)
+    generator.manual_seed(int(torch.randint(2**62, (), generator=first_draws)))
+    options = config.model
+    model = build_model(options, len(corpora.vocab), generator)
+    # Drawn on the CPU, so that a seed means the same weights on every device.
+    initialize(
+        model,
+        first_draws,
+        init=options.init,
+        init_range=options.init_range,
+        recurrent_init=options.recurrent_init,
+        forget_gate_bias=options.forget_gate_bias,
+    )
+    coverage = None
+    if options.pretrained_embedding:
+        ids = {word: i for i, word in enumerate(corpora.vocab.words)}
+        coverage = load_word_vectors(options.pretrained_embedding, ids, model.embedding.weight)
+    model.embedding.weight.requires_grad_(not options.freeze_embedding)
+    model.to(device)
+    windows = build_windows(config, corpora)
+    choice = config.train.optimizer
+    optimizer = Optimizer(
+        model.parameters(),
+        choice.name,
+        choice.lr,
+        config.train.max_grad_norm,
+        **choice.model_dump(exclude={"name", "lr"}),
+    )
+    schedule = build_schedule(config, count_steps(config, windows))
+    reduction = config.train.loss_reduction
+    return Trainer(model, windows, optimizer, schedule, generator, loss_reduction=reduction), coverage
+
+
+def build_windows(config: Config, corpora: Corpora) -> Windows:
+    """The iterator over the training text."""
+    train = config.train
+    if config.data.context == "line":
+        corpus = corpora.train
+        return LineIterator(corpus.ids, corpus.line_ends, corpora.vocab.eos_id, train.batch_size, config.seed)
+    return ParallelSequentialIterator(corpora.train.ids, train.batch_size, train.bptt_len)
+
+
+def count_steps(config: Config, windows: Windows) -> int:
+    """The steps of the whole training."""
+    if config.train.max_steps is not None:
+        return config.train.max_steps
+    assert config.train.epochs is not None  # noqa: S101  (the schema demands one of the two)
+    return windows.steps_for(config.train.epochs)
+
+
+def build_schedule(config: Config, total_steps: int) -> Schedule:
+    """The learning-rate schedule."""
+    choice = config.train.schedule
+    match choice.name:
+        case "step_decay":
+            return StepDecay(choice.constant_epochs, choice.factor)
+        case "plateau":
+            return Plateau(choice.factor, choice.patience)
+        case "linear" | "cosine":
+            return WarmupDecay(
+                total_steps, choice.name, choice.warmup_steps, final_fraction=choice.final_fraction
+            )
+        case "one_cycle":
+            return one_cycle(
+                total_steps, choice.warmup_fraction, choice.start_fraction, choice.final_fraction
+            )
+        case _:
+            return Constant()
+
+
+def _refuse_too_short(config: Config, train: Corpus) -> None:
+    size = config.train.batch_size
+    have, unit = (train.num_lines, "lines") if config.data.context == "line" else (train.num_tokens, "tokens")
+    if have < size:
+        names = ", ".join(map(str, config.data.train))
+        raise DataError(f"{names}: {have:,} {unit}, fewer than train.batch_size ({size}); lower it")

@@ -1,0 +1,116 @@
+"""What a run would take: read, built, measured for a few steps, and nothing written."""
+
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from lmtrain.config import Config
+from lmtrain.corpus.batching import Window
+from lmtrain.model.language_model import LanguageModel
+from lmtrain.run.build import build_trainer, count_steps, load_corpora, resolve_device
+
+_MEASURED_STEPS = 5
+_MIB = 1 << 20
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run would take."""
+
+    num_parameters: int
+    vocab_size: int
+    num_tokens: int
+    repeated_tokens: int
+    """Tokens of the last time step of an epoch that a stream reads a second time."""
+    num_steps: int
+    memory_bytes: int
+    """Parameters, gradients, optimizer state and the activations of one window."""
+    disk_bytes: int
+    """Of the snapshots that are kept, the best one and one being written."""
+    disk_free_bytes: int
+    seconds_per_step: float
+    words_per_second: float
+
+    def __str__(self) -> str:
+        hours, rest = divmod(round(self.num_steps * self.seconds_per_step), 3600)
+        lines = [
+            f"parameters        {self.num_parameters:,}",
+            f"vocabulary        {self.vocab_size:,}",
+            f"training tokens   {self.num_tokens:,}"
+            + (f", {self.repeated_tokens} of them read twice an epoch" if self.repeated_tokens else ""),
+            f"steps             {self.num_steps:,}",
+            f"memory            {self.memory_bytes / _MIB:,.0f} MiB beside torch itself",
+            f"snapshots         {self.disk_bytes / _MIB:,.0f} MiB ({self.disk_free_bytes / _MIB:,.0f} free)",
+            f"words per second  {self.words_per_second:,.0f}",
+            f"training time     {hours}:{rest // 60:02d} hours, validation left out",
+        ]
+        return "\n".join(lines)
+
+
+def dry_run(config: Config, device: str = "auto") -> Estimate:
+    """Builds what a config says and makes a few steps in memory.
+
+    Raises:
+        LmtrainError: As training itself would.
+    """
+    corpora = load_corpora(config)
+    trainer, _ = build_trainer(config, corpora, resolve_device(device))
+    window: Window = next(trainer.windows)
+    state_bytes = 0
+    started = time.perf_counter()
+    num_tokens = 0
+    for number in range(_MEASURED_STEPS + 1):
+        if number == 1:  # the first step warms caches up
+            started = time.perf_counter()
+            num_tokens = 0
+        before = trainer.windows.epoch_detail
+        trainer.step()
+        num_tokens += round((trainer.windows.epoch_detail - before) * corpora.train.num_tokens)
+    trainer.check_finite()
+    seconds = time.perf_counter() - started
+    model = trainer.model
+    moments = trainer.optimizer.state_dict()["moments"]
+    state_bytes = sum(t.nbytes for tensors in moments.values() for t in tensors.values() if t is not None)
+    weights = sum(p.nbytes for p in model.parameters())
+    on_disk = weights + state_bytes + len(corpora.vocab.to_bytes())
+    return Estimate(
+        num_parameters=sum(p.numel() for p in model.parameters()),
+        vocab_size=len(corpora.vocab),
+        num_tokens=corpora.train.num_tokens,
+        repeated_tokens=_repeated(config, corpora.train.num_tokens),
+        num_steps=count_steps(config, trainer.windows),
+        memory_bytes=2 * weights + state_bytes + _activation_bytes(model, window),
+        disk_bytes=on_disk * (config.snapshots.keep + 2),
+        disk_free_bytes=shutil.disk_usage(_existing(Path("runs"))).free,
+        seconds_per_step=seconds / _MEASURED_STEPS,
+        words_per_second=num_tokens / seconds,
+    )
+
+
+def _repeated(config: Config, num_tokens: int) -> int:
+    if config.data.context == "line":
+        return 0
+    return -num_tokens % config.train.batch_size
+
+
+def _activation_bytes(model: LanguageModel, window: Window) -> int:
+    """What autograd keeps of one window, without counting a tensor twice."""
+    kept: dict[int, int] = {}
+
+    def note(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
+    input_ids, targets = (tensor.to(model.softmax.weight.device) for tensor in window)
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        model.loss(input_ids, targets, model.initial_state(input_ids.shape[1]))
+    return sum(size for pointer, size in kept.items() if pointer not in weights)
+
+
+def _existing(path: Path) -> Path:
+    return path if path.exists() else Path()

@@ -1,0 +1,363 @@
+"""A config becomes a run: trained from where it stands to its end, in a directory of its own."""
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from filelock import FileLock, Timeout
+
+from lmtrain.config import Config, differences
+from lmtrain.corpus.batching import Window
+from lmtrain.corpus.corpus import Corpus
+from lmtrain.errors import ConfigError, ModelError, StorageError, UsageError
+from lmtrain.inference.evaluate import Evaluation, HeldOutWindows, evaluate, held_out_windows
+from lmtrain.inference.generate import generate, to_text
+from lmtrain.model.language_model import LanguageModel
+from lmtrain.run.build import Corpora, build_model, build_trainer, count_steps, load_corpora, resolve_device
+from lmtrain.run.environment import command_line, describe_environment, git_revision
+from lmtrain.run.trained import refuse_other_shapes, source_perplexity
+from lmtrain.training.interrupt import StopRequest
+from lmtrain.training.loggers import RunLog
+from lmtrain.training.loop import Intervals, Observer, TrainingLoop, metrics
+from lmtrain.training.snapshot import Snapshot, SnapshotStore, read_snapshot, weights_of
+
+_SAMPLE_WORDS = 30
+
+
+@dataclass(frozen=True)
+class RunStart:
+    """A run that is ready for its next step."""
+
+    run_dir: Path
+    config: Config
+    model: LanguageModel
+    corpora: Corpora
+    device: torch.device
+    step: int
+    """Steps made before, if it is resumed."""
+    total_steps: int
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """How a run ended."""
+
+    run_dir: Path
+    was_finished: bool
+    """Whether there was nothing left to do."""
+    steps: int
+    best_step: int | None
+    best_loss: float | None
+    """Validation loss in nats per token at ``best_step``."""
+    test: Evaluation | None
+    """Of the best model, or the last where none was validated."""
+    source_perplexity: float | None
+    """What the source of a synthetic test text itself reaches on it."""
+    elapsed: float
+
+
+class RunObserver(Observer, Protocol):
+    """Who watches a whole run, its start included."""
+
+    def on_start(self, start: RunStart) -> None:
+        """Everything is built; the first step comes next."""
+
+    def on_note(self, note: str) -> None:
+        """Something worth knowing, in one line."""
+
+
+def train(
+    config: Config,
+    observer: RunObserver,
+    *,
+    run_dir: Path | None = None,
+    resume: str = "auto",
+    device: str = "auto",
+) -> RunResult:
+    """Trains as a config says, from the newest snapshot of the run directory if it holds one.
+
+    Args:
+        config: What to train.
+        observer: Who watches.
+        run_dir: By default ``runs/NAME``.
+        resume: ``auto``; ``never``, which refuses a directory that holds a run; or a snapshot directory
+            to continue from, which is refused where the run directory holds later ones.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+
+    Raises:
+        LmtrainError: See ``lmtrain.errors``.
+    """
+    run_dir = run_dir or Path("runs") / config.name
+    with StopRequest() as stop, _owning(run_dir):
+        where = resolve_device(device)
+        store = SnapshotStore(run_dir / "snapshots", config.snapshots.keep)
+        snapshot = _snapshot_to_continue(run_dir, store, resume, observer)
+        corpora = load_corpora(config)
+        if snapshot:
+            _refuse_differences(run_dir, snapshot, config, corpora)
+        return _Run(config, corpora, run_dir, store, stop, observer, where).train(snapshot)
+
+
+class _Run:
+    """The objects of one run, wired together."""
+
+    def __init__(
+        self,
+        config: Config,
+        corpora: Corpora,
+        run_dir: Path,
+        store: SnapshotStore,
+        stop: StopRequest,
+        observer: RunObserver,
+        device: torch.device,
+    ) -> None:
+        self.config = config
+        self.corpora = corpora
+        self.run_dir = run_dir
+        self.store = store
+        self.stop = stop
+        self.observer = observer
+        self.device = device
+        self.trainer, coverage = build_trainer(config, corpora, device)
+        if coverage:
+            observer.on_note(f"pretrained embedding: {coverage}")
+        self.log = RunLog(run_dir)
+        self.environment = describe_environment()
+        stopping = config.train.early_stopping
+        self.loop = TrainingLoop(
+            self.trainer,
+            total_steps=count_steps(config, self.trainer.windows),
+            intervals=Intervals(config.evaluation.every, config.snapshots.every, config.logging.every),
+            evaluate=self._validate if corpora.valid else None,
+            sample=self._sample,
+            write_snapshot=self._write_snapshot,
+            log=self.log,
+            observer=observer,
+            stop=stop,
+            patience=stopping.patience if stopping else None,
+        )
+
+    def train(self, snapshot: Snapshot | None) -> RunResult:
+        """Trains to the end, tests the best model, writes the last line of the log."""
+        if snapshot:
+            self._load(snapshot)
+        steps = self.trainer.steps
+        if self.loop.is_done and self.log.last_step >= steps:
+            return self._result(None, was_finished=True)
+        self._describe(snapshot)
+        self.log.open(first_step=steps if self.loop.has_unlogged_figures else steps + 1)
+        self.log.hyper_parameters(_hyper_parameters(self.config))
+        self.stop.defer()
+        self.observer.on_start(
+            RunStart(
+                self.run_dir,
+                self.config,
+                self.trainer.model,
+                self.corpora,
+                self.device,
+                steps,
+                self.loop.total_steps,
+            )
+        )
+        if steps == 0:
+            self.observer.on_samples(0, self._sample(0))
+        self.loop.run()
+        test = self._test()
+        self.loop.finish(metrics("test", test) if test else {})
+        self.log.close()
+        return self._result(test, was_finished=False)
+
+    def _load(self, snapshot: Snapshot) -> None:
+        refuse_other_shapes(snapshot, self.trainer.model)
+        self.trainer.model.load_state_dict(snapshot.model_tensors(), strict=False)
+        try:
+            self.loop.load_state_dict(snapshot.training_state())
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise ModelError(f"{snapshot.path}: its training state does not fit this run: {error}") from error
+        threads = snapshot.provenance.get("environment", {}).get("threads")
+        if threads != self.environment["threads"]:
+            self.observer.on_note(
+                f"the run was made with {threads} threads, this one has {self.environment['threads']}: "
+                "sums may be rounded differently"
+            )
+
+    def _validate(self) -> Evaluation:
+        assert self.corpora.valid is not None  # noqa: S101  (only called where there is one)
+        return self._evaluate(self.trainer.model, self.corpora.valid)
+
+    def _test(self) -> Evaluation | None:
+        """Scores the test text with the best model, or the last where none was validated."""
+        if self.corpora.test is None:
+            return None
+        step = self.loop.best_step or self.trainer.steps
+        if step == self.trainer.steps:
+            return self._evaluate(self.trainer.model, self.corpora.test)
+        best = build_model(self.config.model, len(self.corpora.vocab))
+        best.load_state_dict(self.store.read(step).model_tensors(), strict=False)
+        return self._evaluate(best.to(self.device), self.corpora.test)
+
+    def _evaluate(self, model: LanguageModel, corpus: Corpus) -> Evaluation:
+        vocab = self.corpora.vocab
+        windows = held_out_windows(
+            corpus, vocab, self.config.data.context, streams=self.config.evaluation.streams
+        )
+        return evaluate(model, dataclasses.replace(windows, windows=self._stoppable(windows)), vocab)
+
+    def _stoppable(self, windows: HeldOutWindows) -> Iterator[Window]:
+        for window in windows:
+            self.stop.check()
+            yield window
+
+    def _sample(self, step: int) -> list[str]:  # noqa: ARG002  (the same draws at each step: progress shows)
+        vocab = self.corpora.vocab
+        number = self.config.logging.samples
+        samples = generate(
+            self.trainer.model,
+            vocab,
+            [],
+            num_words=_SAMPLE_WORDS,
+            num_samples=number,
+            seed=self.config.seed,
+        )
+        return [to_text(vocab.decode(ids)) for ids in samples]
+
+    def _write_snapshot(self, loop: TrainingLoop) -> Path:
+        return self.store.write(
+            self.trainer.steps,
+            weights_of(self.trainer.model),
+            loop.state_dict(),
+            self.corpora.vocab.to_bytes(),
+            config=self.config.to_dict(),
+            provenance={
+                "environment": self.environment,
+                "sha256": self.corpora.hashes(),
+                "num_tokens": self.corpora.train.num_tokens,
+                "epoch": self.trainer.windows.epoch_detail,
+                "best_step": loop.best_step,
+                "best_loss": loop.best_loss,
+                "elapsed": loop.elapsed,
+            },
+            best_step=loop.best_step,
+        )
+
+    def _describe(self, snapshot: Snapshot | None) -> None:
+        """Writes ``config.yaml`` and ``environment.json``; the latter keeps a list of all starts."""
+        path = self.run_dir / "environment.json"
+        start = {
+            "step": self.trainer.steps,
+            "command": command_line(),
+            "git_revision": git_revision(Path.cwd()),
+            "seed": self.config.seed,
+            "device": str(self.device),
+            "sha256": self.corpora.hashes(),
+            **self.environment,
+        }
+        first = _read_json(path) if snapshot else {}
+        resumed = [*first.pop("resumed", []), start] if first else []
+        text = json.dumps({**(first or start), "resumed": resumed}, indent=2, ensure_ascii=False)
+        _write_text(self.run_dir / "config.yaml", self.config.to_yaml())
+        _write_text(path, text + "\n")
+
+    def _result(self, test: Evaluation | None, *, was_finished: bool) -> RunResult:
+        return RunResult(
+            self.run_dir,
+            was_finished,
+            self.trainer.steps,
+            self.loop.best_step,
+            self.loop.best_loss,
+            test,
+            source_perplexity(self.config.data.test, test) if test else None,
+            self.loop.elapsed,
+        )
+
+
+@contextmanager
+def _owning(run_dir: Path) -> Iterator[None]:
+    """Holds the lock of a run directory, which dies with the process; leaves no empty directory behind."""
+    path = run_dir / ".lock"
+    lock = FileLock(path)
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise StorageError(f"{run_dir}: another process is training here; wait for it or stop it") from error
+    except OSError as error:
+        raise StorageError(f"{run_dir}: cannot be used as run directory: {error.strerror}") from error
+    try:
+        yield
+    finally:
+        if [p.name for p in run_dir.iterdir()] == [path.name]:
+            path.unlink()
+            run_dir.rmdir()
+        lock.release()
+
+
+def _snapshot_to_continue(
+    run_dir: Path, store: SnapshotStore, resume: str, observer: RunObserver
+) -> Snapshot | None:
+    if resume == "never":
+        if store.steps() or (run_dir / "metrics.jsonl").exists():
+            raise UsageError(
+                f"{run_dir}: holds a run, and nothing is overwritten; choose another --run-dir, or continue "
+                "it with --resume auto"
+            )
+        return None
+    if resume != "auto":
+        chosen = read_snapshot(Path(resume))
+        if any(step > chosen.step for step in store.steps()):
+            raise UsageError(
+                f"{run_dir}: holds snapshots later than step {chosen.step}, and nothing is overwritten; "
+                "choose another --run-dir to branch off there"
+            )
+        return chosen
+    newest, damaged = store.newest()
+    for error in damaged:
+        observer.on_note(f"{error}; left aside, going on from the one before")
+    return newest
+
+
+def _refuse_differences(run_dir: Path, snapshot: Snapshot, config: Config, corpora: Corpora) -> None:
+    problems = differences(snapshot.config, config)
+    recorded = snapshot.provenance["sha256"]
+    for name, digest in corpora.hashes().items():
+        if name != "test" and recorded[name] != digest:
+            what = "the vocabulary" if name == "vocab" else f"the content of data.{name}"
+            problems.append(f"{what}: {str(recorded[name])[:8]} → {str(digest)[:8]} (SHA-256)")
+    if problems:
+        raise ConfigError(
+            problems, f"{run_dir}: holds a run that differs from this one; choose another --run-dir, or undo"
+        )
+
+
+def _hyper_parameters(config: Config) -> dict[str, bool | int | float | str]:
+    def leaves(value: Any, key: str) -> Iterator[tuple[str, Any]]:
+        if isinstance(value, dict):
+            for name, item in value.items():
+                yield from leaves(item, f"{key}.{name}" if key else name)
+        else:
+            yield key, value if isinstance(value, bool | int | float | str) else json.dumps(value)
+
+    sections = config.to_dict()
+    return dict(leaves({key: sections[key] for key in ("seed", "model", "train")}, ""))
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _write_text(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.writing")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be written: {error.strerror}") from error

@@ -1,0 +1,257 @@
+"""A run directory or snapshot becomes a model that evaluates and writes. It needs no corpus."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pydantic
+import torch
+
+from lmtrain import __version__
+from lmtrain.config import Config
+from lmtrain.corpus.corpus import Corpus, load_corpus
+from lmtrain.corpus.synthetic import source_log_probs
+from lmtrain.corpus.text import TextRules
+from lmtrain.corpus.vocab import UNK, Vocabulary
+from lmtrain.errors import ModelError, UsageError
+from lmtrain.inference.evaluate import Evaluation, evaluate, held_out_windows, perplexity
+from lmtrain.inference.generate import Sampling, generate, to_text
+from lmtrain.model.language_model import LanguageModel
+from lmtrain.run.build import build_model, resolve_device
+from lmtrain.training.snapshot import Snapshot, SnapshotStore, read_snapshot, weights_of
+
+
+@dataclass(frozen=True)
+class HeldOutResult:
+    """The evaluation of a file, and everything its figures depend on."""
+
+    evaluation: Evaluation
+    data: Path
+    snapshot: Path
+    context: str
+    """``stream1``, ``stream10``, … or ``line``."""
+    adapt: str
+    signature: str
+    """All that the perplexity depends on, in one line fit for a paper."""
+    source_perplexity: float | None
+    """What the source of a synthetic text itself reaches on it."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields of ``eval --json``."""
+        figures = self.evaluation
+        names = (
+            *("perplexity", "nll_nats", "num_tokens", "bits_per_word"),
+            *("perplexity_without_eos", "perplexity_without_unk", "num_oov", "oov_rate"),
+            *("accuracy", "words_per_second"),
+        )
+        return {
+            **{name: getattr(figures, name) for name in names},
+            "context": self.context,
+            "adapt": self.adapt,
+            "signature": self.signature,
+            "snapshot": str(self.snapshot),
+            "data": str(self.data),
+        }
+
+
+@dataclass(frozen=True)
+class GeneratedText:
+    """What a model wrote."""
+
+    prompt: str
+    unknown_words: list[str]
+    """Words of the prompt that the model read as ``<unk>``."""
+    texts: list[str]
+    """Each sample with the prompt before it."""
+    seed: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields of ``generate --json``."""
+        return {
+            "prompt": self.prompt,
+            "oov": self.unknown_words,
+            "seed": self.seed,
+            "samples": [{"text": text} for text in self.texts],
+        }
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A model with the vocabulary and the rules that turn text into its words."""
+
+    model: LanguageModel
+    vocab: Vocabulary
+    rules: TextRules
+    config: Config
+    snapshot: Snapshot
+
+    def evaluate(
+        self,
+        path: Path,
+        *,
+        context: str | None = None,
+        streams: int = 1,
+        batch_size: int | None = None,
+        adapt: str = "none",
+    ) -> HeldOutResult:
+        """The perplexity of a held-out text.
+
+        Args:
+            path: UTF-8 text.
+            context: ``stream`` or ``line``; by default as the model was trained.
+            streams: How many streams the text is cut into in stream context; 1 is exact.
+            batch_size: Lines at once in line context; None lets memory decide.
+            adapt: ``none``.
+
+        Raises:
+            DataError: The text cannot be used.
+        """
+        context = context or self.config.data.context
+        corpus = load_corpus([path], self.vocab, self.rules)
+        windows = held_out_windows(corpus, self.vocab, context, streams=streams, batch_size=batch_size)
+        label = context if context == "line" else f"stream{min(streams, corpus.num_tokens)}"
+        evaluation = evaluate(self.model, windows, self.vocab)
+        return HeldOutResult(
+            evaluation,
+            path,
+            self.snapshot.path,
+            label,
+            adapt,
+            self._signature(corpus, label, adapt),
+            source_perplexity([path], evaluation),
+        )
+
+    def generate(
+        self,
+        prompt: str = "",
+        *,
+        num_words: int = 100,
+        num_samples: int = 1,
+        sampling: Sampling | None = None,
+        seed: int = 1,
+    ) -> GeneratedText:
+        """Continues a prompt; see ``lmtrain.inference.generate``."""
+        words = self.rules.split(prompt)
+        samples = generate(
+            self.model,
+            self.vocab,
+            [self.vocab.id_of(word) for word in words],
+            num_words=num_words,
+            num_samples=num_samples,
+            sampling=sampling,
+            seed=seed,
+        )
+        texts = [to_text([*words, *self.vocab.decode(ids)]) for ids in samples]
+        unknown = [word for word in words if word not in self.vocab or word == UNK]
+        return GeneratedText(prompt, unknown, texts, seed)
+
+    def describe(self) -> dict[str, Any]:
+        """The fields of ``info --json``."""
+        parts: dict[str, int] = {}
+        for name, parameter in self.model.named_parameters():
+            layer = name.rpartition(".")[0]
+            parts[layer] = parts.get(layer, 0) + parameter.numel()
+        options, provenance = self.config.model, self.snapshot.provenance
+        best_loss = provenance["best_loss"]
+        return {
+            "name": self.config.name,
+            "snapshot": str(self.snapshot.path),
+            "step": self.snapshot.step,
+            "model": f"{options.cell} {options.num_layers} × {options.hidden_size}, "
+            f"embedding {options.embedding_dim}" + (", tied" if options.tie_weights else ""),
+            "num_parameters": sum(parts.values()),
+            "parameters": parts,
+            "vocab_size": len(self.vocab),
+            "text_rules": self.rules.name,
+            **{key: provenance[key] for key in ("epoch", "best_step", "best_loss", "elapsed")},
+            "best_perplexity": None if best_loss is None else perplexity(best_loss, 1),
+            **{key: provenance[key] for key in ("num_tokens", "sha256", "environment")},
+            "config": self.config.to_dict(),
+        }
+
+    def _signature(self, corpus: Corpus, context: str, adapt: str) -> str:
+        return (
+            f"ppl|tok:{self.rules.name}|unk:incl|eos:incl|ctx:{context}|adapt:{adapt}"
+            f"|vocab:{self.vocab.sha256[:8]}|data:{corpus.sha256[:8]}|lmtrain:{__version__}"
+        )
+
+
+def load_model(path: Path, which: str | None = None, device: str = "auto") -> TrainedModel:
+    """Loads a model.
+
+    Args:
+        path: A run directory or one snapshot directory.
+        which: For a run directory: ``best``, ``last`` or a step; by default the best by validation, else
+            the last.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+
+    Raises:
+        ModelError: There is no such model, or it is damaged.
+        UsageError: There is no such device.
+    """
+    where = resolve_device(device)
+    snapshot = find_snapshot(path, which)
+    try:
+        config = Config.model_validate(snapshot.config)
+    except pydantic.ValidationError as error:
+        raise ModelError(f"{snapshot.path}: its config does not hold: {error}") from error
+    vocab = Vocabulary.from_bytes(snapshot.vocab_bytes(), str(snapshot.path / "vocab.txt"))
+    with torch.device("meta"):  # sizes are compared before memory is taken
+        refuse_other_shapes(snapshot, build_model(config.model, len(vocab)))
+    model = build_model(config.model, len(vocab))
+    model.load_state_dict(snapshot.model_tensors(), strict=False)
+    return TrainedModel(model.to(where).eval(), vocab, TextRules(config.data.lowercase), config, snapshot)
+
+
+def find_snapshot(path: Path, which: str | None = None) -> Snapshot:
+    """The snapshot that ``MODEL`` and ``--snapshot`` name; see ``load_model``."""
+    if (path / "snapshot.json").exists():
+        return read_snapshot(path)
+    store = SnapshotStore(path / "snapshots")
+    steps = store.steps()
+    if not steps:
+        raise ModelError(f"{path}: neither a run directory with a snapshot nor a snapshot")
+    if which is not None and which not in ("best", "last"):
+        if not which.isdecimal():
+            raise UsageError(f"--snapshot {which}: allowed: best, last or the number of a step")
+        if int(which) not in steps:
+            raise ModelError(
+                f"{path}: there is no snapshot of step {which}, only of {', '.join(map(str, steps))}"
+            )
+        return store.read(int(which))
+    newest = store.newest()[0] or store.read(steps[-1])
+    best_step = newest.provenance["best_step"]
+    if which == "best" and best_step is None:
+        raise ModelError(f"{path}: no snapshot is the best, since the run was not validated; use last")
+    return newest if which == "last" or best_step is None else store.read(best_step)
+
+
+def refuse_other_shapes(snapshot: Snapshot, model: LanguageModel) -> None:
+    """Compares the weights of a snapshot with those of a model, without reading any.
+
+    Raises:
+        ModelError: They differ; names the first that does.
+    """
+    expected = {name: tuple(p.shape) for name, p in weights_of(model).items()}
+    found = snapshot.model_shapes()
+    for name in sorted(expected.keys() | found.keys()):
+        if expected.get(name) != found.get(name):
+            raise ModelError(
+                f"{snapshot.path}: its weights do not fit its config: {name} is "
+                f"{found.get(name, 'missing')}, expected {expected.get(name, 'nothing')}"
+            )
+
+
+def source_perplexity(paths: Sequence[Path], evaluation: Evaluation) -> float | None:
+    """What the source of synthetic texts reaches on them.
+
+    None where a text is not of such a source, or where the model did not have to predict the same tokens.
+    """
+    if evaluation.num_oov:
+        return None
+    sources = [source_log_probs(path) for path in paths]
+    known = [source for source in sources if source is not None]
+    if not known or len(known) < len(sources):
+        return None
+    return perplexity(sum(s.nll_nats for s in known), sum(s.num_tokens for s in known))

@@ -1,0 +1,98 @@
+"""Optimizers, clipping, and the guard that keeps a non-finite gradient out of the weights."""
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+_KINDS: dict[str, Callable[..., torch.optim.Optimizer]] = {
+    "sgd": torch.optim.SGD,
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+}
+
+
+class Optimizer:
+    """One of torch's fused optimizers, which clips and guards in the same pass over the weights.
+
+    The fused kernels divide gradients by ``grad_scale`` and leave everything untouched where
+    ``found_inf`` is set. Clipping by global norm is the first, the guard against a non-finite loss the
+    second, and neither reads a value back from the device.
+
+    Args:
+        parameters: What is trained.
+        name: ``sgd``, ``adam`` or ``adamw``.
+        lr: The base learning rate, which a schedule's factor multiplies.
+        max_grad_norm: Gradients of a larger global 2-norm are scaled down to it; None never clips. Source:
+            Pascanu, Mikolov and Bengio (2013), "On the difficulty of training recurrent neural networks".
+        options: The further arguments of torch's optimizer of that name.
+    """
+
+    def __init__(
+        self,
+        parameters: Iterable[nn.Parameter],
+        name: str,
+        lr: float,
+        max_grad_norm: float | None = None,
+        **options: Any,
+    ) -> None:
+        self._parameters = [p for p in parameters if p.requires_grad]
+        self._base_lr = lr
+        self._max_grad_norm = max_grad_norm
+        self._torch: Any = _KINDS[name](self._parameters, lr=lr, fused=True, **options)
+        self._first_bad_step = torch.full(
+            (), math.inf, dtype=torch.float64, device=self._parameters[0].device
+        )
+
+    @property
+    def lr(self) -> float:
+        """The learning rate of the last update."""
+        return float(self._torch.param_groups[0]["lr"])
+
+    def update(self, loss: Tensor, lr_factor: float, step: int) -> Tensor:
+        """Clips the gradients and updates the weights, unless the loss or the gradient is not finite.
+
+        Once it was not, no further update is made.
+
+        Args:
+            loss: What the gradients are of.
+            lr_factor: The schedule's.
+            step: The number of this update, which a divergence is reported with.
+
+        Returns:
+            The global norm of the gradients before clipping, a scalar on the device.
+        """
+        norm = nn.utils.get_total_norm([p.grad for p in self._parameters if p.grad is not None])
+        is_bad = ~torch.isfinite(norm + loss.detach())
+        this_step = self._first_bad_step.new_full((), step)
+        self._first_bad_step = torch.where(
+            is_bad, self._first_bad_step.minimum(this_step), self._first_bad_step
+        )
+        self._torch.found_inf = torch.isfinite(self._first_bad_step).float()
+        if self._max_grad_norm is not None:
+            self._torch.grad_scale = (norm / self._max_grad_norm).clamp(min=1.0)
+        for group in self._torch.param_groups:
+            group["lr"] = self._base_lr * lr_factor
+        self._torch.step()
+        self._torch.zero_grad(set_to_none=True)
+        return norm
+
+    def diverged_at(self) -> int | None:
+        """The first step whose loss or gradient was not finite. Waits for the device."""
+        first = self._first_bad_step.item()
+        return int(first) if math.isfinite(first) else None
+
+    def state_dict(self) -> dict[str, Any]:
+        """The moments, and the learning rate of the last update."""
+        state: dict[str, Any] = self._torch.state_dict()
+        return {"moments": {str(i): tensors for i, tensors in state["state"].items()}, "lr": self.lr}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continues with moments that ``state_dict`` gave."""
+        template = self._torch.state_dict()
+        template["state"] = {int(i): tensors for i, tensors in state["moments"].items()}
+        for group in template["param_groups"]:
+            group["lr"] = state["lr"]
+        self._torch.load_state_dict(template)

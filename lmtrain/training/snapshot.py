@@ -1,0 +1,330 @@
+"""Snapshots: complete, resumable states on disk that survive a kill, a power cut and a full disk.
+
+A snapshot is a directory ``step-00001234`` of ``snapshot.json`` (the manifest), ``model.safetensors``,
+``training.safetensors`` and ``vocab.txt``. It is written beside its place and moved there::
+
+    temporary directory → files, each fsynced → manifest with the SHA-256 of each → fsync of the directory
+    → rename → fsync of the parent → only then are old snapshots removed
+
+so that a directory of that name is whole, or was damaged later; reading checks every byte. Nothing is
+pickled: tensors are safetensors, everything else is JSON.
+"""
+
+import errno
+import hashlib
+import json
+import os
+import re
+import shutil
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from lmtrain.errors import ModelError, StorageError
+
+FORMAT_VERSION = 1
+MANIFEST = "snapshot.json"
+MODEL = "model.safetensors"
+TRAINING = "training.safetensors"
+VOCAB = "vocab.txt"
+
+_STEP_NAME = re.compile(r"step-(\d{8,})")
+_TEMPORARY, _REPLACED = ".writing-", ".replaced-"
+_MAX_MANIFEST_BYTES = 64 << 20
+_TENSOR = "$tensor"
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A snapshot whose every byte has been checked against its manifest."""
+
+    path: Path
+    step: int
+    config: dict[str, Any]
+    """The resolved config of the run."""
+    provenance: dict[str, Any]
+    """Versions, corpora, text rules, results: whatever describes the run and does not train it."""
+    _state: Any
+
+    def vocab_bytes(self) -> bytes:
+        """The vocabulary, one word a line."""
+        return (self.path / VOCAB).read_bytes()
+
+    def model_shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of each weight, without reading any."""
+        with _refusing_damage(self.path), safetensors.safe_open(self.path / MODEL, "pt") as file:
+            return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+
+    def model_tensors(self) -> dict[str, Tensor]:
+        """The weights by name, on the CPU."""
+        with _refusing_damage(self.path):
+            return safetensors.torch.load_file(self.path / MODEL)
+
+    def training_state(self) -> Any:
+        """What ``state_dict`` gave when the snapshot was written: nested JSON values and tensors."""
+        with _refusing_damage(self.path):
+            return _unpack(self._state, safetensors.torch.load_file(self.path / TRAINING))
+
+
+class SnapshotStore:
+    """The snapshots of one run.
+
+    Args:
+        directory: Where they lie; made when the first one is written.
+        keep: How many of the newest are kept; the best one always is.
+    """
+
+    def __init__(self, directory: Path, keep: int = 3) -> None:
+        self.directory = directory
+        self.keep = keep
+
+    def write(
+        self,
+        step: int,
+        model: Mapping[str, Tensor],
+        training_state: Any,
+        vocab_bytes: bytes,
+        *,
+        config: dict[str, Any],
+        provenance: dict[str, Any],
+        best_step: int | None,
+    ) -> Path:
+        """Writes the snapshot of a step, in place of an earlier one of that step, then removes old ones.
+
+        Raises:
+            StorageError: The disk or the system refused; what was there before is untouched.
+        """
+        tensors: dict[str, Tensor] = {}
+        body = {
+            "format_version": FORMAT_VERSION,
+            "step": step,
+            "config": config,
+            "provenance": provenance,
+            "state": _pack(training_state, tensors),
+        }
+        files = {
+            MODEL: safetensors.torch.save({name: t.detach().contiguous() for name, t in model.items()}),
+            TRAINING: safetensors.torch.save(tensors),
+            VOCAB: vocab_bytes,
+        }
+        target = self.directory / f"step-{step:08d}"
+        temporary = self.directory / f"{_TEMPORARY}{target.name}"
+        with _refusing_faults(target):
+            self.directory.mkdir(parents=True, exist_ok=True)
+            self.recover()
+            try:
+                temporary.mkdir()
+                for name, data in files.items():
+                    _write_synced(temporary / name, data)
+                _write_synced(temporary / MANIFEST, _manifest_bytes(body, files))
+                _sync_directory(temporary)
+            except OSError:
+                shutil.rmtree(temporary, ignore_errors=True)
+                raise
+            self._move_into_place(temporary, target)
+            self._prune(best_step)
+        return target
+
+    def recover(self) -> None:
+        """Finishes or undoes what an interrupted write left behind."""
+        for replaced in self.directory.glob(f"{_REPLACED}*"):
+            target = self.directory / replaced.name.removeprefix(_REPLACED)
+            if target.exists():
+                shutil.rmtree(replaced)
+            else:
+                replaced.rename(target)
+        for temporary in self.directory.glob(f"{_TEMPORARY}*"):
+            shutil.rmtree(temporary)
+
+    def steps(self) -> list[int]:
+        """The steps there are snapshots of, ascending, whole or not."""
+        if not self.directory.is_dir():
+            return []
+        matches = (_STEP_NAME.fullmatch(path.name) for path in self.directory.iterdir())
+        return sorted(int(match[1]) for match in matches if match)
+
+    def read(self, step: int) -> Snapshot:
+        """One snapshot, checked.
+
+        Raises:
+            ModelError: It is missing or damaged.
+        """
+        return read_snapshot(self.directory / f"step-{step:08d}")
+
+    def newest(self) -> tuple[Snapshot | None, list[ModelError]]:
+        """The newest whole snapshot, and what is wrong with each newer one.
+
+        Raises:
+            ModelError: There are snapshots, and none is whole.
+        """
+        damaged: list[ModelError] = []
+        for step in reversed(self.steps()):
+            try:
+                return self.read(step), damaged
+            except ModelError as error:
+                damaged.append(error)
+        if damaged:
+            raise ModelError(
+                "\n".join(
+                    [f"{self.directory}: no snapshot is whole; nothing was changed", *map(str, damaged)]
+                )
+            )
+        return None, damaged
+
+    def _move_into_place(self, temporary: Path, target: Path) -> None:
+        replaced = self.directory / f"{_REPLACED}{target.name}"
+        if target.exists():
+            target.rename(replaced)
+        temporary.rename(target)
+        _sync_directory(self.directory)
+        if replaced.exists():
+            shutil.rmtree(replaced)
+
+    def _prune(self, best_step: int | None) -> None:
+        for step in self.steps()[: -self.keep]:
+            if step != best_step:
+                # Renamed first: a removal cut short must not leave half a snapshot under its name.
+                doomed = self.directory / f"step-{step:08d}"
+                temporary = self.directory / f"{_TEMPORARY}{doomed.name}"
+                doomed.rename(temporary)
+                shutil.rmtree(temporary)
+
+
+def read_snapshot(path: Path) -> Snapshot:
+    """Reads a snapshot directory and checks every byte of it against the manifest.
+
+    Raises:
+        ModelError: It is missing, damaged, or of a newer format; names what is wrong.
+    """
+    body = _read_manifest(path / MANIFEST)
+    with _refusing_damage(path):
+        if body["format_version"] > FORMAT_VERSION:
+            raise ModelError(
+                f"{path}: written in format {body['format_version']}, newer than the {FORMAT_VERSION} this "
+                "version reads; install a newer lmtrain"
+            )
+        if set(body["files"]) != {MODEL, TRAINING, VOCAB}:
+            raise ValueError("its list of files is not that of a snapshot")
+        for name, entry in body["files"].items():
+            _check_file(path / name, entry["size"], entry["sha256"])
+        return Snapshot(path, int(body["step"]), body["config"], body["provenance"], body["state"])
+
+
+def _pack(value: Any, tensors: dict[str, Tensor], name: str = "state") -> Any:
+    """Moves the tensors of a nested value into ``tensors`` and leaves their names in their places."""
+    if isinstance(value, Tensor):
+        tensors[name] = value.detach().contiguous().clone()
+        return {_TENSOR: name}
+    if isinstance(value, dict):
+        return {key: _pack(item, tensors, f"{name}.{key}") for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_pack(item, tensors, f"{name}.{i}") for i, item in enumerate(value)]
+    return value
+
+
+def _unpack(value: Any, tensors: dict[str, Tensor]) -> Any:
+    if isinstance(value, dict):
+        if value.keys() == {_TENSOR}:
+            return tensors[value[_TENSOR]]
+        return {key: _unpack(item, tensors) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_unpack(item, tensors) for item in value]
+    return value
+
+
+def _serialise(body: dict[str, Any]) -> bytes:
+    return (json.dumps(body, indent=1, allow_nan=False) + "\n").encode()
+
+
+def _manifest_bytes(body: dict[str, Any], files: Mapping[str, bytes]) -> bytes:
+    listed = {
+        name: {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in files.items()
+    }
+    body = {**body, "files": listed}
+    return _serialise({**body, "sha256": hashlib.sha256(_serialise(body)).hexdigest()})
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    if not path.parent.is_dir():
+        raise ModelError(f"{path.parent}: there is no such snapshot")
+    with _refusing_damage(path.parent):
+        data = _read_regular(path, _MAX_MANIFEST_BYTES)
+        body: dict[str, Any] = json.loads(data)
+        if _serialise(body) != data:
+            raise ValueError(f"{path.name} was changed after it was written")
+        digest = body.pop("sha256")
+        if hashlib.sha256(_serialise(body)).hexdigest() != digest:
+            raise ValueError(f"{path.name} does not match its own SHA-256")
+        return body
+
+
+def _read_regular(path: Path, max_bytes: int) -> bytes:
+    status = path.lstat()
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError(f"{path.name} is not a regular file")
+    if status.st_size > max_bytes:
+        raise ValueError(f"{path.name} is larger than any real one")
+    return path.read_bytes()
+
+
+def _check_file(path: Path, size: int, digest: str) -> None:
+    status = path.lstat()
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError(f"{path.name} is not a regular file")
+    if status.st_size != size:
+        raise ValueError(f"{path.name} has {status.st_size:,} bytes, not {size:,}")
+    with path.open("rb") as file:
+        if hashlib.file_digest(file, "sha256").hexdigest() != digest:
+            raise ValueError(f"{path.name} does not match its SHA-256")
+
+
+def _write_synced(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _refusing_damage(path: Path) -> Iterator[None]:
+    """Turns whatever a damaged file makes a reader raise into one clear error."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise ModelError(f"{path}: damaged snapshot: {Path(error.filename or '').name} is missing") from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ModelError(f"{path}: damaged snapshot: {error}") from error
+    except safetensors.SafetensorError as error:
+        raise ModelError(f"{path}: damaged snapshot: {error}") from error
+
+
+@contextmanager
+def _refusing_faults(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = "the disk is full" if error.errno == errno.ENOSPC else error.strerror or str(error)
+        raise StorageError(
+            f"{target}: the snapshot could not be written: {reason}; the earlier snapshots are intact"
+        ) from error
+
+
+def weights_of(model: torch.nn.Module) -> dict[str, Tensor]:
+    """The weights of a model by name; a matrix that two parts share stands there once."""
+    return {name: parameter.detach() for name, parameter in model.named_parameters()}

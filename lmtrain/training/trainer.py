@@ -1,0 +1,199 @@
+"""Truncated backpropagation through time: one window, one update."""
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lmtrain.corpus.batching import Windows
+from lmtrain.errors import DivergenceError
+from lmtrain.inference.evaluate import perplexity
+from lmtrain.model.language_model import LanguageModel, ModelState, detach
+from lmtrain.training.optimizer import Optimizer
+from lmtrain.training.schedule import Schedule
+
+
+@dataclass(frozen=True)
+class TrainingFigures:
+    """Training since a meter was last read."""
+
+    loss: float
+    """Nats per token over all words since, whatever the reduction of the loss."""
+    grad_norm: float
+    """Global norm of the gradients before clipping, the mean over the steps since."""
+    lr: float
+    """Learning rate of the last update."""
+    words_per_second: float
+    """Of training alone, not of evaluation or snapshots in between."""
+
+    @property
+    def perplexity(self) -> float:
+        """exp(loss)."""
+        return perplexity(self.loss, 1)
+
+
+class Meter:
+    """Sums over steps, kept on the device until they are read."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._sums = torch.zeros(2, dtype=torch.float64, device=device)  # nats, gradient norms
+        self._reset()
+
+    def add(self, nats: Tensor, grad_norm: Tensor, num_tokens: int, seconds: float) -> None:
+        """Counts one step; ``nats`` and ``grad_norm`` are scalars on the device."""
+        self._sums += torch.stack([nats.detach().double(), grad_norm.double()])
+        self._num_tokens += num_tokens
+        self._num_steps += 1
+        self._seconds += seconds
+
+    def read(self, lr: float) -> TrainingFigures:
+        """The figures since the last reading, over one step at least; starts anew. Waits for the device."""
+        started = time.perf_counter()
+        nats, norms = self._sums.tolist()
+        seconds = self._seconds + time.perf_counter() - started  # the device's backlog is training too
+        figures = TrainingFigures(
+            loss=nats / self._num_tokens,
+            grad_norm=norms / self._num_steps,
+            lr=lr,
+            words_per_second=self._num_tokens / seconds,
+        )
+        self._reset()
+        return figures
+
+    def _reset(self) -> None:
+        self._sums.zero_()
+        self._num_tokens = 0
+        self._num_steps = 0
+        self._seconds = 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        """The sums."""
+        return {
+            "sums": self._sums,
+            "num_tokens": self._num_tokens,
+            "num_steps": self._num_steps,
+            "seconds": self._seconds,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continues from sums that ``state_dict`` gave."""
+        self._sums.copy_(state["sums"])
+        self._num_tokens = int(state["num_tokens"])
+        self._num_steps = int(state["num_steps"])
+        self._seconds = float(state["seconds"])
+
+
+class Trainer:
+    """Trains a model on windows, carrying the hidden state from one to the next.
+
+    Everything that changes from step to step is in ``state_dict``: the weights, the optimizer, the
+    schedule, the position in the corpus, the hidden state, the random generator and the meters.
+
+    Args:
+        model: On the device to train on.
+        windows: What is read.
+        optimizer: Of the model's parameters.
+        schedule: Of the learning rate.
+        generator: The source of all random draws of training.
+        loss_reduction: ``mean`` over all tokens of a window, or ``sum_over_time``: summed over the window
+            and averaged over streams.
+    """
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        windows: Windows,
+        optimizer: Optimizer,
+        schedule: Schedule,
+        generator: torch.Generator,
+        *,
+        loss_reduction: str = "mean",
+    ) -> None:
+        if loss_reduction not in ("mean", "sum_over_time"):
+            raise ValueError(f"unknown loss_reduction {loss_reduction!r}")
+        self.model = model
+        self.windows = windows
+        self.optimizer = optimizer
+        self.schedule = schedule
+        self.steps = 0
+        """Updates made."""
+        self.hidden: ModelState | None = None
+        """State after the last window; None before the first, and where it is not carried."""
+        self._generator = generator
+        self._loss_reduction = loss_reduction
+        self._device = model.softmax.weight.device
+        self.meter = Meter(self._device)
+        """Since the last line of the log."""
+        self.table_meter = Meter(self._device)
+        """Since the last line of the table of epochs."""
+
+    def step(self) -> None:
+        """Reads one window and updates the weights once.
+
+        On a CPU, where asking costs nothing, a non-finite loss or gradient is reported at once; on
+        another device at the next ``check_finite``. Either way no update is made with it.
+
+        Raises:
+            DivergenceError: As above.
+        """
+        started = time.perf_counter()
+        self.model.train()
+        lr_factor = self.schedule.factor(self.steps, self.windows.epoch)
+        input_ids, targets = next(self.windows)
+        num_tokens = int((targets >= 0).sum())
+        hidden = self.hidden or self.model.initial_state(input_ids.shape[1])
+        nats, hidden = self.model.loss(
+            input_ids.to(self._device, non_blocking=True),
+            targets.to(self._device, non_blocking=True),
+            hidden,
+        )
+        loss = nats / (num_tokens if self._loss_reduction == "mean" else input_ids.shape[1])
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.steps += 1
+        grad_norm = self.optimizer.update(loss, lr_factor, self.steps)
+        if self._device.type == "cpu":
+            self.check_finite()
+        self.hidden = detach(hidden) if self.windows.carries_state else None
+        seconds = time.perf_counter() - started
+        for meter in (self.meter, self.table_meter):
+            meter.add(nats, grad_norm, num_tokens, seconds)
+
+    def check_finite(self) -> None:
+        """Waits for the device and reports a loss or gradient that was not finite.
+
+        Raises:
+            DivergenceError: Names the step.
+        """
+        step = self.optimizer.diverged_at()
+        if step is not None:
+            raise DivergenceError(
+                f"training diverged: the loss or gradient of step {step:,} is not finite; the update was "
+                "not made. A lower lr or max_grad_norm often helps"
+            )
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that changes during training: tensors and JSON values, nested."""
+        return {
+            "steps": self.steps,
+            "windows": self.windows.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "hidden": None if self.hidden is None else [list(layer) for layer in self.hidden],
+            "generator": self._generator.get_state(),
+            "meter": self.meter.state_dict(),
+            "table_meter": self.table_meter.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continues from a state that ``state_dict`` gave; the weights are the model's own to load."""
+        self.steps = int(state["steps"])
+        self.windows.load_state_dict(state["windows"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        hidden = state["hidden"]
+        self.hidden = hidden and [tuple(tensor.to(self._device) for tensor in layer) for layer in hidden]
+        self._generator.set_state(state["generator"].cpu())
+        self.meter.load_state_dict(state["meter"])
+        self.table_meter.load_state_dict(state["table_meter"])

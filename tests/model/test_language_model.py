@@ -1,0 +1,132 @@
+"""The whole model: what it predicts, what it shares, what it forgets."""
+
+import math
+
+import pytest
+import torch
+
+from lmtrain.model.dropout import DropoutRates
+from lmtrain.model.initialization import initialize
+from lmtrain.model.language_model import LanguageModel, detach
+
+V = 13
+
+
+def make(**options: object) -> LanguageModel:
+    model = LanguageModel(V, 6, 8, 2, **options)
+    initialize(model, torch.Generator().manual_seed(0))
+    return model
+
+
+def window() -> tuple[torch.Tensor, torch.Tensor]:
+    tokens = torch.randint(0, V, (6, 3), generator=torch.Generator().manual_seed(1))
+    return tokens[:-1], tokens[1:]
+
+
+@pytest.mark.parametrize("cell", ["elman", "concat_elman", "lstm", "gru"])
+def test_shapes_and_carried_state(cell: str) -> None:
+    model = make(cell=cell)
+    input_ids, targets = window()
+    features, state = model(input_ids, model.initial_state(3))
+    assert features.shape == (5, 3, 8)
+    whole, whole_state = model.loss(input_ids, targets, model.initial_state(3))
+    first, between = model.loss(input_ids[:2], targets[:2], model.initial_state(3))
+    second, after = model.loss(input_ids[2:], targets[2:], between)
+    torch.testing.assert_close(first + second, whole)
+    torch.testing.assert_close(after, whole_state)
+    torch.testing.assert_close(after, state)
+
+
+def test_zero_weights_predict_uniformly() -> None:
+    model = make()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+    input_ids, targets = window()
+    loss, _ = model.loss(input_ids, targets, model.initial_state(3))
+    assert math.exp(loss.item() / targets.numel()) == pytest.approx(V, rel=1e-6)
+
+
+def test_token_costs_sum_to_the_loss() -> None:
+    model = make()
+    input_ids, targets = window()
+    loss, _ = model.loss(input_ids, targets, model.initial_state(3))
+    costs, _ = model.token_costs(input_ids, targets, model.initial_state(3))
+    torch.testing.assert_close(costs.nats.sum(), loss)
+
+
+def test_tied_weights_are_one_matrix() -> None:
+    model = LanguageModel(V, 8, 8, 1, tie_weights=True)
+    assert model.embedding.weight is model.softmax.weight
+    assert "softmax.weight" not in dict(model.named_parameters())
+    with pytest.raises(ValueError, match="embedding_dim"):
+        LanguageModel(V, 6, 8, 1, tie_weights=True)
+
+
+def test_tied_gradient_is_that_of_both_uses() -> None:
+    tied = LanguageModel(V, 8, 8, 1, tie_weights=True)
+    initialize(tied, torch.Generator().manual_seed(0))
+    apart = LanguageModel(V, 8, 8, 1)
+    apart.load_state_dict(tied.state_dict())
+    input_ids, targets = window()
+    for model in (tied, apart):
+        model.loss(input_ids, targets, model.initial_state(3))[0].backward()
+    torch.testing.assert_close(
+        tied.embedding.weight.grad, apart.embedding.weight.grad + apart.softmax.weight.grad
+    )
+
+
+def test_embedding_activation_is_applied() -> None:
+    plain, bent = make(), make(embedding_activation="tanh")
+    bent.load_state_dict(plain.state_dict())
+    with torch.no_grad():
+        plain.embedding.weight.tanh_()
+    input_ids, _ = window()
+    torch.testing.assert_close(
+        plain(input_ids, plain.initial_state(3))[0], bent(input_ids, bent.initial_state(3))[0]
+    )
+
+
+@pytest.mark.parametrize("place", ["embedding", "layers", "output"])
+def test_dropout_acts_in_its_place_and_only_in_training(place: str) -> None:
+    generator = torch.Generator().manual_seed(5)
+    model = make(dropout=DropoutRates(**{place: 0.5}), generator=generator)
+    input_ids, _ = window()
+    state = model.initial_state(3)
+    first, _ = model(input_ids, state)
+    second, _ = model(input_ids, state)
+    assert not torch.equal(first, second)
+    generator.manual_seed(5)
+    again, _ = model(input_ids, state)
+    assert torch.equal(first, again)
+    if place == "output":
+        assert 0.3 < (first == 0).float().mean() < 0.7
+    model.eval()
+    assert torch.equal(model(input_ids, state)[0], model(input_ids, state)[0])
+
+
+def test_dropout_keeps_the_mean() -> None:
+    model = make(dropout=DropoutRates(output=0.25), generator=torch.Generator().manual_seed(0))
+    dropped = model.dropouts[-1](torch.ones(200, 500))
+    assert sorted(dropped.unique().tolist()) == pytest.approx([0.0, 1 / 0.75])
+    assert dropped.mean().item() == pytest.approx(1.0, abs=0.01)
+
+
+def test_one_layer_has_no_place_between_layers() -> None:
+    model = LanguageModel(V, 6, 8, 1, dropout=DropoutRates(layers=0.9), generator=torch.Generator())
+    input_ids, _ = window()
+    state = model.initial_state(3)
+    assert torch.equal(model(input_ids, state)[0], model(input_ids, state)[0])
+
+
+def test_detach_cuts_the_graph() -> None:
+    model = make()
+    input_ids, targets = window()
+    _, state = model.loss(input_ids, targets, model.initial_state(3))
+    assert any(s.requires_grad for layer in state for s in layer)
+    assert not any(s.requires_grad for layer in detach(state) for s in layer)
+
+
+def test_unknown_cell_is_refused() -> None:
+    with pytest.raises(ValueError, match="lstm.*relu"):
+        LanguageModel(V, cell="lstm", activation="relu")

@@ -1,0 +1,50 @@
+"""Word vectors in word2vec's text format."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from lmtrain.errors import DataError
+from lmtrain.model.pretrained import load_word_vectors
+
+IDS = {"the": 0, "cat": 1, "<unk>": 2}
+
+
+def test_known_rows_are_replaced_and_coverage_reported(tmp_path: Path) -> None:
+    path = tmp_path / "vectors.txt"
+    path.write_text("3 2\nthe 1 2\ndog 3 4\ncat -0.5 1e-3\ncat 9 9\n")
+    embedding = torch.full((3, 2), 7.0)
+    coverage = load_word_vectors(path, IDS, embedding)
+    assert embedding.tolist() == [[1, 2], [-0.5, pytest.approx(1e-3)], [7, 7]]
+    assert (coverage.num_found, coverage.vocab_size) == (2, 3)
+    assert str(coverage) == "2 of 3 words (66.7%) have a pretrained vector"
+
+
+def test_glove_has_no_header(tmp_path: Path) -> None:
+    path = tmp_path / "vectors.txt"
+    path.write_text("cat 1 2\n")
+    embedding = torch.zeros(3, 2)
+    assert load_word_vectors(path, IDS, embedding).num_found == 1
+    assert embedding[1].tolist() == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"the 1 2 3\n", ":1: a vector of 3 numbers; embedding_dim is 2"),
+        (b"2 2\nthe 1 x\n", ":2: not a word vector"),
+        (b"the 1 \xff\n", "not UTF-8"),
+        (b"the 1 nan\n", "not finite"),
+    ],
+)
+def test_bad_files_are_refused(content: bytes, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "vectors.txt"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        load_word_vectors(path, IDS, torch.zeros(3, 2))
+
+
+def test_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"nowhere\.txt: cannot be read"):
+        load_word_vectors(tmp_path / "nowhere.txt", IDS, torch.zeros(3, 2))

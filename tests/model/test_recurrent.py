@@ -1,0 +1,175 @@
+"""Each cell against torch's own, against a step worked by hand, and against the laws of state."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from lmtrain.model.recurrent import CELLS, ConcatElmanLayer, ElmanLayer, GRULayer, LSTMLayer, RecurrentLayer
+
+T, B, E, H = 7, 3, 5, 4
+
+
+def make(layer_class: type[RecurrentLayer], seed: int = 0) -> RecurrentLayer:
+    layer = layer_class(E, H)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.normal_(0.0, 0.5, generator=generator)
+    return layer
+
+
+def random_inputs(seed: int = 1) -> Tensor:
+    return torch.randn(T, B, E, generator=torch.Generator().manual_seed(seed))
+
+
+def random_state(layer: RecurrentLayer) -> tuple[Tensor, ...]:
+    generator = torch.Generator().manual_seed(2)
+    return tuple(torch.randn(B, H, generator=generator) for _ in range(layer.num_states))
+
+
+def torch_twin(layer: RecurrentLayer, cell: str, activation: str) -> nn.RNNBase:
+    twin = {
+        "elman": lambda: nn.RNN(E, H, nonlinearity=activation),
+        "lstm": lambda: nn.LSTM(E, H),
+        "gru": lambda: nn.GRU(E, H),
+    }[cell]()
+    with torch.no_grad():
+        twin.weight_ih_l0.copy_(layer.weight_ih)
+        twin.weight_hh_l0.copy_(layer.weight_hh)
+        twin.bias_ih_l0.copy_(layer.bias)
+        twin.bias_hh_l0.zero_()
+        if isinstance(layer, GRULayer):
+            twin.bias_hh_l0[2 * H :] = layer.bias_hh
+    return twin
+
+
+@pytest.mark.parametrize(
+    ("cell", "activation"), [("elman", "tanh"), ("elman", "relu"), ("lstm", "tanh"), ("gru", "tanh")]
+)
+def test_values_and_gradients_agree_with_torch(cell: str, activation: str) -> None:
+    layer = make(CELLS[cell, activation])
+    twin = torch_twin(layer, cell, activation)
+    ours, theirs = random_inputs().requires_grad_(), random_inputs().requires_grad_()
+    state = random_state(layer)
+    cost_of = torch.randn(T, B, H, generator=torch.Generator().manual_seed(3))
+
+    outputs, state_after = layer(ours, state)
+    ((outputs * cost_of).sum() + sum(s.sin().sum() for s in state_after)).backward()
+    batched = tuple(s[None] for s in state)
+    expected, expected_after = twin(theirs, batched if cell == "lstm" else batched[0])
+    if cell != "lstm":
+        expected_after = (expected_after,)
+    ((expected * cost_of).sum() + sum(s.sin().sum() for s in expected_after)).backward()
+
+    torch.testing.assert_close(outputs, expected, rtol=1e-5, atol=1e-6)
+    for got, want in zip(state_after, expected_after, strict=True):
+        torch.testing.assert_close(got, want[0], rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(layer.weight_ih.grad, twin.weight_ih_l0.grad, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(layer.weight_hh.grad, twin.weight_hh_l0.grad, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(layer.bias.grad, twin.bias_ih_l0.grad, rtol=1e-5, atol=1e-5)
+    if isinstance(layer, GRULayer):
+        torch.testing.assert_close(layer.bias_hh.grad, twin.bias_hh_l0.grad[2 * H :], rtol=1e-5, atol=1e-5)
+
+
+def sigmoid(x: float) -> float:
+    return 1 / (1 + math.exp(-x))
+
+
+def one_unit(layer_class: type[RecurrentLayer], **weights: list[float]) -> RecurrentLayer:
+    layer = layer_class(1, 1)
+    with torch.no_grad():
+        for name, values in weights.items():
+            parameter = layer.get_parameter(name)
+            parameter.copy_(torch.tensor(values).reshape(parameter.shape))
+    return layer
+
+
+def test_elman_step_by_hand() -> None:
+    layer = one_unit(ElmanLayer, weight_ih=[0.5], weight_hh=[-1.5], bias=[0.25])
+    outputs, (h,) = layer(torch.tensor([[[2.0]], [[-1.0]]]), (torch.tensor([[0.5]]),))
+    first = math.tanh(-1.5 * 0.5 + 0.5 * 2.0 + 0.25)
+    second = math.tanh(-1.5 * first + 0.5 * -1.0 + 0.25)
+    assert outputs.flatten().tolist() == pytest.approx([first, second], rel=1e-6)
+    assert h.item() == pytest.approx(second, rel=1e-6)
+
+
+def test_concat_elman_step_by_hand() -> None:
+    # Rows in the order output, recurrent state.
+    layer = one_unit(ConcatElmanLayer, weight_ih=[0.5, 2.0], weight_hh=[-1.5, 0.75], bias=[0.25, -0.5])
+    outputs, (r,) = layer(torch.tensor([[[2.0]], [[-1.0]]]), (torch.tensor([[0.5]]),))
+    r1 = 2.0 * 2.0 + 0.75 * 0.5 - 0.5
+    y1 = math.tanh(0.5 * 2.0 - 1.5 * 0.5 + 0.25)
+    y2 = math.tanh(0.5 * -1.0 - 1.5 * r1 + 0.25)
+    r2 = 2.0 * -1.0 + 0.75 * r1 - 0.5
+    assert outputs.flatten().tolist() == pytest.approx([y1, y2], rel=1e-6)
+    assert r.item() == pytest.approx(r2, rel=1e-6)
+
+
+def test_lstm_step_by_hand() -> None:
+    # Rows in the order input gate, forget gate, candidate, output gate.
+    w, u, b = [0.5, -0.25, 1.5, 0.75], [0.1, 0.2, -0.3, 0.4], [0.0, 1.0, 0.5, -0.5]
+    layer = one_unit(LSTMLayer, weight_ih=w, weight_hh=u, bias=b)
+    x, h, c = 2.0, -0.5, 0.8
+    i, f, g, o = (w[k] * x + u[k] * h + b[k] for k in range(4))
+    c_after = sigmoid(f) * c + sigmoid(i) * math.tanh(g)
+    h_after = sigmoid(o) * math.tanh(c_after)
+    outputs, state = layer(torch.tensor([[[x]]]), (torch.tensor([[h]]), torch.tensor([[c]])))
+    assert outputs.item() == pytest.approx(h_after, rel=1e-6)
+    assert [s.item() for s in state] == pytest.approx([h_after, c_after], rel=1e-6)
+
+
+def test_gru_step_by_hand() -> None:
+    w, u, b, b_hh = [0.5, -0.25, 1.5], [0.1, 0.2, -0.3], [0.0, 1.0, 0.5], [0.6]
+    layer = one_unit(GRULayer, weight_ih=w, weight_hh=u, bias=b, bias_hh=b_hh)
+    x, h = 2.0, -0.5
+    r, z = sigmoid(w[0] * x + u[0] * h + b[0]), sigmoid(w[1] * x + u[1] * h + b[1])
+    n = math.tanh(w[2] * x + b[2] + r * (u[2] * h + b_hh[0]))
+    outputs, _ = layer(torch.tensor([[[x]]]), (torch.tensor([[h]]),))
+    assert outputs.item() == pytest.approx((1 - z) * n + z * h, rel=1e-6)
+
+
+@pytest.mark.parametrize("key", list(CELLS), ids="-".join)
+def test_state_carries_over_a_cut(key: tuple[str, str]) -> None:
+    layer = make(CELLS[key])
+    inputs, state = random_inputs(), random_state(layer)
+    whole, whole_after = layer(inputs, state)
+    first, between = layer(inputs[:3], state)
+    second, after = layer(inputs[3:], between)
+    torch.testing.assert_close(torch.cat([first, second]), whole)
+    torch.testing.assert_close(after, whole_after)
+
+
+@pytest.mark.parametrize("key", list(CELLS), ids="-".join)
+def test_streams_do_not_mix(key: tuple[str, str]) -> None:
+    layer = make(CELLS[key])
+    inputs, state = random_inputs(), random_state(layer)
+    together, _ = layer(inputs, state)
+    alone, _ = layer(inputs[:, 1:2], tuple(s[1:2] for s in state))
+    torch.testing.assert_close(alone, together[:, 1:2])
+
+
+@pytest.mark.parametrize("key", list(CELLS), ids="-".join)
+def test_gradient_is_the_slope(key: tuple[str, str]) -> None:
+    layer = make(CELLS[key]).double()
+    inputs = random_inputs().double()[:3].requires_grad_()
+    state = tuple(s.double().requires_grad_() for s in random_state(layer))
+    parameters = tuple(p.detach().clone().requires_grad_() for p in layer.parameters())
+    names = [name for name, _ in layer.named_parameters()]
+
+    def run(inputs: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
+        weights = dict(zip(names, rest[: len(names)], strict=True))
+        outputs, after = torch.func.functional_call(layer, weights, (inputs, tuple(rest[len(names) :])))
+        return outputs, *after
+
+    assert torch.autograd.gradcheck(run, (inputs, *parameters, *state))
+
+
+def test_initial_state_is_zero() -> None:
+    for layer_class in CELLS.values():
+        layer = make(layer_class)
+        state = layer.initial_state(B)
+        assert len(state) == layer.num_states
+        assert all(s.shape == (B, H) and not s.any() for s in state)
