@@ -64,7 +64,7 @@ class SchemaTree:
 
     def meant(self, section: KeyPath, node: Node, name: str) -> str:
         """What an unknown key of a section may have meant, else the keys it may have."""
-        siblings = [key for option in self._options(node) for key in option["properties"]]
+        siblings = [key for option in self._options(node) for key in option.get("properties", ())]
         wanted = name.rpartition(".")[2][:_LONGEST_KEY]
         others = dict.fromkeys(key for key in self._keys(self.root, ()) if key[:-1] != section)
         homes = [dotted(key[:-1]) or "the top level" for key in others if key[-1] == wanted]

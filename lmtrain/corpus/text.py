@@ -107,7 +107,7 @@ def mark_lines(blocks: Iterable[bytes], rules: TextRules, name: str) -> Iterator
             text = text.removeprefix(codecs.BOM_UTF8)
         if _EOS_BYTES in text:
             _refuse_eos(text, position.line, name)
-        has_words = has_words or not text.isspace()
+        has_words = has_words or bool(text.strip())
         position = position.after(chunk)
         yield text.replace(b"\n", b" <eos> ")
     if not has_words:

@@ -44,7 +44,7 @@ def initialize(
         else:
             raise ValueError(f"unknown init {init!r}")
     for layer in model.recurrent_layers():
-        for square in layer.weight_hh.chunk(layer.num_maps):
+        for square in layer.state_maps():
             if recurrent_init == "orthogonal":
                 torch.nn.init.orthogonal_(square, generator=generator)
             elif recurrent_init == "identity":

@@ -16,32 +16,28 @@ State = tuple[Tensor, ...]
 
 
 class RecurrentLayer(nn.Module):
-    """What all cells share: the stacked weights of ``num_maps`` linear maps of input and state.
+    """What all cells share.
 
     Args:
         input_size: E.
         hidden_size: H.
-
-    Attributes:
-        weight_ih: (num_maps * H, E), from the input.
-        weight_hh: (num_maps * H, H), from the state before.
-        bias: (num_maps * H).
     """
 
-    num_maps: ClassVar[int] = 1
     num_states: ClassVar[int] = 1
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__()
         self.input_size = input_size
         self.hidden_size = hidden_size
-        self.weight_ih = nn.Parameter(torch.empty(self.num_maps * hidden_size, input_size))
-        self.weight_hh = nn.Parameter(torch.empty(self.num_maps * hidden_size, hidden_size))
-        self.bias = nn.Parameter(torch.empty(self.num_maps * hidden_size))
 
     def initial_state(self, batch_size: int) -> State:
         """Zeros, on the device of the weights."""
-        return tuple(self.weight_hh.new_zeros(batch_size, self.hidden_size) for _ in range(self.num_states))
+        weight = next(self.parameters())
+        return tuple(weight.new_zeros(batch_size, self.hidden_size) for _ in range(self.num_states))
+
+    def state_maps(self) -> tuple[Tensor, ...]:
+        """The square maps (H, H) from state to state, views of the weights, one for each gate."""
+        raise NotImplementedError
 
     def forward(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
         """Reads ``inputs`` (T, B, E) from ``state`` on; returns outputs (T, B, H) and the new state."""
@@ -51,12 +47,34 @@ class RecurrentLayer(nn.Module):
         """The sizes, for ``print(model)``."""
         return f"{self.input_size}, {self.hidden_size}"
 
+
+class _GatedLayer(RecurrentLayer):
+    """The weights of ``num_gates`` linear maps of input and state, stacked as torch's functions take them.
+
+    Attributes:
+        weight_ih: (num_gates * H, E), from the input.
+        weight_hh: (num_gates * H, H), from the state before.
+        bias: (num_gates * H).
+    """
+
+    num_gates: ClassVar[int] = 1
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__(input_size, hidden_size)
+        self.weight_ih = nn.Parameter(torch.empty(self.num_gates * hidden_size, input_size))
+        self.weight_hh = nn.Parameter(torch.empty(self.num_gates * hidden_size, hidden_size))
+        self.bias = nn.Parameter(torch.empty(self.num_gates * hidden_size))
+
+    def state_maps(self) -> tuple[Tensor, ...]:
+        """The square maps (H, H) from state to state, views of the weights, one for each gate."""
+        return self.weight_hh.chunk(self.num_gates)
+
     def _weights(self) -> list[Tensor]:
         """In the order of torch's functions, which know a second, redundant bias: it stays zero."""
         return [self.weight_ih, self.weight_hh, self.bias, torch.zeros_like(self.bias)]
 
 
-class ElmanLayer(RecurrentLayer):
+class ElmanLayer(_GatedLayer):
     """The simple recurrent network: h_t = tanh(W h_{t-1} + U x_t + b).
 
     Source: Elman (1990), "Finding structure in time".
@@ -91,17 +109,28 @@ class ConcatElmanLayer(RecurrentLayer):
         [o_t, r_t] = M [x_t, r_{t-1}] + b
         y_t        = tanh(o_t)
 
-    The rows of ``weight_ih``, ``weight_hh`` and ``bias`` stand in the order o, r.
+    Attributes:
+        weight: M, of shape (2H, E + H).
+        bias: b, of shape (2H).
     """
 
-    num_maps = 2
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__(input_size, hidden_size)
+        self.weight = nn.Parameter(torch.empty(2 * hidden_size, input_size + hidden_size))
+        self.bias = nn.Parameter(torch.empty(2 * hidden_size))
+
+    def state_maps(self) -> tuple[Tensor, ...]:
+        """The square map (H, H) from state to state, a view of the weights."""
+        return (self.weight[self.hidden_size :, self.input_size :],)
 
     def forward(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
         """Reads ``inputs`` (T, B, E) from ``state`` on; returns outputs (T, B, H) and the new state."""
         (r,) = state
-        from_input = nn.functional.linear(inputs, self.weight_ih, self.bias)  # (T, B, 2H)
+        weight_from_input = self.weight[:, : self.input_size]
+        weight_from_state = self.weight[:, self.input_size :]
+        from_input = nn.functional.linear(inputs, weight_from_input, self.bias)  # (T, B, 2H)
         output_part, recurrent_part = from_input.chunk(2, dim=-1)
-        output_weight, recurrent_weight = self.weight_hh.chunk(2)
+        output_weight, recurrent_weight = weight_from_state.chunk(2)
         before = []
         for part in recurrent_part.unbind():
             before.append(r)
@@ -121,7 +150,7 @@ class ReluConcatElmanLayer(ConcatElmanLayer):
         return torch.relu(inputs)
 
 
-class LSTMLayer(RecurrentLayer):
+class LSTMLayer(_GatedLayer):
     """Long short-term memory with a forget gate.
 
     ::
@@ -136,7 +165,7 @@ class LSTMLayer(RecurrentLayer):
     Schmidhuber and Cummins (2000), "Learning to forget".
     """
 
-    num_maps = 4
+    num_gates = 4
     num_states = 2
 
     def forward(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
@@ -156,7 +185,7 @@ class LSTMLayer(RecurrentLayer):
         return outputs, (h[0], c[0])
 
 
-class GRULayer(RecurrentLayer):
+class GRULayer(_GatedLayer):
     """The gated recurrent unit.
 
     ::
@@ -171,7 +200,7 @@ class GRULayer(RecurrentLayer):
     Source: Cho et al. (2014), "Learning phrase representations using RNN encoder-decoder".
     """
 
-    num_maps = 3
+    num_gates = 3
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__(input_size, hidden_size)

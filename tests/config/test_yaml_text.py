@@ -78,7 +78,23 @@ def test_not_a_number_is_read_as_such() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["on", "off", "yes", "No", "y", "1:30", "2001-01-01", "1_000", "0b1", "nan", "inf", "tRUE", "-0x1", "e3", "="],
+    [
+        "on",
+        "off",
+        "yes",
+        "No",
+        "y",
+        "1:30",
+        "2001-01-01",
+        "1_000",
+        "0b1",
+        "nan",
+        "inf",
+        "tRUE",
+        "-0x1",
+        "e3",
+        "=",
+    ],
 )
 def test_what_only_yaml_1_1_takes_for_something_else_is_text(text: str) -> None:
     assert value_of(text) == text
@@ -144,7 +160,13 @@ def test_reading_goes_on_after_a_refused_value() -> None:
     assert [problem.place.line for problem in findings.problems] == [1, 3, 4]
 
 
-@given(st.recursive(TEXT | st.integers(-(2**62), 2**62) | st.booleans() | st.none() | st.floats(allow_nan=False), lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3), max_leaves=8))
+@given(
+    st.recursive(
+        TEXT | st.integers(-(2**62), 2**62) | st.booleans() | st.none() | st.floats(allow_nan=False),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
+        max_leaves=8,
+    )
+)
 def test_what_is_dumped_reads_back_the_same(value: object) -> None:
     read = value_of(dump_yaml({"key": value}))
     assert read == {"key": value}

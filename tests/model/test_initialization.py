@@ -42,7 +42,7 @@ def test_recurrent_maps(cell: str) -> None:
     for kind in ("orthogonal", "identity"):
         model = drawn(cell=cell, recurrent_init=kind)
         for layer in model.layers:
-            for square in layer.weight_hh.split(64):
+            for square in layer.state_maps():
                 torch.testing.assert_close(square @ square.t(), torch.eye(64), atol=1e-5, rtol=0)
                 assert torch.equal(square, torch.eye(64)) == (kind == "identity")
 

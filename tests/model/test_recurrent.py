@@ -98,7 +98,7 @@ def test_elman_step_by_hand() -> None:
 
 def test_concat_elman_step_by_hand() -> None:
     # Rows in the order output, recurrent state.
-    layer = one_unit(ConcatElmanLayer, weight_ih=[0.5, 2.0], weight_hh=[-1.5, 0.75], bias=[0.25, -0.5])
+    layer = one_unit(ConcatElmanLayer, weight=[0.5, -1.5, 2.0, 0.75], bias=[0.25, -0.5])
     outputs, (r,) = layer(torch.tensor([[[2.0]], [[-1.0]]]), (torch.tensor([[0.5]]),))
     r1 = 2.0 * 2.0 + 0.75 * 0.5 - 0.5
     y1 = math.tanh(0.5 * 2.0 - 1.5 * 0.5 + 0.25)
