@@ -103,7 +103,7 @@ def core_value(text: str) -> object:
     return text
 
 
-def dump_yaml(values: dict[str, Any]) -> str:
+def dump_yaml(values: Any) -> str:
     """Writes plain values as YAML that means the same to ``parse_yaml``, in the order given."""
     return yaml.dump(
         values, Dumper=_Dumper, default_flow_style=None, sort_keys=False, allow_unicode=True, width=math.inf

@@ -114,7 +114,8 @@ def load_corpus(
         encoded = _open_ids(entry, vocab)
     if encoded is None:
         raise StorageError(f"{cache_dir}: the cache does not give back what was written to it")
-    return Corpus(*encoded, vocab.eos_id, _joint_hash(digests), tuple(paths))
+    ids, num_lines, num_oov = encoded
+    return Corpus(ids, num_lines, num_oov, vocab.eos_id, _joint_hash(digests), tuple(paths))
 
 
 def encode_text(

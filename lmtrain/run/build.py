@@ -32,8 +32,9 @@ class Corpora:
 
     def hashes(self) -> dict[str, str | None]:
         """SHA-256 of the vocabulary and of each text."""
-        texts = {"vocab": self.vocab, "train": self.train, "valid": self.valid, "test": self.test}
-        return {name: text.sha256 if text else None for name, text in texts.items()}
+        texts = {"train": self.train, "valid": self.valid, "test": self.test}
+        digests = {name: text.sha256 if text else None for name, text in texts.items()}
+        return {"vocab": self.vocab.sha256, **digests}
 
 
 def load_corpora(config: Config) -> Corpora:

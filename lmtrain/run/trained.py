@@ -5,16 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pydantic
 import torch
 
 from lmtrain import __version__
-from lmtrain.config import Config
+from lmtrain.config import Config, config_from_dict
 from lmtrain.corpus.corpus import Corpus, load_corpus
 from lmtrain.corpus.synthetic import source_log_probs
 from lmtrain.corpus.text import TextRules
 from lmtrain.corpus.vocab import UNK, Vocabulary
-from lmtrain.errors import ModelError, UsageError
+from lmtrain.errors import ConfigError, ModelError, UsageError
 from lmtrain.inference.evaluate import Evaluation, evaluate, held_out_windows, perplexity
 from lmtrain.inference.generate import Sampling, generate, to_text
 from lmtrain.model.language_model import LanguageModel
@@ -193,9 +192,9 @@ def load_model(path: Path, which: str | None = None, device: str = "auto") -> Tr
     where = resolve_device(device)
     snapshot = find_snapshot(path, which)
     try:
-        config = Config.model_validate(snapshot.config)
-    except pydantic.ValidationError as error:
-        raise ModelError(f"{snapshot.path}: its config does not hold: {error}") from error
+        config = config_from_dict(snapshot.config, str(snapshot.path))
+    except ConfigError as error:
+        raise ModelError(str(error)) from error
     vocab = Vocabulary.from_bytes(snapshot.vocab_bytes(), str(snapshot.path / "vocab.txt"))
     with torch.device("meta"):  # sizes are compared before memory is taken
         refuse_other_shapes(snapshot, build_model(config.model, len(vocab)))

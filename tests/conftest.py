@@ -1,0 +1,22 @@
+"""What all tests share."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+# One thread: the tensors of tests are small, and threads that wait for each other on a busy machine would
+# make the suite many times slower. Set before torch is imported, and inherited by child processes.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Encoded corpora go to a folder of the test session, not to the user's cache."""
+    monkeypatch.setenv("LMTRAIN_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The real corpora, which lie beside the checkout."""
+    return Path(__file__).resolve().parents[2] / "shared" / "data"

@@ -1,0 +1,156 @@
+import codecs
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from lmtrain.corpus.text import TextRules, file_blocks, mark_lines
+from lmtrain.errors import DataError, ModelError
+
+# Letters of one to four bytes, one that grows when lower-cased, spaces that are no ASCII whitespace.
+ALPHABET = "abΣé世𝄞İ<>\u00a0\u2028\x1c \t\r\v\f\n\n"
+
+RULES = TextRules()
+
+
+def blocks_of(text: bytes, size: int) -> list[bytes]:
+    return [text[i : i + size] for i in range(0, len(text), size)]
+
+
+def tokens(text: bytes, rules: TextRules = RULES, block_size: int = 7) -> list[str]:
+    marked = mark_lines(blocks_of(text, block_size), rules, "text")
+    return [word.decode() for part in marked for word in part.split()]
+
+
+def reference_tokens(text: str) -> list[str]:
+    lines = text.encode().split(b"\n")
+    if not lines[-1]:
+        lines.pop()
+    return [word.decode() for line in lines for word in [*line.split(), b"<eos>"]]
+
+
+@given(st.text(ALPHABET), st.booleans(), st.booleans(), st.integers(1, 50))
+def test_words_do_not_depend_on_how_the_text_is_cut(
+    text: str, has_mark: bool, lowercase: bool, block_size: int
+) -> None:
+    expected = reference_tokens(text.lower() if lowercase else text)
+    assume(set(expected) - {"<eos>"})
+    encoded = codecs.BOM_UTF8 * has_mark + text.encode()
+    assert tokens(encoded, TextRules(lowercase), block_size) == expected
+
+
+@given(st.text(ALPHABET), st.booleans())
+def test_a_line_in_memory_splits_as_a_line_of_a_file(text: str, lowercase: bool) -> None:
+    line = text.replace("\n", " ")
+    rules = TextRules(lowercase)
+    assert rules.split("x" + line) == tokens(("x" + line).encode(), rules)[:-1]
+
+
+def test_a_line_of_arguments_may_hold_bytes_that_are_not_utf8() -> None:
+    assert TextRules(lowercase=True).split("A \udcff\udcfe B") == ["a", "\udcff\udcfe", "b"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a b\nc\n", "a b <eos> c <eos>"),
+        ("a b\nc", "a b <eos> c <eos>"),
+        ("a\n\n \nb\n", "a <eos> <eos> <eos> b <eos>"),
+        ("a b\r\nc\r\n", "a b <eos> c <eos>"),
+        ("a ", "a <eos>"),
+        ("\ufeffa b\n", "a b <eos>"),
+        ("a\n\ufeffb\n", "a <eos> \ufeffb <eos>"),
+        ("New York\u00a0City\n", "New York\u00a0City <eos>"),
+    ],
+)
+def test_lines_and_words(text: str, expected: str) -> None:
+    assert tokens(text.encode()) == expected.split(" ")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"", "text: empty"),
+        (b" \n\r\n\t", "text: empty"),
+        (codecs.BOM_UTF8 + b"\n", "text: empty"),
+        (b"a b\nc \0d\n", "text:2: binary, not text: a NUL at byte 3 of the line"),
+        (b"a b\n\ncaf\xe9 \n", "text:3: not UTF-8 at byte 4 of the line (0xe9)"),
+        ("é é é é é é ".encode() + b"\xff\n", "text:1: not UTF-8 at byte 19 of the line (0xff)"),
+        (codecs.BOM_UTF8 + b"a \xff\n", "text:1: not UTF-8 at byte 6 of the line (0xff)"),
+        (b"a\xc3", "text:1: not UTF-8 at byte 2 of the line (0xc3)"),
+        ("a b\n".encode("utf-16"), "text: UTF-16, not UTF-8"),
+        (codecs.BOM_UTF32_LE + "a b\n".encode("utf-32-le"), "text: UTF-32, not UTF-8"),
+        (b"a\nb <eos>\n", "text:2: the text itself holds <eos>"),
+    ],
+)
+@pytest.mark.parametrize("block_size", [1, 5, 1000])
+def test_bad_text_is_refused_with_its_place(text: bytes, message: str, block_size: int) -> None:
+    with pytest.raises(DataError) as error:
+        tokens(text, block_size=block_size)
+    assert str(error.value).startswith(message)
+
+
+def test_lower_casing_cannot_smuggle_in_an_end_of_line() -> None:
+    with pytest.raises(DataError, match=r"text:1: the text itself holds <eos>"):
+        tokens(b"a <EOS>\n", TextRules(lowercase=True))
+    assert tokens(b"a <EOS> x<eos>\n") == ["a", "<EOS>", "x<eos>", "<eos>"]
+
+
+def test_a_file_without_whitespace_does_not_fill_the_memory() -> None:
+    endless = iter(lambda: b"x" * 100_000, b"")
+    with pytest.raises(DataError, match="a word of more than 1,048,576 bytes"):
+        list(mark_lines(endless, RULES, "text"))
+
+
+def test_file_blocks_are_the_file(tmp_path: Path) -> None:
+    content = os.urandom(100_000)
+    path = tmp_path / "file"
+    path.write_bytes(content)
+    blocks = list(file_blocks(path))
+    assert b"".join(blocks) == content
+    assert len(blocks) > 1
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda path: None, "no such file"),
+        (Path.mkdir, "a directory"),
+        (os.mkfifo, "not a regular file"),
+    ],
+)
+def test_what_is_no_file_is_refused(tmp_path: Path, make: Callable[[Path], None], message: str) -> None:
+    path = tmp_path / "corpus.txt"
+    make(path)
+    with pytest.raises(DataError) as error:
+        list(file_blocks(path))
+    assert str(error.value).startswith(f"{path}: {message}")
+
+
+def test_an_unreadable_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    path = tmp_path / "corpus.txt"
+    path.write_text("a\n")
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(DataError, match=r"corpus\.txt: cannot be read: Permission denied"):
+        list(file_blocks(path))
+
+
+@pytest.mark.parametrize("rules", [RULES, TextRules(lowercase=True)])
+def test_rules_survive_a_round_trip(rules: TextRules) -> None:
+    assert TextRules.from_dict(rules.to_dict()) == rules
+
+
+def test_rules_have_short_names() -> None:
+    assert [TextRules(lowercase).name for lowercase in (False, True)] == ["ws", "ws+lower"]
+
+
+@pytest.mark.parametrize("values", [{}, {"lowercase": 1}, {"lowercase": True, "bpe": True}])
+def test_rules_of_another_version_are_refused(values: dict[str, object]) -> None:
+    with pytest.raises(ModelError, match="does not know"):
+        TextRules.from_dict(values)

@@ -1,0 +1,132 @@
+import hashlib
+from dataclasses import FrozenInstanceError
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lmtrain.corpus.text import TextRules
+from lmtrain.corpus.vocab import EOS, UNK, Vocabulary
+from lmtrain.errors import DataError, ModelError
+
+DATA = Path(__file__).resolve().parents[2] / "../shared/data"
+WORDS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(
+    lambda word: word.encode().split() == [word.encode()] and "\0" not in word
+)
+
+
+def test_words_are_ordered_by_count_then_code_point() -> None:
+    counts = {"b": 2, "a": 2, "é": 2, "Z": 2, EOS: 4, "c": 5, UNK: 3, "d": 1}
+    assert Vocabulary.from_counts(counts).words == ("c", EOS, UNK, "Z", "a", "b", "é", "d")
+
+
+def test_words_may_be_counted_as_bytes() -> None:
+    counts = {"世": 2, "é": 2, "𝄞": 2, EOS: 1}
+    as_bytes = {word.encode(): count for word, count in reversed(counts.items())}
+    assert Vocabulary.from_counts(as_bytes) == Vocabulary.from_counts(counts)
+
+
+@pytest.mark.parametrize(
+    ("max_vocab", "min_count", "expected"),
+    [
+        (None, 1, ("a", EOS, "b", "c", "d", UNK)),
+        (None, 2, ("a", EOS, "b", "c", UNK)),
+        (None, 3, ("a", EOS, "b", UNK)),
+        (2, 1, ("a", EOS, "b", UNK)),
+        (1, 3, (UNK, "a", EOS)),  # <unk> stands for b, c and d: 7 tokens
+    ],
+)
+def test_limits_leave_out_rare_words_but_never_the_specials(
+    max_vocab: int | None, min_count: int, expected: tuple[str, ...]
+) -> None:
+    counts = {"a": 6, "b": 4, "c": 2, "d": 1, EOS: 5}
+    assert Vocabulary.from_counts(counts, max_vocab, min_count).words == expected
+
+
+@pytest.mark.parametrize("counts", [{"a": 2, "b": 2, EOS: 9}, {UNK: 5, EOS: 9}])
+def test_no_vocabulary_left(counts: dict[str, int]) -> None:
+    with pytest.raises(DataError, match="no vocabulary left: max_vocab=7 and min_count=3"):
+        Vocabulary.from_counts(counts, max_vocab=7, min_count=3)
+
+
+@given(st.lists(WORDS, unique=True), st.data())
+def test_file_round_trip(words: list[str], data: st.DataObject) -> None:
+    vocab = Vocabulary(tuple(data.draw(st.permutations(sorted({*words, UNK, EOS})))))
+    read = Vocabulary.from_bytes(vocab.to_bytes())
+    assert read == vocab
+    assert (len(read), read.sha256) == (len(vocab), vocab.sha256)
+
+
+def test_file_has_one_word_a_line_and_its_hash_is_that_of_the_vocabulary() -> None:
+    vocab = Vocabulary(("a", UNK, "b\u2028c", EOS))
+    content = "a\n<unk>\nb\u2028c\n<eos>\n".encode()
+    assert vocab.to_bytes() == content
+    assert vocab.sha256 == hashlib.sha256(content).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"a\n<unk>\n", "<eos> is missing"),
+        (b"a\n<eos>\n", "<unk> is missing"),
+        (b"<unk>\na\n<eos>\na\n", "line 2: 'a' stands on line 4 too"),
+        (b"<unk>\n\n<eos>\n", "line 2: '' is empty"),
+        (b"<unk>\na b\n<eos>\n", "line 2: 'a b' is empty, or holds whitespace"),
+        (b"<unk>\r\n<eos>\r\n", r"line 1: '<unk>\\r' is empty, or holds whitespace"),
+        (b"<unk>\n<eos>\na\0\n", "line 3: .* NUL"),
+        (b"<unk>\n<eos>\ncaf\xe9\n", "utf-8"),
+        (b"<unk>\n<eos>\na", "cut off"),
+        (b"", "cut off"),
+    ],
+)
+def test_a_damaged_file_is_refused(content: bytes, message: str) -> None:
+    with pytest.raises(ModelError, match=rf"^step-1/vocab\.txt: .*{message}"):
+        Vocabulary.from_bytes(content, "step-1/vocab.txt")
+
+
+def test_ids() -> None:
+    vocab = Vocabulary(("the", EOS, UNK, "café"))
+    assert (vocab.eos_id, vocab.unk_id, len(vocab)) == (1, 2, 4)
+    assert [vocab.id_of(word) for word in ("café", "cafe", "\udcff", UNK)] == [3, 2, 2, 2]
+    assert "café" in vocab
+    assert "cafe" not in vocab
+    assert vocab.encode_line(["the", "cafe"]) == [0, 2, 1]
+    assert vocab.encode_line([]) == [1]
+    assert vocab.encode_text("the café <eos>\n".encode()).tolist() == [0, 3, 1]
+    assert vocab.decode([0, 2, 1]) == ["the", UNK, EOS]
+
+
+def test_a_vocabulary_does_not_change() -> None:
+    vocab = Vocabulary((UNK, EOS))
+    with pytest.raises(FrozenInstanceError):
+        vocab.words = ("a",)  # type: ignore[misc]
+
+
+def test_from_files_counts_all_files_by_the_rules(tmp_path: Path) -> None:
+    first, second = tmp_path / "1.txt", tmp_path / "2.txt"
+    first.write_text("B a\na\n", encoding="utf-8")
+    second.write_text("b b c A", encoding="utf-8")
+    paths = [first, second]
+    assert Vocabulary.from_files(paths, TextRules()).words == (EOS, "a", "b", "A", "B", "c", UNK)
+    lowercase = TextRules(lowercase=True)
+    assert Vocabulary.from_files(paths[::-1], lowercase).words == (EOS, "a", "b", "c", UNK)
+    assert Vocabulary.from_files(paths, TextRules(), 1, 2).words == (UNK, EOS, "a")
+
+
+def test_from_files_names_the_empty_file(tmp_path: Path) -> None:
+    full, empty = tmp_path / "full.txt", tmp_path / "empty.txt"
+    full.write_text("one\n", encoding="utf-8")
+    empty.touch()
+    assert set(Vocabulary.from_files([full], TextRules()).words) == {"one", UNK, EOS}
+    with pytest.raises(DataError, match=r"empty\.txt: empty"):
+        Vocabulary.from_files([full, empty], TextRules())
+
+
+@pytest.mark.skipif(not DATA.exists(), reason="needs the real corpora, which are not bundled")
+@pytest.mark.parametrize(("corpus", "size"), [("ptb", 10_000), ("wikitext-2", 33_278)])
+def test_real_corpora(corpus: str, size: int) -> None:
+    path = DATA / corpus / "train.txt"
+    vocab = Vocabulary.from_files([path], TextRules())
+    assert len(vocab) == size
+    assert vocab.words[0] == "the"
