@@ -18,5 +18,8 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The real corpora, which lie beside the checkout."""
-    return Path(__file__).resolve().parents[2] / "shared" / "data"
+    """The real corpora; skips where they do not lie beside the checkout."""
+    folder = Path(__file__).resolve().parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("the real corpora are not in ../shared/data")
+    return folder

@@ -36,7 +36,9 @@ def show(file: ConfigArgument, overrides: SetOption = None) -> None:
         typer.echo(f"{text:<{width}}  # {origin}" if origin else text)
 
 
-def _lines(values: Mapping[str, Any], origins: Mapping[str, str], path: str = "") -> Iterator[tuple[str, str]]:
+def _lines(
+    values: Mapping[str, Any], origins: Mapping[str, str], path: str = ""
+) -> Iterator[tuple[str, str]]:
     """YAML lines and the origin of the value on each; a section's own line has none."""
     from lmtrain.config.yaml_text import dump_yaml
 
@@ -48,4 +50,3 @@ def _lines(values: Mapping[str, Any], origins: Mapping[str, str], path: str = ""
             yield from _lines(value, origins, f"{dotted}.")
         else:
             yield f"{indent}{key}: {dump_yaml(value).removesuffix(document_end).strip()}", origins[dotted]
-

@@ -150,27 +150,27 @@ class _Run:
         if self.loop.is_done and self.log.last_step >= steps:
             return self._result(None, was_finished=True)
         self._describe(snapshot)
-        self.log.open(first_step=steps if self.loop.has_unlogged_figures else steps + 1)
-        self.log.hyper_parameters(_hyper_parameters(self.config))
         self.stop.defer()
-        self.observer.on_start(
-            RunStart(
-                self.run_dir,
-                self.config,
-                self.trainer.model,
-                self.corpora,
-                self.device,
-                steps,
-                self.loop.total_steps,
-            )
-        )
-        if steps == 0:
-            self.observer.on_samples(0, self._sample(0))
-        self.loop.run()
-        test = self._test()
-        self.loop.finish(metrics("test", test) if test else {})
-        self.log.close()
+        with self.log.open(first_step=steps if self.loop.has_unlogged_figures else steps + 1):
+            self.log.hyper_parameters(_hyper_parameters(self.config))
+            self.observer.on_start(self._start())
+            if steps == 0:
+                self.observer.on_samples(0, self._sample(0))
+            self.loop.run()
+            test = self._test()
+            self.loop.finish(metrics("test", test) if test else {})
         return self._result(test, was_finished=False)
+
+    def _start(self) -> RunStart:
+        return RunStart(
+            self.run_dir,
+            self.config,
+            self.trainer.model,
+            self.corpora,
+            self.device,
+            self.trainer.steps,
+            self.loop.total_steps,
+        )
 
     def _load(self, snapshot: Snapshot) -> None:
         refuse_other_shapes(snapshot, self.trainer.model)

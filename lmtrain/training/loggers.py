@@ -3,7 +3,8 @@
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,8 @@ class RunLog:
         """The last step there is a line of; -1 if there is none."""
         return last_logged_step(self._run_dir / "metrics.jsonl")
 
-    def open(self, first_step: int) -> None:
+    @contextmanager
+    def open(self, first_step: int) -> Iterator[None]:
         """Opens the logs; what they hold of ``first_step`` and later ones is dropped, to be written again."""
         # TensorBoard's writer takes most of a second to import, which evaluation need not pay.
         from torch.utils.tensorboard import SummaryWriter
@@ -91,6 +93,11 @@ class RunLog:
             self._tensorboard = SummaryWriter(str(self._directory), purge_step=first_step)
         except OSError as error:
             raise StorageError(f"{self._run_dir}: the logs cannot be written: {error.strerror}") from error
+        try:
+            yield
+        finally:
+            self._metrics.close()
+            self._tensorboard.close()
 
     def hyper_parameters(self, values: Mapping[str, bool | int | float | str]) -> None:
         """Names the run's settings, and the figures TensorBoard shows beside them."""
@@ -129,11 +136,6 @@ class RunLog:
                     os.fsync(file.fileno())
         except OSError as error:
             raise StorageError(f"{self._directory}: cannot be written: {error.strerror}") from error
-
-    def close(self) -> None:
-        """Closes all logs."""
-        self._metrics.close()
-        self._tensorboard.close()
 
 
 def _finite(value: float | None) -> float | None:

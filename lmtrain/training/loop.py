@@ -264,7 +264,7 @@ class TrainingLoop:
     def _save(self) -> None:
         if self._saved == self._now:
             return
-        self.trainer.check_finite()
+        self.trainer.check_weights()
         self._log.sync()
         path = self._write_snapshot(self)
         self._saved = self._now

@@ -92,7 +92,11 @@ class Optimizer:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continues with moments that ``state_dict`` gave."""
         template = self._torch.state_dict()
-        template["state"] = {int(i): tensors for i, tensors in state["moments"].items()}
+        # Cloned, since torch would go on with the very tensors it is given.
+        template["state"] = {
+            int(i): {key: None if tensor is None else tensor.clone() for key, tensor in tensors.items()}
+            for i, tensors in state["moments"].items()
+        }
         for group in template["param_groups"]:
             group["lr"] = state["lr"]
         self._torch.load_state_dict(template)

@@ -173,6 +173,18 @@ class Trainer:
                 "not made. A lower lr or max_grad_norm often helps"
             )
 
+    def check_weights(self) -> None:
+        """Waits for the device and makes sure that the weights are worth keeping.
+
+        A finite gradient can still carry a weight beyond the range of a float, when the rate is huge.
+
+        Raises:
+            DivergenceError: A loss, gradient or weight is not finite.
+        """
+        self.check_finite()
+        if not all(bool(torch.isfinite(p).all()) for p in self.model.parameters()):
+            raise DivergenceError(f"training diverged: a weight is not finite after step {self.steps:,}")
+
     def state_dict(self) -> dict[str, Any]:
         """All that changes during training: tensors and JSON values, nested."""
         return {

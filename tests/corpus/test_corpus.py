@@ -118,7 +118,7 @@ def test_another_text_vocabulary_or_rule_is_another_entry(tmp_path: Path) -> Non
     path.write_text("a B\n")
     assert load_corpus([path], VOCAB, RULES, tmp_path).ids.tolist() == [0, 4, 1]
     assert load_corpus([path], VOCAB, TextRules(lowercase=True), tmp_path).ids.tolist() == [0, 2, 1]
-    assert load_corpus([path], Vocabulary(("B", UNK, EOS)), RULES, tmp_path).ids.tolist() == [1, 0, 2]
+    assert load_corpus([path], Vocabulary(("B", EOS, UNK)), RULES, tmp_path).ids.tolist() == [2, 0, 1]
     path.write_text("b B\n")
     assert load_corpus([path], VOCAB, RULES, tmp_path).ids.tolist() == [2, 4, 1]
 
@@ -174,6 +174,7 @@ def test_damaged_counts_are_made_again(content: bytes | None, text: Path, tmp_pa
 
 
 def test_built_vocabulary_is_that_of_the_files(text: Path, tmp_path: Path) -> None:
+    text.write_text("a A b\nB b c\n")
     for rules in (RULES, TextRules(lowercase=True)):
         for max_vocab, min_count in ((None, 1), (2, 1), (None, 2)):
             expected = Vocabulary.from_files([text], rules, max_vocab, min_count)

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,8 +21,9 @@ def test_agrees_with_a_dict(words: list[bytes], data: st.DataObject) -> None:
     assert ids.tolist() == [ids_by_word.get(word, UNKNOWN) for word in asked]
 
 
-def test_many_words_each_keep_their_id() -> None:
-    words = [b"%d" % number for number in range(50_000)]
+@pytest.mark.parametrize("beginning", [b"", b"8_bytes:", b"sixteen_bytes_:_"])
+def test_many_words_each_keep_their_id(beginning: bytes) -> None:
+    words = [beginning + b"%d" % number for number in range(50_000)]
     ids = WordTable(words[::2]).encode(b" ".join(words), UNKNOWN)
     assert ids[::2].tolist() == list(range(25_000))
     assert set(ids[1::2].tolist()) == {UNKNOWN}

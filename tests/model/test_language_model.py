@@ -128,5 +128,5 @@ def test_detach_cuts_the_graph() -> None:
 
 
 def test_unknown_cell_is_refused() -> None:
-    with pytest.raises(ValueError, match="lstm.*relu"):
+    with pytest.raises(ValueError, match=r"lstm.*relu"):
         LanguageModel(V, cell="lstm", activation="relu")

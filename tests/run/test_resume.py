@@ -1,0 +1,253 @@
+"""A run that is continued from any of its snapshots ends exactly as the one that was never interrupted."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import safetensors.torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from lmtrain.config import config_from_dict
+from lmtrain.errors import Interrupted
+from lmtrain.run.session import RunObserver, RunResult, RunStart, train
+from lmtrain.training.interrupt import StopRequest
+
+STEPS = 14
+
+
+class Silent(RunObserver):
+    """Watches and says nothing; calls ``at_step`` after each step."""
+
+    def __init__(self, at_step: Callable[[int], None] = lambda step: None) -> None:
+        self.at_step = at_step
+        self.first_step = -1
+
+    def on_start(self, start: RunStart) -> None:
+        self.first_step = start.step
+
+    def on_step(self, step: int) -> None:
+        self.at_step(step)
+
+    def on_figures(self, step: int, figures: object) -> None: ...
+
+    def on_row(self, row: object) -> None: ...
+
+    def on_samples(self, step: int, samples: list[str]) -> None: ...
+
+    def on_snapshot(self, path: Path) -> None: ...
+
+    def on_note(self, note: str) -> None: ...
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("corpus")
+    words = [f"w{i * i % 17}" for i in range(260)]
+    lines = [words[i : i + 3 + i % 5] for i in range(0, 250, 5)]
+    for name in ("train", "valid", "test"):
+        (folder / f"{name}.txt").write_text("".join(" ".join(line) + "\n" for line in lines))
+    return folder
+
+
+def settings(corpus: Path, **changes: Any) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        "name": "tiny",
+        "data": {f: str(corpus / f"{f}.txt") for f in ("train", "valid", "test")},
+        "model": {"embedding_dim": 6, "hidden_size": 7, "num_layers": 2, "dropout": 0.3},
+        "train": {
+            "max_steps": STEPS,
+            "batch_size": 4,
+            "bptt_len": 9,
+            "optimizer": {"name": "sgd", "lr": 0.5},
+        },
+        "evaluation": {"every": 3},
+        "snapshots": {"every": 1, "keep": 100},
+        "logging": {"every": 2, "samples": 1},
+    }
+    for path, value in changes.items():
+        section, _, key = path.partition("__")
+        values[section][key] = value
+    return values
+
+
+def run(values: dict[str, Any], run_dir: Path, **options: Any) -> RunResult:
+    observer = options.pop("observer", Silent())
+    return train(config_from_dict(values, "test"), observer, run_dir=run_dir, **options)
+
+
+TIMES = ("elapsed", "seconds", "train/words_per_second", "environment")
+
+
+def without_times(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: without_times(item) for key, item in value.items() if key not in TIMES}
+    return [without_times(item) for item in value] if isinstance(value, list) else value
+
+
+def last_snapshot(run_dir: Path) -> Path:
+    return max((run_dir / "snapshots").iterdir())
+
+
+def fingerprint(run_dir: Path) -> str:
+    """SHA-256 over all that the last snapshot and the log hold, clock readings left out."""
+    last = last_snapshot(run_dir)
+    digest = hashlib.sha256()
+    for name in ("model.safetensors", "training.safetensors"):
+        for key, tensor in sorted(safetensors.torch.load_file(last / name).items()):
+            digest.update(key.encode() + tensor.contiguous().view(-1).numpy().tobytes())
+    manifest = json.loads((last / "snapshot.json").read_text())
+    digest.update(json.dumps(without_times([manifest["state"], manifest["provenance"]])).encode())
+    rows = [without_times(json.loads(line)) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+    digest.update(json.dumps(rows).encode())
+    return digest.hexdigest()
+
+
+def continued_from(step: int, whole: Path, values: dict[str, Any], run_dir: Path) -> str:
+    """The fingerprint of a run that was killed right after the snapshot of ``step``."""
+    shutil.copytree(whole, run_dir)
+    for path in (run_dir / "snapshots").iterdir():
+        if int(path.name.removeprefix("step-")) > step:
+            shutil.rmtree(path)
+    log = run_dir / "metrics.jsonl"
+    *rows, last = log.read_text().splitlines(keepends=True)
+    if json.loads(last)["step"] == step:  # written only after the last snapshot
+        log.write_text("".join(rows))
+    observer = Silent()
+    run(values, run_dir, observer=observer)
+    assert observer.first_step == step
+    result = fingerprint(run_dir)
+    shutil.rmtree(run_dir)
+    return result
+
+
+CASES: dict[str, dict[str, Any]] = {
+    "elman": {"model__cell": "elman"},
+    "relu elman": {"model__cell": "elman", "model__activation": "relu"},
+    "concat_elman": {"model__cell": "concat_elman"},
+    "lstm": {"model__cell": "lstm"},
+    "gru": {"model__cell": "gru"},
+    "tied": {"model__tie_weights": True, "model__embedding_dim": 7},
+    "line context": {"data__context": "line"},
+    "sum over time": {"train__loss_reduction": "sum_over_time"},
+    "momentum": {"train__optimizer": {"name": "sgd", "lr": 0.1, "momentum": 0.9, "nesterov": True}},
+    "adam": {"train__optimizer": {"name": "adam", "lr": 0.01}},
+    "adamw": {"train__optimizer": {"name": "adamw", "lr": 0.01}},
+    "step_decay": {"train__schedule": {"name": "step_decay", "constant_epochs": 1}},
+    "plateau": {"train__schedule": {"name": "plateau"}, "train__optimizer": {"name": "sgd", "lr": 30.0}},
+    "linear": {"train__schedule": {"name": "linear", "warmup_steps": 4}},
+    "cosine": {"train__schedule": {"name": "cosine", "warmup_steps": 4}},
+    "one_cycle": {"train__schedule": {"name": "one_cycle"}},
+    "early stopping": {
+        "train__early_stopping": {"patience": 1},
+        "train__max_steps": 40,
+        "train__optimizer": {"name": "sgd", "lr": 20.0},
+    },
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_any_step_continues_bit_identically(case: str, corpus: Path, tmp_path: Path) -> None:
+    values = settings(corpus, **CASES[case])
+    whole = tmp_path / "whole"
+    result = run(values, whole)
+    expected = fingerprint(whole)
+    for step in sorted({1, result.steps // 2, result.steps // 2 + 1, result.steps}):
+        assert continued_from(step, whole, values, tmp_path / "part") == expected, f"from step {step}"
+
+
+def test_every_step_of_two_epochs_continues_bit_identically(corpus: Path, tmp_path: Path) -> None:
+    values = settings(corpus)
+    del values["train"]["max_steps"]
+    values["train"]["epochs"] = 2
+    values["evaluation"]["every"] = "epoch"
+    whole = tmp_path / "whole"
+    result = run(values, whole)
+    assert result.steps > 10
+    expected = fingerprint(whole)
+    for step in range(1, result.steps + 1):
+        assert continued_from(step, whole, values, tmp_path / "part") == expected, f"from step {step}"
+
+
+def test_snapshots_do_not_change_training(corpus: Path, tmp_path: Path) -> None:
+    often, once = settings(corpus), settings(corpus, snapshots__every="epoch", snapshots__keep=1)
+    run(often, tmp_path / "often")
+    run(once, tmp_path / "once")
+    for name in ("model.safetensors", "training.safetensors"):
+        last = [last_snapshot(tmp_path / d) / name for d in ("often", "once")]
+        assert last[0].read_bytes() == last[1].read_bytes()
+
+
+@pytest.mark.parametrize("moment", ["step", "validation", "test"])
+def test_a_stop_request_is_granted_and_continued(
+    moment: str, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = settings(corpus, snapshots__every="epoch")
+    run(values, tmp_path / "whole")
+    requests: list[StopRequest] = []
+    enter = StopRequest.__enter__
+    monkeypatch.setattr(StopRequest, "__enter__", lambda self: requests.append(self) or enter(self))
+    checks = 0
+
+    def check(self: StopRequest) -> None:
+        nonlocal checks
+        checks += 1
+        # Step 6 is a step with a validation, at whose first window the second check of the turn stands.
+        if checks == {"step": 5, "validation": 8, "test": 20}[moment]:
+            self._received = 15
+        original(self)
+
+    original = StopRequest.check
+    monkeypatch.setattr(StopRequest, "check", check)
+    with pytest.raises(Interrupted) as stopped:
+        run(values, tmp_path / "part")
+    assert stopped.value.exit_code == 143
+    monkeypatch.setattr(StopRequest, "check", original)
+    run(values, tmp_path / "part")
+    assert fingerprint(tmp_path / "part") == fingerprint(tmp_path / "whole")
+
+
+def test_each_step_is_logged_once_however_often_it_is_interrupted(corpus: Path, tmp_path: Path) -> None:
+    values = settings(corpus, snapshots__every=5, logging__every=1)
+    run_dir = tmp_path / "run"
+
+    class KilledError(Exception):
+        pass
+
+    def kill_at(step: int) -> Callable[[int], None]:
+        def kill(now: int) -> None:
+            if now == step:
+                raise KilledError
+
+        return kill
+
+    for step in (2, 7, 8, 12, 14):
+        with pytest.raises(KilledError):
+            run(values, run_dir, observer=Silent(kill_at(step)))
+    run(values, run_dir)
+    steps = [json.loads(line)["step"] for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+    assert steps == list(range(1, STEPS + 1))
+    events = EventAccumulator(str(run_dir / "tensorboard")).Reload()
+    assert [event.step for event in events.Scalars("train/loss")] == steps
+    assert [event.step for event in events.Scalars("valid/perplexity")] == [3, 6, 9, 12, 14]
+    assert [event.step for event in events.Scalars("test/perplexity")] == [14]
+
+
+def test_a_finished_run_is_left_alone(corpus: Path, tmp_path: Path) -> None:
+    values = settings(corpus)
+    assert not run(values, tmp_path / "run").was_finished
+    before = {p: p.stat().st_mtime_ns for p in (tmp_path / "run").rglob("*") if p.name != ".lock"}
+    assert run(values, tmp_path / "run").was_finished
+    assert {p: p.stat().st_mtime_ns for p in (tmp_path / "run").rglob("*") if p.name != ".lock"} == before
+
+
+def test_a_longer_training_goes_on(corpus: Path, tmp_path: Path) -> None:
+    run(settings(corpus, train__max_steps=12), tmp_path / "run")
+    assert run(settings(corpus), tmp_path / "run").steps == STEPS
+    run(settings(corpus), tmp_path / "whole")
+    for name in ("model.safetensors", "training.safetensors"):
+        last = [last_snapshot(tmp_path / d) / name for d in ("run", "whole")]
+        assert last[0].read_bytes() == last[1].read_bytes()

@@ -1,0 +1,83 @@
+"""Learning-rate schedules: known values and laws."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lmtrain.training.schedule import Constant, Plateau, StepDecay, WarmupDecay, one_cycle
+
+
+def test_constant() -> None:
+    assert {Constant().factor(step, epoch) for step, epoch in [(0, 0), (1000, 7)]} == {1.0}
+
+
+def test_step_decay_is_that_of_zaremba() -> None:
+    # lr 1 in epochs 1 to 4, halved each epoch from the fifth on.
+    schedule = StepDecay(constant_epochs=4, decay=0.5)
+    assert [schedule.factor(0, epoch) for epoch in range(7)] == [1, 1, 1, 1, 0.5, 0.25, 0.125]
+
+
+def test_plateau_divides_by_four_at_each_evaluation_that_is_no_best() -> None:
+    schedule = Plateau()
+    factors = []
+    for loss in [5.0, 4.0, 4.0, 4.5, 3.9, 3.8, 3.95]:
+        schedule.on_evaluation(loss)
+        factors.append(schedule.factor(0, 0))
+    assert factors == [1, 1, 1 / 4, 1 / 16, 1 / 16, 1 / 16, 1 / 64]
+
+
+def test_plateau_is_patient() -> None:
+    schedule = Plateau(decay=0.5, patience=2)
+    factors = []
+    for loss in [5.0, 5.0, 5.0, 5.0, 5.0]:
+        schedule.on_evaluation(loss)
+        factors.append(schedule.factor(0, 0))
+    assert factors == [1, 1, 1, 0.5, 0.5]
+
+
+@given(st.lists(st.floats(0, 10), max_size=12), st.lists(st.floats(0, 10), max_size=12))
+def test_plateau_continues_from_its_state(before: list[float], after: list[float]) -> None:
+    first, second = Plateau(patience=1), Plateau(patience=1)
+    for loss in before:
+        first.on_evaluation(loss)
+    second.load_state_dict(first.state_dict())
+    for loss in after:
+        first.on_evaluation(loss)
+        second.on_evaluation(loss)
+    assert second.state_dict() == first.state_dict()
+
+
+def test_linear_with_warmup() -> None:
+    schedule = WarmupDecay(10, "linear", warmup_steps=4, final_fraction=0.4)
+    factors = [schedule.factor(step, 0) for step in range(11)]
+    assert factors == pytest.approx([0.25, 0.5, 0.75, 1.0, 1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4])
+
+
+def test_cosine_is_half_way_in_the_middle() -> None:
+    schedule = WarmupDecay(100, "cosine", final_fraction=0.2)
+    assert schedule.factor(0, 0) == 1.0
+    assert schedule.factor(50, 0) == pytest.approx(0.6)
+    assert schedule.factor(25, 0) == pytest.approx(0.2 + 0.8 * (1 + math.cos(math.pi / 4)) / 2)
+    assert schedule.factor(100, 0) == pytest.approx(0.2)
+
+
+def test_one_cycle_rises_and_falls_further() -> None:
+    schedule = one_cycle(100, warmup_fraction=0.3, start_fraction=0.04, final_fraction=1e-4)
+    factors = [schedule.factor(step, 0) for step in range(101)]
+    assert factors[0] == pytest.approx(0.04 + 0.96 / 30)
+    assert max(factors) == pytest.approx(1.0)
+    assert factors[29:31] == pytest.approx([1.0, 1.0])
+    assert factors[:30] == sorted(factors[:30])
+    assert factors[30:] == sorted(factors[30:], reverse=True)
+    assert factors[100] == pytest.approx(1e-4)
+
+
+@given(st.integers(1, 300), st.sampled_from(["linear", "cosine"]), st.integers(0, 400), st.floats(0, 1))
+def test_factors_stay_within_their_bounds(total: int, shape: str, warmup: int, final: float) -> None:
+    schedule = WarmupDecay(total, shape, warmup_steps=warmup, final_fraction=final)
+    factors = [schedule.factor(step, 0) for step in range(total + 50)]
+    assert all(0 <= factor <= 1 + 1e-9 for factor in factors)
+    if warmup < total:
+        assert factors[total] == pytest.approx(final)
