@@ -8,8 +8,8 @@
     ├── DataError           3  a corpus: missing, empty, not UTF-8, too short, no vocabulary left
     ├── ModelError          4  a model or snapshot: missing, damaged, of another shape or newer format
     ├── DivergenceError     5  a loss or gradient was not finite
-    ├── StorageError        6  the disk or system: full, read-only, no permission, held by another
-    └── Interrupted     130/143  SIGINT or SIGTERM, after a snapshot was written
+    └── StorageError        6  the disk or system: full, read-only, no permission, held by another
+    Interrupted       130/143  SIGINT or SIGTERM; during training, after a snapshot was written
 
 Library code raises these; only ``lmtrain.cli`` turns them into messages and exit codes.
 """
@@ -66,8 +66,8 @@ class StorageError(LmtrainError):
     exit_code = 6
 
 
-class Interrupted(LmtrainError):  # noqa: N818  (not an error of anyone's: a request to stop)
-    """A signal asked the run to stop, and a snapshot was written.
+class Interrupted(BaseException):
+    """A signal asked the program to stop. No ``Exception``, so that no library can swallow it.
 
     Args:
         message: What was written and how to continue.

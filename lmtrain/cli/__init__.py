@@ -16,6 +16,7 @@ app = typer.Typer(
     name="lmtrain",
     help="Train, evaluate and sample word-level recurrent language models.",
     no_args_is_help=True,
+    rich_markup_mode=None,  # plain text, whose lines a log keeps whole
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -28,13 +29,21 @@ app.add_typer(data.app, name="data")
 app.add_typer(config.app, name="config")
 
 
-@app.callback()
-def _global(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
-) -> None:
-    if version:
+def _print_version(is_asked_for: bool) -> None:
+    if is_asked_for:
         typer.echo(f"lmtrain {__version__}")
         raise typer.Exit
+
+
+@app.callback()
+def _global(
+    version: Annotated[
+        bool,
+        # Eager: it answers before a command is missed.
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
+    ] = False,
+) -> None:
+    pass
 
 
 def main() -> None:
@@ -43,7 +52,7 @@ def main() -> None:
         signal.signal(number, _stop)
     try:
         app()
-    except LmtrainError as error:
+    except (LmtrainError, Interrupted) as error:
         _fail(str(error), error.exit_code)
     except OSError as error:
         _fail(f"{error.filename or 'the system'}: {error.strerror or error}", 6)

@@ -8,7 +8,7 @@ import typer
 
 app = typer.Typer(help="Configs: checked, or shown with every value.", no_args_is_help=True)
 
-ConfigArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A YAML config.", show_default=False)]
+FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A YAML config.", show_default=False)]
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY.PATH=VALUE", help="Overrides a value of the config; repeatable."),
@@ -16,7 +16,7 @@ SetOption = Annotated[
 
 
 @app.command()
-def validate(file: ConfigArgument, overrides: SetOption = None) -> None:
+def validate(file: FileArgument, overrides: SetOption = None) -> None:
     """Checks a config; lists all that is wrong with it at once."""
     from lmtrain.config import load_config
 
@@ -25,7 +25,7 @@ def validate(file: ConfigArgument, overrides: SetOption = None) -> None:
 
 
 @app.command()
-def show(file: ConfigArgument, overrides: SetOption = None) -> None:
+def show(file: FileArgument, overrides: SetOption = None) -> None:
     """Prints a config with every value, and where each comes from."""
     from lmtrain.config import load_config_with_origins
 

@@ -1,6 +1,7 @@
 """How the commands speak."""
 
 import json
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,8 +14,8 @@ def note(text: str) -> None:
 
 
 def print_json(value: Any) -> None:
-    """A JSON value on standard output."""
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    """A JSON value on standard output; null stands for infinity and NaN, which JSON cannot write."""
+    typer.echo(json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False))
 
 
 def print_pairs(pairs: Sequence[tuple[str, object]]) -> None:
@@ -32,3 +33,20 @@ def duration(seconds: float) -> str:
     hours, rest = divmod(whole, 3600)
     minutes = f"{rest // 60}:{rest % 60:02d}"
     return f"{hours}:{rest // 60:02d}:{rest % 60:02d}" if hours else minutes
+
+
+def size(num_bytes: float) -> str:
+    """``12 kB``, ``3.4 MB`` or ``5.6 GB``, in powers of 1000."""
+    for unit, digits in (("kB", 0), ("MB", 1)):
+        num_bytes /= 1000
+        if num_bytes < 999.5:
+            return f"{num_bytes:,.{digits}f} {unit}"
+    return f"{num_bytes / 1000:,.1f} GB"
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

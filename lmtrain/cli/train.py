@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
 
-from lmtrain.cli.text import duration, note
+from lmtrain.cli.config import SetOption
+from lmtrain.cli.evaluate import DeviceOption
+from lmtrain.cli.text import duration, note, print_pairs, size
 
 if TYPE_CHECKING:
+    from lmtrain.run.dry_run import Estimate
     from lmtrain.run.session import RunResult, RunStart
     from lmtrain.training.loop import TableRow
     from lmtrain.training.trainer import TrainingFigures
@@ -18,13 +21,14 @@ _PLAIN_LINE_SECONDS = 30.0
 
 
 def train(
-    config: Annotated[Path, typer.Option(help="YAML file that says what to train.", show_default=False)],
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY.PATH=VALUE", help="Overrides a value of the config; repeatable."),
-    ] = None,
+    config: Annotated[
+        Path,
+        typer.Option(metavar="FILE", help="YAML file that says what to train.", show_default=False),
+    ],
+    overrides: SetOption = None,
     run_dir: Annotated[
-        Path | None, typer.Option(help="Where the run lives.  [default: runs/NAME]", show_default=False)
+        Path | None,
+        typer.Option(metavar="DIR", help="Where the run lives.  [default: runs/NAME]", show_default=False),
     ] = None,
     resume: Annotated[
         str,
@@ -34,12 +38,13 @@ def train(
             "that holds a run. Or a snapshot directory to continue from.",
         ),
     ] = "auto",
-    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda|cuda:N", help="Where to compute.")] = "auto",
+    device: DeviceOption = "auto",
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Read, build, measure and estimate; train and write nothing.")
+        bool,
+        typer.Option("--dry-run", help="Read, build and estimate memory, disk and time; train nothing."),
     ] = False,
 ) -> None:
-    """Trains a language model, or continues a run that was interrupted.
+    """Trains a language model, or continues an interrupted run.
 
     Example: lmtrain train --config configs/quickstart.yaml --set train.epochs=3
     """
@@ -49,13 +54,29 @@ def train(
     if dry_run:
         from lmtrain.run.dry_run import dry_run as estimate
 
-        typer.echo(str(estimate(resolved, device)))
+        _print_estimate(estimate(resolved, run_dir, device))
         return
     from lmtrain.run.session import train as train_run
 
     with _Terminal() as terminal:
         result = train_run(resolved, terminal, run_dir=run_dir, resume=resume, device=device)
         terminal.on_end(result)
+
+
+def _print_estimate(estimate: "Estimate") -> None:
+    again = f", {estimate.repeated_tokens} of them read twice an epoch" if estimate.repeated_tokens else ""
+    print_pairs(
+        [
+            ("parameters", f"{estimate.num_parameters:,}"),
+            ("vocabulary", f"{estimate.vocab_size:,} words"),
+            ("training tokens", f"{estimate.num_tokens:,}{again}"),
+            ("steps", f"{estimate.num_steps:,}"),
+            ("memory", f"{size(estimate.memory_bytes)} beside torch itself"),
+            ("disk", f"{size(estimate.disk_bytes)} of snapshots; {size(estimate.disk_free_bytes)} are free"),
+            ("words per second", f"{estimate.words_per_second:,.0f}"),
+            ("time", f"{duration(estimate.seconds)}, validation left out"),
+        ]
+    )
 
 
 class _Terminal:
@@ -162,8 +183,9 @@ class _Terminal:
         )
 
     def _print_samples(self, title: str) -> None:
-        text = "\n".join(line for sample in self._samples for line in sample.split("\n")[:2])
-        self._print(f"{title}\n" + "\n".join(f"  {line}" for line in text.split("\n")) + "\n")
+        """The first lines of each sample; a model that knows little yet writes many empty ones."""
+        lines = [line for sample in self._samples for line in [*filter(None, sample.split("\n"))][:2]]
+        self._print("\n".join([title, *(f"  {line}" for line in lines), ""]))
 
     def _print(self, text: str) -> None:
         if self._bar is None or self._bar.disable:

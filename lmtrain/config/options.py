@@ -99,7 +99,7 @@ class ModelOptions(Options):
     activation: Literal["tanh", "relu"] = Field(default="tanh", description="of Elman cells")
     embedding_dim: Count = Field(default=200, description="units of a word's embedding")
     hidden_size: Count = Field(default=200, description="units of a recurrent layer")
-    num_layers: Count = Field(default=2, description="recurrent layers")
+    num_layers: Annotated[int, Field(gt=0, le=1000)] = Field(default=2, description="recurrent layers")
     tie_weights: bool = Field(default=False, description="embedding and softmax share weights")
     dropout: DropoutOptions = Field(
         default=DropoutOptions(), description="one probability for all places, or one by place"

@@ -1,4 +1,4 @@
-"""What a run would take: read, built, measured for a few steps, and nothing written."""
+"""What a run would take: read, built, measured for a few steps, and not run."""
 
 import shutil
 import time
@@ -13,7 +13,6 @@ from lmtrain.model.language_model import LanguageModel
 from lmtrain.run.build import build_trainer, count_steps, load_corpora, resolve_device
 
 _MEASURED_STEPS = 5
-_MIB = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -26,6 +25,7 @@ class Estimate:
     repeated_tokens: int
     """Tokens of the last time step of an epoch that a stream reads a second time."""
     num_steps: int
+    """Of the whole training."""
     memory_bytes: int
     """Parameters, gradients, optimizer state and the activations of one window."""
     disk_bytes: int
@@ -34,24 +34,19 @@ class Estimate:
     seconds_per_step: float
     words_per_second: float
 
-    def __str__(self) -> str:
-        hours, rest = divmod(round(self.num_steps * self.seconds_per_step), 3600)
-        lines = [
-            f"parameters        {self.num_parameters:,}",
-            f"vocabulary        {self.vocab_size:,}",
-            f"training tokens   {self.num_tokens:,}"
-            + (f", {self.repeated_tokens} of them read twice an epoch" if self.repeated_tokens else ""),
-            f"steps             {self.num_steps:,}",
-            f"memory            {self.memory_bytes / _MIB:,.0f} MiB beside torch itself",
-            f"snapshots         {self.disk_bytes / _MIB:,.0f} MiB ({self.disk_free_bytes / _MIB:,.0f} free)",
-            f"words per second  {self.words_per_second:,.0f}",
-            f"training time     {hours}:{rest // 60:02d} hours, validation left out",
-        ]
-        return "\n".join(lines)
+    @property
+    def seconds(self) -> float:
+        """Of the whole training, validation left out."""
+        return self.num_steps * self.seconds_per_step
 
 
-def dry_run(config: Config, device: str = "auto") -> Estimate:
+def dry_run(config: Config, run_dir: Path | None = None, device: str = "auto") -> Estimate:
     """Builds what a config says and makes a few steps in memory.
+
+    Args:
+        config: What would be trained.
+        run_dir: Where, which is not touched; by default ``runs/NAME``.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
 
     Raises:
         LmtrainError: As training itself would.
@@ -59,18 +54,14 @@ def dry_run(config: Config, device: str = "auto") -> Estimate:
     corpora = load_corpora(config)
     trainer, _ = build_trainer(config, corpora, resolve_device(device))
     window: Window = next(trainer.windows)
-    state_bytes = 0
-    started = time.perf_counter()
-    num_tokens = 0
-    for number in range(_MEASURED_STEPS + 1):
-        if number == 1:  # the first step warms caches up
-            started = time.perf_counter()
-            num_tokens = 0
-        before = trainer.windows.epoch_detail
+    trainer.step()  # the first one warms caches up
+    trainer.check_finite()  # waits for the device
+    started, epochs = time.perf_counter(), trainer.windows.epoch_detail
+    for _ in range(_MEASURED_STEPS):
         trainer.step()
-        num_tokens += round((trainer.windows.epoch_detail - before) * corpora.train.num_tokens)
     trainer.check_finite()
     seconds = time.perf_counter() - started
+    num_tokens = (trainer.windows.epoch_detail - epochs) * corpora.train.num_tokens
     model = trainer.model
     moments = trainer.optimizer.state_dict()["moments"]
     state_bytes = sum(t.nbytes for tensors in moments.values() for t in tensors.values() if t is not None)
@@ -84,7 +75,7 @@ def dry_run(config: Config, device: str = "auto") -> Estimate:
         num_steps=count_steps(config, trainer.windows),
         memory_bytes=2 * weights + state_bytes + _activation_bytes(model, window),
         disk_bytes=on_disk * (config.snapshots.keep + 2),
-        disk_free_bytes=shutil.disk_usage(_existing(Path("runs"))).free,
+        disk_free_bytes=shutil.disk_usage(_existing(run_dir or Path("runs") / config.name)).free,
         seconds_per_step=seconds / _MEASURED_STEPS,
         words_per_second=num_tokens / seconds,
     )
@@ -113,4 +104,5 @@ def _activation_bytes(model: LanguageModel, window: Window) -> int:
 
 
 def _existing(path: Path) -> Path:
-    return path if path.exists() else Path()
+    """The path, or the nearest folder above it that there is."""
+    return next(p for p in (path, *path.absolute().parents) if p.exists())

@@ -24,7 +24,7 @@ from lmtrain.run.trained import refuse_other_shapes, source_perplexity
 from lmtrain.training.interrupt import StopRequest
 from lmtrain.training.loggers import RunLog
 from lmtrain.training.loop import Intervals, Observer, TrainingLoop, metrics
-from lmtrain.training.snapshot import Snapshot, SnapshotStore, read_snapshot, weights_of
+from lmtrain.training.snapshot import Provenance, Snapshot, SnapshotStore, read_snapshot, weights_of
 
 _SAMPLE_WORDS = 30
 
@@ -96,6 +96,7 @@ def train(
     with StopRequest() as stop, _owning(run_dir):
         where = resolve_device(device)
         store = SnapshotStore(run_dir / "snapshots", config.snapshots.keep)
+        store.recover()
         snapshot = _snapshot_to_continue(run_dir, store, resume, observer)
         corpora = load_corpora(config)
         if snapshot:
@@ -179,7 +180,7 @@ class _Run:
             self.loop.load_state_dict(snapshot.training_state())
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise ModelError(f"{snapshot.path}: its training state does not fit this run: {error}") from error
-        threads = snapshot.provenance.get("environment", {}).get("threads")
+        threads = snapshot.provenance.environment.get("threads")
         if threads != self.environment["threads"]:
             self.observer.on_note(
                 f"the run was made with {threads} threads, this one has {self.environment['threads']}: "
@@ -233,16 +234,15 @@ class _Run:
             loop.state_dict(),
             self.corpora.vocab.to_bytes(),
             config=self.config.to_dict(),
-            provenance={
-                "environment": self.environment,
-                "sha256": self.corpora.hashes(),
-                "num_tokens": self.corpora.train.num_tokens,
-                "epoch": self.trainer.windows.epoch_detail,
-                "best_step": loop.best_step,
-                "best_loss": loop.best_loss,
-                "elapsed": loop.elapsed,
-            },
-            best_step=loop.best_step,
+            provenance=Provenance(
+                environment=self.environment,
+                sha256=self.corpora.hashes(),
+                num_tokens=self.corpora.train.num_tokens,
+                epoch=self.trainer.windows.epoch_detail,
+                best_step=loop.best_step,
+                best_loss=loop.best_loss,
+                elapsed=loop.elapsed,
+            ),
         )
 
     def _describe(self, snapshot: Snapshot | None) -> None:
@@ -316,18 +316,18 @@ def _snapshot_to_continue(
             )
         return chosen
     newest, damaged = store.newest()
-    for error in damaged:
-        observer.on_note(f"{error}; left aside, going on from the one before")
+    for step, error in damaged.items():
+        observer.on_note(f"{error}; left aside as {store.set_aside(step).name}, the one before is used")
     return newest
 
 
 def _refuse_differences(run_dir: Path, snapshot: Snapshot, config: Config, corpora: Corpora) -> None:
     problems = differences(snapshot.config, config)
-    recorded = snapshot.provenance["sha256"]
+    recorded = snapshot.provenance.sha256
     for name, digest in corpora.hashes().items():
-        if name != "test" and recorded[name] != digest:
+        if name != "test" and recorded.get(name) != digest:
             what = "the vocabulary" if name == "vocab" else f"the content of data.{name}"
-            problems.append(f"{what}: {str(recorded[name])[:8]} → {str(digest)[:8]} (SHA-256)")
+            problems.append(f"{what}: {str(recorded.get(name))[:8]} → {str(digest)[:8]} (SHA-256)")
     if problems:
         raise ConfigError(
             problems, f"{run_dir}: holds a run that differs from this one; choose another --run-dir, or undo"

@@ -152,7 +152,6 @@ class TrainedModel:
             layer = name.rpartition(".")[0]
             parts[layer] = parts.get(layer, 0) + parameter.numel()
         options, provenance = self.config.model, self.snapshot.provenance
-        best_loss = provenance["best_loss"]
         return {
             "name": self.config.name,
             "snapshot": str(self.snapshot.path),
@@ -163,9 +162,8 @@ class TrainedModel:
             "parameters": parts,
             "vocab_size": len(self.vocab),
             "text_rules": self.rules.name,
-            **{key: provenance[key] for key in ("epoch", "best_step", "best_loss", "elapsed")},
-            "best_perplexity": None if best_loss is None else perplexity(best_loss, 1),
-            **{key: provenance[key] for key in ("num_tokens", "sha256", "environment")},
+            "best_perplexity": None if provenance.best_loss is None else perplexity(provenance.best_loss, 1),
+            **provenance.model_dump(),
             "config": self.config.to_dict(),
         }
 
@@ -220,7 +218,7 @@ def find_snapshot(path: Path, which: str | None = None) -> Snapshot:
             )
         return store.read(int(which))
     newest = store.newest()[0] or store.read(steps[-1])
-    best_step = newest.provenance["best_step"]
+    best_step = newest.provenance.best_step
     if which == "best" and best_step is None:
         raise ModelError(f"{path}: no snapshot is the best, since the run was not validated; use last")
     return newest if which == "last" or best_step is None else store.read(best_step)

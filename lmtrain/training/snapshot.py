@@ -21,11 +21,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import safetensors
 import safetensors.torch
 import torch
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from lmtrain.errors import ModelError, StorageError
@@ -38,8 +39,43 @@ VOCAB = "vocab.txt"
 
 _STEP_NAME = re.compile(r"step-(\d{8,})")
 _TEMPORARY, _REPLACED = ".writing-", ".replaced-"
-_MAX_MANIFEST_BYTES = 64 << 20
+_MAX_MANIFEST_BYTES = 4 << 20
 _TENSOR = "$tensor"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Provenance(_Part):
+    """Where a snapshot comes from: what describes the run and does not train it."""
+
+    environment: dict[str, Any]
+    """Versions, processor, threads, devices."""
+    sha256: dict[str, str | None]
+    """Of the vocabulary and of each text, by ``vocab``, ``train``, ``valid``, ``test``."""
+    num_tokens: int
+    """Of the training text."""
+    epoch: float
+    best_step: int | None
+    best_loss: float | None
+    """Validation loss in nats per token at ``best_step``."""
+    elapsed: float
+    """Seconds of training so far."""
+
+
+class _FileEntry(_Part):
+    size: int
+    sha256: str
+
+
+class _Manifest(_Part):
+    format_version: Annotated[int, Field(gt=0)]
+    step: Annotated[int, Field(ge=0)]
+    config: dict[str, Any]
+    provenance: Provenance
+    state: dict[str, Any]
+    files: dict[str, _FileEntry]
 
 
 @dataclass(frozen=True)
@@ -50,9 +86,8 @@ class Snapshot:
     step: int
     config: dict[str, Any]
     """The resolved config of the run."""
-    provenance: dict[str, Any]
-    """Versions, corpora, text rules, results: whatever describes the run and does not train it."""
-    _state: Any
+    provenance: Provenance
+    _state: dict[str, Any]
 
     def vocab_bytes(self) -> bytes:
         """The vocabulary, one word a line."""
@@ -94,8 +129,7 @@ class SnapshotStore:
         vocab_bytes: bytes,
         *,
         config: dict[str, Any],
-        provenance: dict[str, Any],
-        best_step: int | None,
+        provenance: Provenance,
     ) -> Path:
         """Writes the snapshot of a step, in place of an earlier one of that step, then removes old ones.
 
@@ -107,7 +141,7 @@ class SnapshotStore:
             "format_version": FORMAT_VERSION,
             "step": step,
             "config": config,
-            "provenance": provenance,
+            "provenance": provenance.model_dump(),
             "state": _pack(training_state, tensors),
         }
         files = {
@@ -119,7 +153,7 @@ class SnapshotStore:
         temporary = self.directory / f"{_TEMPORARY}{target.name}"
         with _refusing_faults(target):
             self.directory.mkdir(parents=True, exist_ok=True)
-            self.recover()
+            self._recover()
             try:
                 temporary.mkdir()
                 for name, data in files.items():
@@ -130,11 +164,19 @@ class SnapshotStore:
                 shutil.rmtree(temporary, ignore_errors=True)
                 raise
             self._move_into_place(temporary, target)
-            self._prune(best_step)
+            self._prune(provenance.best_step)
         return target
 
     def recover(self) -> None:
-        """Finishes or undoes what an interrupted write left behind."""
+        """Finishes or undoes what an interrupted write left behind; to be called at the start of a run.
+
+        Raises:
+            StorageError: The disk or the system refused.
+        """
+        with _refusing_faults(self.directory):
+            self._recover()
+
+    def _recover(self) -> None:
         for replaced in self.directory.glob(f"{_REPLACED}*"):
             target = self.directory / replaced.name.removeprefix(_REPLACED)
             if target.exists():
@@ -159,25 +201,43 @@ class SnapshotStore:
         """
         return read_snapshot(self.directory / f"step-{step:08d}")
 
-    def newest(self) -> tuple[Snapshot | None, list[ModelError]]:
-        """The newest whole snapshot, and what is wrong with each newer one.
+    def newest(self) -> tuple[Snapshot | None, dict[int, ModelError]]:
+        """The newest whole snapshot, and by step what is wrong with each newer one.
 
         Raises:
             ModelError: There are snapshots, and none is whole.
         """
-        damaged: list[ModelError] = []
+        damaged: dict[int, ModelError] = {}
         for step in reversed(self.steps()):
             try:
                 return self.read(step), damaged
             except ModelError as error:
-                damaged.append(error)
+                damaged[step] = error
         if damaged:
             raise ModelError(
                 "\n".join(
-                    [f"{self.directory}: no snapshot is whole; nothing was changed", *map(str, damaged)]
+                    [
+                        f"{self.directory}: no snapshot is whole; nothing was changed",
+                        *map(str, damaged.values()),
+                    ]
                 )
             )
         return None, damaged
+
+    def set_aside(self, step: int) -> Path:
+        """Gives a damaged snapshot a name that is no snapshot's, so that it counts as none any more.
+
+        Raises:
+            StorageError: The disk or the system refused.
+        """
+        source = self.directory / f"step-{step:08d}"
+        number = 1
+        while (target := self.directory / f"damaged-{source.name}.{number}").exists():
+            number += 1
+        with _refusing_faults(source):
+            source.rename(target)
+            _sync_directory(self.directory)
+        return target
 
     def _move_into_place(self, temporary: Path, target: Path) -> None:
         replaced = self.directory / f"{_REPLACED}{target.name}"
@@ -206,16 +266,18 @@ def read_snapshot(path: Path) -> Snapshot:
     """
     body = _read_manifest(path / MANIFEST)
     with _refusing_damage(path):
-        if body["format_version"] > FORMAT_VERSION:
+        version = body["format_version"]
+        if isinstance(version, int) and version > FORMAT_VERSION:
             raise ModelError(
-                f"{path}: written in format {body['format_version']}, newer than the {FORMAT_VERSION} this "
-                "version reads; install a newer lmtrain"
+                f"{path}: written in format {version}, newer than the {FORMAT_VERSION} this version reads; "
+                "install a newer lmtrain"
             )
-        if set(body["files"]) != {MODEL, TRAINING, VOCAB}:
+        manifest = _Manifest.model_validate(body)
+        if set(manifest.files) != {MODEL, TRAINING, VOCAB}:
             raise ValueError("its list of files is not that of a snapshot")
-        for name, entry in body["files"].items():
-            _check_file(path / name, entry["size"], entry["sha256"])
-        return Snapshot(path, int(body["step"]), body["config"], body["provenance"], body["state"])
+        for name, entry in manifest.files.items():
+            _check_file(path / name, entry)
+        return Snapshot(path, manifest.step, manifest.config, manifest.provenance, manifest.state)
 
 
 def _pack(value: Any, tensors: dict[str, Tensor], name: str = "state") -> Any:
@@ -275,22 +337,26 @@ def _read_regular(path: Path, max_bytes: int) -> bytes:
     return path.read_bytes()
 
 
-def _check_file(path: Path, size: int, digest: str) -> None:
+def _check_file(path: Path, entry: _FileEntry) -> None:
     status = path.lstat()
     if not stat.S_ISREG(status.st_mode):
         raise ValueError(f"{path.name} is not a regular file")
-    if status.st_size != size:
-        raise ValueError(f"{path.name} has {status.st_size:,} bytes, not {size:,}")
+    if status.st_size != entry.size:
+        raise ValueError(f"{path.name} has {status.st_size:,} bytes, not {entry.size:,}")
     with path.open("rb") as file:
-        if hashlib.file_digest(file, "sha256").hexdigest() != digest:
+        if hashlib.file_digest(file, "sha256").hexdigest() != entry.sha256:
             raise ValueError(f"{path.name} does not match its SHA-256")
 
 
 def _write_synced(path: Path, data: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    try:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _sync_directory(path: Path) -> None:
@@ -321,7 +387,7 @@ def _refusing_faults(target: Path) -> Iterator[None]:
     except OSError as error:
         reason = "the disk is full" if error.errno == errno.ENOSPC else error.strerror or str(error)
         raise StorageError(
-            f"{target}: the snapshot could not be written: {reason}; the earlier snapshots are intact"
+            f"{target}: cannot be written: {reason}; the snapshots there were are intact"
         ) from error
 
 
