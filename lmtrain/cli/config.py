@@ -8,7 +8,7 @@ import typer
 
 app = typer.Typer(help="Configs: checked, or shown with every value.", no_args_is_help=True)
 
-FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A YAML config.", show_default=False)]
+ConfigArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A YAML config.", show_default=False)]
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY.PATH=VALUE", help="Overrides a value of the config; repeatable."),
@@ -16,8 +16,8 @@ SetOption = Annotated[
 
 
 @app.command()
-def validate(file: FileArgument, overrides: SetOption = None) -> None:
-    """Checks a config; lists all that is wrong with it at once."""
+def validate(file: ConfigArgument, overrides: SetOption = None) -> None:
+    """Checks a config and lists all that is wrong at once."""
     from lmtrain.config import load_config
 
     load_config(file, overrides or ())
@@ -25,8 +25,8 @@ def validate(file: FileArgument, overrides: SetOption = None) -> None:
 
 
 @app.command()
-def show(file: FileArgument, overrides: SetOption = None) -> None:
-    """Prints a config with every value, and where each comes from."""
+def show(file: ConfigArgument, overrides: SetOption = None) -> None:
+    """Prints a config with every value and its origin."""
     from lmtrain.config import load_config_with_origins
 
     config, origins = load_config_with_origins(file, overrides or ())

@@ -20,11 +20,15 @@ def list_corpora() -> None:
 
 @app.command()
 def synth(
-    name: Annotated[str, typer.Argument(help="Of a synthetic corpus; see list.", show_default=False)],
-    out: Annotated[Path, typer.Option(help="Folder to write it to.", show_default=False)],
-    seed: Annotated[int, typer.Option(min=0, help="The same seed, the same text.")] = 1,
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Of a synthetic corpus; see list.", show_default=False)
+    ],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where to write it.", show_default=False)],
+    seed: Annotated[int, typer.Option(metavar="N", min=0, help="The same seed, the same text.")] = 1,
 ) -> None:
-    """Makes a synthetic corpus: train.txt, valid.txt, test.txt and what its source knows of them.
+    """Makes a synthetic corpus and prints its files.
+
+    They are train.txt, valid.txt, test.txt and, for toy-english, what its source knows of them.
 
     Example: lmtrain data synth toy-english --out data/toy-english
     """

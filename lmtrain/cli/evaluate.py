@@ -10,12 +10,14 @@ from lmtrain.cli.text import print_json, print_pairs
 if TYPE_CHECKING:
     from lmtrain.run.trained import HeldOutResult
 
-ModelArgument = Annotated[Path, typer.Argument(help="Run directory or snapshot.", show_default=False)]
+ModelArgument = Annotated[
+    Path, typer.Argument(metavar="MODEL", help="Run directory or snapshot.", show_default=False)
+]
 SnapshotOption = Annotated[
     str | None,
     typer.Option(
         metavar="best|last|STEP",
-        help="Of a run directory.  [default: best]",
+        help="Which one of a run directory.  [default: best by validation, else last]",
         show_default=False,
     ),
 ]
@@ -24,27 +26,44 @@ DeviceOption = Annotated[str, typer.Option(metavar="auto|cpu|cuda|cuda:N", help=
 
 def evaluate(
     model: ModelArgument,
-    data: Annotated[Path, typer.Option(help="Held-out text.", show_default=False)],
+    data: Annotated[
+        Path, typer.Option(metavar="FILE", help="Held-out text; - is standard input.", show_default=False)
+    ],
     context: Annotated[
         Literal["stream", "line"] | None,
         typer.Option(
-            help="One running text, or each line on its own.  [default: as trained]", show_default=False
+            metavar="stream|line",
+            help="One running text, or each line on its own.  [default: as trained]",
+            show_default=False,
         ),
     ] = None,
     streams: Annotated[
         int,
-        typer.Option(min=1, help="Streams the text is cut into, each without context; 1 is exact."),
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Streams a running text is cut into for speed, each starting without context; 1 is exact.",
+        ),
     ] = 1,
     batch_size: Annotated[
         int | None,
-        typer.Option(min=1, help="Lines at once in line context; changes no figure.", show_default=False),
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Lines at once in line context; changes no figure.  [default: as memory allows]",
+            show_default=False,
+        ),
     ] = None,
-    adapt: Annotated[Literal["none"], typer.Option(help="Adaptation to the text while reading it.")] = "none",
+    adapt: Annotated[
+        Literal["none"], typer.Option(metavar="none", help="Adaptation to the text while reading it.")
+    ] = "none",
     snapshot: SnapshotOption = None,
     device: DeviceOption = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Measures the perplexity of held-out text: every token once, unknown words as <unk>.
+    """Measures the perplexity of held-out text.
+
+    Every token is scored once, line ends included, unknown words as <unk>.
 
     Example: lmtrain eval runs/quickstart --data data/toy-english/test.txt
     """

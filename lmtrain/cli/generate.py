@@ -10,19 +10,35 @@ from lmtrain.cli.text import note, print_json
 
 def generate(
     model: ModelArgument,
-    prompt: Annotated[str, typer.Option(help="Words to continue; they start a line.")] = "",
-    num_words: Annotated[int, typer.Option(min=0, help="Words a sample; a line break counts as one.")] = 100,
-    num_samples: Annotated[int, typer.Option(min=1, help="Samples, made together in one batch.")] = 1,
-    temperature: Annotated[float, typer.Option(help="Below 1 bolder, above 1 more varied.")] = 1.0,
+    prompt: Annotated[
+        str, typer.Option(metavar="TEXT", help="Words to continue; they start a line.", show_default=False)
+    ] = "",
+    num_words: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Words a sample; a line break counts as one.")
+    ] = 100,
+    num_samples: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Samples, made together in one batch.")
+    ] = 1,
+    temperature: Annotated[
+        float, typer.Option(metavar="X", help="Below 1 bolder, above 1 more varied.")
+    ] = 1.0,
     top_k: Annotated[
-        int | None, typer.Option(help="Choose among the K most probable words.", show_default=False)
+        int | None,
+        typer.Option(metavar="N", help="Choose among the N most probable words.", show_default=False),
     ] = None,
     top_p: Annotated[
         float | None,
-        typer.Option(help="Choose among the fewest words of this probability.", show_default=False),
+        typer.Option(
+            metavar="X",
+            help="Choose among the fewest words that together have probability X.",
+            show_default=False,
+        ),
     ] = None,
     greedy: Annotated[bool, typer.Option("--greedy", help="Always the most probable word.")] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Of the draws: the same seed, the same text.")] = 1,
+    seed: Annotated[
+        int,
+        typer.Option(metavar="N", min=0, max=2**63 - 1, help="Of the draws: the same seed, the same text."),
+    ] = 1,
     allow_unk: Annotated[bool, typer.Option("--allow-unk", help="Let <unk> be produced.")] = False,
     snapshot: SnapshotOption = None,
     device: DeviceOption = "auto",
@@ -38,6 +54,9 @@ def generate(
 
     try:
         sampling = Sampling(allow_unk, temperature, top_k, top_p, greedy)
+        prompt.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError("--prompt is not UTF-8") from error
     except ValueError as error:
         raise UsageError(str(error)) from error
     result = load_model(model, snapshot, device).generate(

@@ -11,7 +11,10 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.
 
 
 def info(model: ModelArgument, snapshot: SnapshotOption = None, as_json: JsonOption = False) -> None:
-    """Says what a model is: its parts, its vocabulary, how it was trained and from what."""
+    """Says what a model is and how it was trained.
+
+    Its parts and their parameters, its vocabulary, steps, epochs and time, the hashes of its texts.
+    """
     from lmtrain.run.trained import load_model
 
     about = load_model(model, snapshot, "cpu").describe()
@@ -19,6 +22,7 @@ def info(model: ModelArgument, snapshot: SnapshotOption = None, as_json: JsonOpt
         print_json(about)
         return
     best = f"{about['best_perplexity']:.2f} at step {about['best_step']:,}" if about["best_step"] else "-"
+    texts = {name: about["sha256"][name] for name in ("train", "valid", "test")}
     print_pairs(
         [
             ("name", about["name"]),
@@ -32,14 +36,14 @@ def info(model: ModelArgument, snapshot: SnapshotOption = None, as_json: JsonOpt
                 f"{about['step']:,} steps, {about['epoch']:.2f} epochs, {duration(about['elapsed'])}",
             ),
             ("best validation perplexity", best),
-            *((f"{text} text", f"SHA-256 {about['sha256'][text]}") for text in ("train", "valid")),
+            *((f"{name} text", f"SHA-256 {digest}") for name, digest in texts.items() if digest),
             ("written by", f"lmtrain {about['environment']['lmtrain']}, {about['environment']['platform']}"),
         ]
     )
 
 
 def env(as_json: JsonOption = False) -> None:
-    """Says what an issue report needs: versions, processor, threads, devices."""
+    """Prints what an issue report needs: versions, threads, devices."""
     from lmtrain.run.environment import describe_environment
 
     about = describe_environment()

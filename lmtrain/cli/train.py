@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lmtrain.training.trainer import TrainingFigures
 
 _PLAIN_LINE_SECONDS = 30.0
+_BAR = "{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
 
 
 def train(
@@ -94,8 +95,7 @@ class _Terminal:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        if self._bar is not None:
-            self._bar.close()
+        self._close_bar()
 
     def on_start(self, start: "RunStart") -> None:
         from tqdm import tqdm
@@ -114,7 +114,7 @@ class _Terminal:
         self._bar = tqdm(
             total=start.total_steps,
             initial=start.step,
-            unit="step",
+            bar_format=_BAR,
             leave=False,
             dynamic_ncols=True,
             disable=None,  # where standard error is no terminal
@@ -136,14 +136,14 @@ class _Terminal:
     def on_row(self, row: "TableRow") -> None:
         if not self._has_header:
             self._has_header = True
-            self._print("   epoch  train loss  train ppl  valid ppl  valid acc        lr  words/s  elapsed")
+            self._print(" epoch  train loss  train ppl  valid ppl  valid acc        lr  words/s  elapsed")
         valid = (
             f"{row.valid.perplexity:9.2f}{'*' if row.is_best else ' '} {row.valid.accuracy:9.4f}"
             if row.valid
             else f"{'-':>9}  {'-':>9}"
         )
         self._print(
-            f"{row.epoch:8.2f}  {row.train.loss:10.4f}  {row.train.perplexity:9.2f}  {valid}"
+            f"{row.epoch:6.2f}  {row.train.loss:10.4f}  {row.train.perplexity:9.2f}  {valid}"
             f" {row.train.lr:9.3g} {row.train.words_per_second:8,.0f} {duration(row.elapsed):>8}"
         )
 
@@ -159,6 +159,7 @@ class _Terminal:
         note(text)
 
     def on_end(self, result: "RunResult") -> None:
+        self._close_bar()
         if result.was_finished:
             note(f"already finished: {result.run_dir}, {result.steps:,} steps; nothing to do")
             return
@@ -186,6 +187,11 @@ class _Terminal:
         """The first lines of each sample; a model that knows little yet writes many empty ones."""
         lines = [line for sample in self._samples for line in [*filter(None, sample.split("\n"))][:2]]
         self._print("\n".join([title, *(f"  {line}" for line in lines), ""]))
+
+    def _close_bar(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
 
     def _print(self, text: str) -> None:
         if self._bar is None or self._bar.disable:

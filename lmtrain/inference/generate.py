@@ -31,7 +31,10 @@ class Sampling:
 
     def __post_init__(self) -> None:
         if not self.temperature > 0 or self.temperature == float("inf"):
-            raise ValueError(f"temperature must be above 0, not {self.temperature}; for no chance use greedy")
+            raise ValueError(
+                f"temperature must be a finite number above 0, not {self.temperature}; greedy leaves nothing "
+                "to chance"
+            )
         if self.top_k is not None and self.top_k < 1:
             raise ValueError(f"top-k must be at least 1, not {self.top_k}")
         if self.top_p is not None and not 0 < self.top_p <= 1:
@@ -66,6 +69,8 @@ def generate(
     Returns:
         The ids of each sample, without the prompt.
     """
+    if num_words == 0 or num_samples == 0:
+        return [[] for _ in range(num_samples)]
     sampling = sampling or Sampling()
     device = model.softmax.weight.device
     was_training = model.training
@@ -82,7 +87,7 @@ def generate(
             produced.append(words)
             features, state = model(words[None], state)
             features = features[0]
-        return torch.stack(produced, dim=1).tolist() if produced else [[] for _ in range(num_samples)]
+        return torch.stack(produced, dim=1).tolist()
     finally:
         model.train(was_training)
 
@@ -114,15 +119,23 @@ def _choose(logits: Tensor, draw: Tensor, sampling: Sampling, unk_id: int) -> Te
         logits[:, unk_id] = -torch.inf
     if sampling.greedy:
         return logits.argmax(dim=1)
-    logits = logits.double() / sampling.temperature
-    if sampling.top_k is not None and sampling.top_k < logits.shape[1]:
-        lowest = logits.topk(sampling.top_k).values[:, -1:]
-        logits = logits.masked_fill(logits < lowest, -torch.inf)
-    probabilities = logits.softmax(dim=1)
-    if sampling.top_p is not None:
-        ranked, order = probabilities.sort(dim=1, descending=True)
-        before = ranked.cumsum(dim=1) - ranked
-        probabilities = probabilities.scatter(1, order, ranked.masked_fill(before >= sampling.top_p, 0.0))
-    cumulative = probabilities.cumsum(dim=1)
+    # The best word stands at 0, so that no temperature, however low, makes infinities to subtract.
+    logits = logits.double()
+    logits = (logits - logits.max(dim=1, keepdim=True).values) / sampling.temperature
+    cumulative = _filtered(logits.softmax(dim=1), sampling).cumsum(dim=1)
     chosen = torch.searchsorted(cumulative, draw[:, None] * cumulative[:, -1:], right=True)
     return chosen[:, 0].clamp(max=logits.shape[1] - 1)
+
+
+def _filtered(probabilities: Tensor, sampling: Sampling) -> Tensor:
+    """The probabilities (S, V) with 0 for each word that top-k and then top-p rule out; not normalised."""
+    if sampling.top_k is None and sampling.top_p is None:
+        return probabilities
+    # Stable: of equally probable words the first counts as the more probable, as in argmax.
+    ranked, order = probabilities.sort(dim=1, descending=True, stable=True)
+    if sampling.top_k is not None:
+        ranked[:, sampling.top_k :] = 0.0
+    if sampling.top_p is not None:
+        before = ranked.cumsum(dim=1) - ranked
+        ranked[before >= sampling.top_p * ranked.sum(dim=1, keepdim=True)] = 0.0
+    return probabilities.scatter(1, order, ranked)

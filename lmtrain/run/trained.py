@@ -1,17 +1,20 @@
 """A run directory or snapshot becomes a model that evaluates and writes. It needs no corpus."""
 
-from collections.abc import Sequence
+import hashlib
+import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from lmtrain import __version__
 from lmtrain.config import Config, config_from_dict
-from lmtrain.corpus.corpus import Corpus, load_corpus
+from lmtrain.corpus.corpus import Corpus, encode_text, load_corpus
 from lmtrain.corpus.synthetic import source_log_probs
-from lmtrain.corpus.text import TextRules
+from lmtrain.corpus.text import EOS, TextRules, read_blocks
 from lmtrain.corpus.vocab import UNK, Vocabulary
 from lmtrain.errors import ConfigError, ModelError, UsageError
 from lmtrain.inference.evaluate import Evaluation, evaluate, held_out_windows, perplexity
@@ -97,7 +100,7 @@ class TrainedModel:
         """The perplexity of a held-out text.
 
         Args:
-            path: UTF-8 text.
+            path: UTF-8 text; ``-`` is standard input.
             context: ``stream`` or ``line``; by default as the model was trained.
             streams: How many streams the text is cut into in stream context; 1 is exact.
             batch_size: Lines at once in line context; None lets memory decide.
@@ -107,7 +110,10 @@ class TrainedModel:
             DataError: The text cannot be used.
         """
         context = context or self.config.data.context
-        corpus = load_corpus([path], self.vocab, self.rules)
+        if path == Path("-"):
+            corpus = _read_standard_input(self.vocab, self.rules)
+        else:
+            corpus = load_corpus([path], self.vocab, self.rules)
         windows = held_out_windows(corpus, self.vocab, context, streams=streams, batch_size=batch_size)
         label = context if context == "line" else f"stream{min(streams, corpus.num_tokens)}"
         evaluation = evaluate(self.model, windows, self.vocab)
@@ -130,8 +136,8 @@ class TrainedModel:
         sampling: Sampling | None = None,
         seed: int = 1,
     ) -> GeneratedText:
-        """Continues a prompt; see ``lmtrain.inference.generate``."""
-        words = self.rules.split(prompt)
+        """Continues a prompt, whose line breaks are ``<eos>``; see ``lmtrain.inference.generate``."""
+        words = self.rules.split(prompt.replace("\n", f" {EOS} "))
         samples = generate(
             self.model,
             self.vocab,
@@ -185,7 +191,7 @@ def load_model(path: Path, which: str | None = None, device: str = "auto") -> Tr
 
     Raises:
         ModelError: There is no such model, or it is damaged.
-        UsageError: There is no such device.
+        UsageError: There is no such device, or ``which`` has no meaning here.
     """
     where = resolve_device(device)
     snapshot = find_snapshot(path, which)
@@ -204,6 +210,8 @@ def load_model(path: Path, which: str | None = None, device: str = "auto") -> Tr
 def find_snapshot(path: Path, which: str | None = None) -> Snapshot:
     """The snapshot that ``MODEL`` and ``--snapshot`` name; see ``load_model``."""
     if (path / "snapshot.json").exists():
+        if which is not None:
+            raise UsageError(f"{path}: one snapshot; --snapshot {which} picks from a run directory")
         return read_snapshot(path)
     store = SnapshotStore(path / "snapshots")
     steps = store.steps()
@@ -217,7 +225,7 @@ def find_snapshot(path: Path, which: str | None = None) -> Snapshot:
                 f"{path}: there is no snapshot of step {which}, only of {', '.join(map(str, steps))}"
             )
         return store.read(int(which))
-    newest = store.newest()[0] or store.read(steps[-1])
+    newest = store.read(steps[-1])
     best_step = newest.provenance.best_step
     if which == "best" and best_step is None:
         raise ModelError(f"{path}: no snapshot is the best, since the run was not validated; use last")
@@ -252,3 +260,17 @@ def source_perplexity(paths: Sequence[Path], evaluation: Evaluation) -> float | 
     if not known or len(known) < len(sources):
         return None
     return perplexity(sum(s.nll_nats for s in known), sum(s.num_tokens for s in known))
+
+
+def _read_standard_input(vocab: Vocabulary, rules: TextRules) -> Corpus:
+    """A text that can be read but once: its ids are kept in memory, not in the cache."""
+    digest = hashlib.sha256()
+
+    def blocks() -> Iterator[bytes]:
+        for block in read_blocks(sys.stdin.buffer):
+            digest.update(block)
+            yield block
+
+    ids = np.concatenate(list(encode_text(blocks(), vocab, rules, "standard input")))
+    num_lines, num_oov = (int(np.count_nonzero(ids == i)) for i in (vocab.eos_id, vocab.unk_id))
+    return Corpus(ids, num_lines, num_oov, vocab.eos_id, digest.hexdigest(), (Path("-"),))

@@ -6,9 +6,11 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+
+from torch.utils.tensorboard import summary
 
 from lmtrain.errors import StorageError
+from lmtrain.training.event_file import EventFile
 
 
 class MetricsFile:
@@ -73,9 +75,8 @@ class RunLog:
 
     def __init__(self, run_dir: Path) -> None:
         self._run_dir = run_dir
-        self._directory = run_dir / "tensorboard"
         self._metrics: MetricsFile
-        self._tensorboard: Any
+        self._events: EventFile
 
     @property
     def last_step(self) -> int:
@@ -85,57 +86,55 @@ class RunLog:
     @contextmanager
     def open(self, first_step: int) -> Iterator[None]:
         """Opens the logs; what they hold of ``first_step`` and later ones is dropped, to be written again."""
-        # TensorBoard's writer takes most of a second to import, which evaluation need not pay.
-        from torch.utils.tensorboard import SummaryWriter
-
-        try:
+        with _refusing_faults(self._run_dir):
             self._metrics = MetricsFile(self._run_dir / "metrics.jsonl", first_step)
-            self._tensorboard = SummaryWriter(str(self._directory), purge_step=first_step)
-        except OSError as error:
-            raise StorageError(f"{self._run_dir}: the logs cannot be written: {error.strerror}") from error
+            self._events = EventFile(self._run_dir / "tensorboard", first_step)
         try:
             yield
         finally:
             self._metrics.close()
-            self._tensorboard.close()
+            self._events.close()
 
     def hyper_parameters(self, values: Mapping[str, bool | int | float | str]) -> None:
         """Names the run's settings, and the figures TensorBoard shows beside them."""
-        from torch.utils.tensorboard.summary import hparams
-
         figures = {"valid/perplexity": 0.0, "test/perplexity": 0.0}
-        for summary in hparams(dict(values), figures)[:2]:  # type: ignore[no-untyped-call]
-            self._tensorboard.file_writer.add_summary(summary)
+        experiment, session, _ = summary.hparams(dict(values), figures)  # type: ignore[no-untyped-call]
+        with _refusing_faults(self._run_dir):
+            self._events.add(experiment)
+            self._events.add(session)
 
-    def write(self, row: Mapping[str, float | None], texts: Mapping[str, str] | None = None) -> None:
+    def write(
+        self, step: int, figures: Mapping[str, float | None], texts: Mapping[str, str] | None = None
+    ) -> None:
         """Logs one step.
 
         Args:
-            row: ``step``, ``epoch`` and figures by tag.
+            step: Its number.
+            figures: ``epoch`` and others by tag; what is not finite is logged as null.
             texts: Texts by tag, for TensorBoard.
         """
-        row = {tag: _finite(value) for tag, value in row.items()}
-        step = row["step"]
-        try:
-            self._metrics.write(row)
-        except OSError as error:
-            raise StorageError(f"metrics.jsonl cannot be written: {error.strerror}") from error
-        for tag, value in row.items():
-            if tag != "step" and value is not None:
-                self._tensorboard.add_scalar(tag, value, step)
-        for tag, text in (texts or {}).items():
-            self._tensorboard.add_text(tag, text, step)
+        figures = {tag: _finite(value) for tag, value in figures.items()}
+        with _refusing_faults(self._run_dir):
+            self._metrics.write({"step": step, **figures})
+            for tag, value in figures.items():
+                if value is not None:
+                    self._events.add(summary.scalar(tag, value), step)  # type: ignore[no-untyped-call]
+            for tag, text in (texts or {}).items():
+                self._events.add(summary.text(tag, text), step)  # type: ignore[no-untyped-call]
 
     def sync(self) -> None:
         """Waits until all that was logged is on the disk: a snapshot may then count on it."""
-        try:
+        with _refusing_faults(self._run_dir):
             self._metrics.sync()
-            self._tensorboard.flush()
-            for path in self._directory.iterdir():
-                with path.open("rb") as file:
-                    os.fsync(file.fileno())
-        except OSError as error:
-            raise StorageError(f"{self._directory}: cannot be written: {error.strerror}") from error
+            self._events.sync()
+
+
+@contextmanager
+def _refusing_faults(run_dir: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(f"{run_dir}: the logs cannot be written: {error.strerror or error}") from error
 
 
 def _finite(value: float | None) -> float | None:

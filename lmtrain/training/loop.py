@@ -214,7 +214,6 @@ class TrainingLoop:
         figures = self.trainer.meter.read(self.trainer.optimizer.lr)
         self._logged_step = self.trainer.steps
         self._row = {
-            "step": self.trainer.steps,
             "epoch": self.trainer.windows.epoch_detail,
             "train/loss": figures.loss,
             "train/perplexity": figures.perplexity,
@@ -255,7 +254,7 @@ class TrainingLoop:
 
     def _flush(self) -> None:
         if self._row:
-            self._log.write({"step": self.trainer.steps, **self._row}, self._texts)
+            self._log.write(self.trainer.steps, self._row, self._texts)
             self._row, self._texts = {}, {}
 
     def _is_unsaved_best(self) -> bool:

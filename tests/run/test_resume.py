@@ -1,6 +1,5 @@
 """A run that is continued from any of its snapshots ends exactly as the one that was never interrupted."""
 
-import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -8,102 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import safetensors.torch
+from support import STEPS, Silent, fingerprint, last_snapshot, make_corpus, run, settings
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from lmtrain.config import config_from_dict
 from lmtrain.errors import Interrupted
-from lmtrain.run.session import RunObserver, RunResult, RunStart, train
 from lmtrain.training.interrupt import StopRequest
-
-STEPS = 14
-
-
-class Silent(RunObserver):
-    """Watches and says nothing; calls ``at_step`` after each step."""
-
-    def __init__(self, at_step: Callable[[int], None] = lambda step: None) -> None:
-        self.at_step = at_step
-        self.first_step = -1
-
-    def on_start(self, start: RunStart) -> None:
-        self.first_step = start.step
-
-    def on_step(self, step: int) -> None:
-        self.at_step(step)
-
-    def on_figures(self, step: int, figures: object) -> None: ...
-
-    def on_row(self, row: object) -> None: ...
-
-    def on_samples(self, step: int, samples: list[str]) -> None: ...
-
-    def on_snapshot(self, path: Path) -> None: ...
-
-    def on_note(self, note: str) -> None: ...
 
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("corpus")
-    words = [f"w{i * i % 17}" for i in range(260)]
-    lines = [words[i : i + 3 + i % 5] for i in range(0, 250, 5)]
-    for name in ("train", "valid", "test"):
-        (folder / f"{name}.txt").write_text("".join(" ".join(line) + "\n" for line in lines))
-    return folder
-
-
-def settings(corpus: Path, **changes: Any) -> dict[str, Any]:
-    values: dict[str, Any] = {
-        "name": "tiny",
-        "data": {f: str(corpus / f"{f}.txt") for f in ("train", "valid", "test")},
-        "model": {"embedding_dim": 6, "hidden_size": 7, "num_layers": 2, "dropout": 0.3},
-        "train": {
-            "max_steps": STEPS,
-            "batch_size": 4,
-            "bptt_len": 9,
-            "optimizer": {"name": "sgd", "lr": 0.5},
-        },
-        "evaluation": {"every": 3},
-        "snapshots": {"every": 1, "keep": 100},
-        "logging": {"every": 2, "samples": 1},
-    }
-    for path, value in changes.items():
-        section, _, key = path.partition("__")
-        values[section][key] = value
-    return values
-
-
-def run(values: dict[str, Any], run_dir: Path, **options: Any) -> RunResult:
-    observer = options.pop("observer", Silent())
-    return train(config_from_dict(values, "test"), observer, run_dir=run_dir, **options)
-
-
-TIMES = ("elapsed", "seconds", "train/words_per_second", "environment")
-
-
-def without_times(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: without_times(item) for key, item in value.items() if key not in TIMES}
-    return [without_times(item) for item in value] if isinstance(value, list) else value
-
-
-def last_snapshot(run_dir: Path) -> Path:
-    return max((run_dir / "snapshots").iterdir())
-
-
-def fingerprint(run_dir: Path) -> str:
-    """SHA-256 over all that the last snapshot and the log hold, clock readings left out."""
-    last = last_snapshot(run_dir)
-    digest = hashlib.sha256()
-    for name in ("model.safetensors", "training.safetensors"):
-        for key, tensor in sorted(safetensors.torch.load_file(last / name).items()):
-            digest.update(key.encode() + tensor.contiguous().view(-1).numpy().tobytes())
-    manifest = json.loads((last / "snapshot.json").read_text())
-    digest.update(json.dumps(without_times([manifest["state"], manifest["provenance"]])).encode())
-    rows = [without_times(json.loads(line)) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
-    digest.update(json.dumps(rows).encode())
-    return digest.hexdigest()
+    return make_corpus(tmp_path_factory.mktemp("corpus"))
 
 
 def continued_from(step: int, whole: Path, values: dict[str, Any], run_dir: Path) -> str:
@@ -160,10 +73,7 @@ def test_any_step_continues_bit_identically(case: str, corpus: Path, tmp_path: P
 
 
 def test_every_step_of_two_epochs_continues_bit_identically(corpus: Path, tmp_path: Path) -> None:
-    values = settings(corpus)
-    del values["train"]["max_steps"]
-    values["train"]["epochs"] = 2
-    values["evaluation"]["every"] = "epoch"
+    values = settings(corpus, train__max_steps=None, train__epochs=2, evaluation__every="epoch")
     whole = tmp_path / "whole"
     result = run(values, whole)
     assert result.steps > 10

@@ -49,13 +49,7 @@ def provenance(best_step: int | None = None) -> Provenance:
 def write(store: SnapshotStore, step: int, best_step: int | None = None, **changes: Any) -> Path:
     state = {**STATE, **changes}
     return store.write(
-        step,
-        WEIGHTS,
-        state,
-        b"<eos>\n<unk>\n",
-        config={"name": "x"},
-        provenance={"p": 1},
-        best_step=best_step,
+        step, WEIGHTS, state, b"<eos>\n<unk>\n", config={"name": "x"}, provenance=provenance(best_step)
     )
 
 

@@ -1,0 +1,40 @@
+"""``lmtrain config``; what a config is refused for stands in test_bad_input."""
+
+from pathlib import Path
+
+import yaml
+from program import files_in, lmtrain
+
+
+def test_validate(project: Path) -> None:
+    before = files_in(project)
+    outcome = lmtrain("config", "validate", "config.yaml", folder=project)
+    assert (outcome.code, outcome.out, outcome.err) == (0, "config.yaml: holds\n", "")
+    assert files_in(project) == before
+
+
+def test_validate_with_overrides(project: Path) -> None:
+    outcome = lmtrain("config", "validate", "config.yaml", "--set", "train.lr=1", folder=project)
+    assert outcome.code == 2
+    assert "--set train.lr=1: train.lr: unknown key" in outcome.err
+
+
+def test_show_is_yaml_with_the_origin_of_each_value(project: Path) -> None:
+    outcome = lmtrain("config", "show", "config.yaml", "--set", "train.optimizer.lr=2", folder=project)
+    assert (outcome.code, outcome.err) == (0, "")
+    origins = {line.split(":")[0].strip(): line.split("  # ")[-1] for line in outcome.out.splitlines()}
+    assert origins["name"] == "config.yaml:1"
+    assert origins["hidden_size"] == "config.yaml:3"
+    assert origins["lr"] == "--set"
+    assert origins["seed"] == "default"
+    starts = {line.index("  # ") for line in outcome.out.splitlines() if "  # " in line}
+    assert len({line.index("# ") for line in outcome.out.splitlines() if "# " in line}) == 1, starts
+
+
+def test_what_show_prints_is_the_same_config(project: Path) -> None:
+    shown = lmtrain("config", "show", "config.yaml", folder=project).out
+    (project / "shown.yaml").write_text(shown)
+    again = lmtrain("config", "show", "shown.yaml", folder=project)
+    assert again.code == 0
+    assert yaml.safe_load(again.out) == yaml.safe_load(shown)
+    assert "default" not in again.out

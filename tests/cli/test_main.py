@@ -1,0 +1,156 @@
+"""The program as a whole: help, versions, and how it ends when something goes wrong."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+from typing import NoReturn
+
+import pytest
+from program import lmtrain
+
+import lmtrain as package
+from lmtrain import errors
+from lmtrain.run import environment
+
+OPTIONS = {
+    "": "--version --help --install-completion --show-completion",
+    "train": "--config --set --run-dir --resume --device --dry-run",
+    "eval": "MODEL --data --context --streams --batch-size --adapt --snapshot --json",
+    "generate": "MODEL --prompt --num-words --num-samples --temperature --top-k --top-p --greedy --seed "
+    "--allow-unk --snapshot --json",
+    "info": "MODEL --snapshot --json",
+    "env": "--json",
+    "data": "list synth",
+    "data list": "",
+    "data synth": "NAME --out --seed",
+    "config": "show validate",
+    "config show": "FILE --set",
+    "config validate": "FILE --set",
+}
+"""What others rely on, by command."""
+
+
+def fails_with(monkeypatch: pytest.MonkeyPatch, fault: BaseException) -> None:
+    """Makes ``lmtrain env`` end with an exception."""
+
+    def fail() -> NoReturn:
+        raise fault
+
+    monkeypatch.setattr(environment, "describe_environment", fail)
+
+
+def test_version() -> None:
+    outcome = lmtrain("--version")
+    assert (outcome.code, outcome.out) == (0, f"lmtrain {package.__version__}\n")
+
+
+@pytest.mark.parametrize("command", OPTIONS)
+def test_help(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    outcome = lmtrain(*command.split(), "--help")
+    assert outcome.code == 0
+    assert outcome.err == ""
+    assert outcome.out.startswith(f"Usage: lmtrain {command}".rstrip())
+    assert [word for word in OPTIONS[command].split() if word not in outcome.out] == []
+    assert max(map(len, outcome.out.splitlines())) <= 80
+    assert "..." not in outcome.out.replace("COMMAND [ARGS]...", "")  # no sentence is cut off
+    assert lmtrain(*command.split(), "-h").out == outcome.out
+
+
+@pytest.mark.parametrize("command", ["", "data", "config"])
+def test_a_group_alone_shows_its_help(command: str) -> None:
+    outcome = lmtrain(*command.split())
+    assert outcome.code == 2
+    assert (outcome.out + outcome.err).strip() == lmtrain(*command.split(), "--help").out.strip()
+
+
+def test_help_answers_without_what_is_heavy() -> None:
+    script = (
+        "import sys, lmtrain.cli\n"
+        "sys.argv = ['lmtrain', '--help']\n"
+        "try: lmtrain.cli.main()\n"
+        "except SystemExit: pass\n"
+        "print(sorted({'torch', 'numpy', 'pydantic', 'yaml', 'tensorboard'} & set(sys.modules)))"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert result.stdout.startswith("Usage: ")
+    assert result.stdout.endswith("[]\n")
+
+
+def test_the_module_is_the_same_program() -> None:
+    command = [sys.executable, "-m", "lmtrain", "--version"]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert result.stdout == lmtrain("--version").out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["trian"], "No such command 'trian'. Did you mean 'train'?"),
+        (["data", "foo"], "No such command 'foo'"),
+        (["train"], "Missing option '--config'"),
+        (["train", "--config", "x.yaml", "--sett", "a=1"], "--set"),
+        (["train", "--config", "x.yaml", "--dry-runs"], "--dry-run"),
+        (["eval"], "Missing argument 'MODEL'"),
+        (["eval", "model"], "Missing option '--data'"),
+        (["eval", "model", "--data", "x.txt", "--context", "page"], "'stream', 'line'"),
+        (["eval", "model", "--data", "x.txt", "--streams", "0"], "--streams"),
+        (["eval", "model", "--data", "x.txt", "--adapt", "magic"], "--adapt"),
+        (["generate", "model", "--num-words", "many"], "--num-words"),
+        (["generate", "model", "--num-samples", "0"], "--num-samples"),
+        (["generate", "model", "--seed", "-1"], "--seed"),
+        (["generate", "model", "--seed", "1" + "0" * 30], "--seed"),
+        (["data", "synth", "counting"], "Missing option '--out'"),
+    ],
+)
+def test_a_command_that_does_not_hold_together(arguments: list[str], message: str) -> None:
+    outcome = lmtrain(*arguments)
+    assert outcome.code == 2
+    assert outcome.out == ""
+    assert outcome.err.startswith("Usage: lmtrain")
+    assert message in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [
+        (errors.LmtrainError("sorry"), 1),
+        (errors.UsageError("sorry"), 2),
+        (errors.ConfigError(["sorry"]), 2),
+        (errors.DataError("sorry"), 3),
+        (errors.ModelError("sorry"), 4),
+        (errors.DivergenceError("sorry"), 5),
+        (errors.StorageError("sorry"), 6),
+        (OSError(errno.ENOSPC, "sorry, no space left", "file.txt"), 6),
+        (OSError("sorry"), 6),
+        (errors.Interrupted("sorry", signal.SIGINT), 130),
+        (errors.Interrupted("sorry", signal.SIGTERM), 143),
+    ],
+)
+def test_exit_codes(fault: BaseException, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    fails_with(monkeypatch, fault)
+    outcome = lmtrain("env")
+    assert outcome.code == code
+    assert outcome.out == ""
+    assert outcome.err.startswith("lmtrain: ")
+    assert "sorry" in outcome.err
+    assert "Traceback" not in outcome.err
+
+
+def test_a_fault_of_ours_shows_everything_and_asks_for_a_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    fails_with(monkeypatch, ZeroDivisionError("oops"))
+    outcome = lmtrain("env")
+    assert outcome.code == 1
+    assert outcome.err.startswith("Traceback")
+    assert "ZeroDivisionError: oops" in outcome.err
+    assert "please report" in outcome.err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_any_command(number: signal.Signals, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environment, "describe_environment", lambda: os.kill(os.getpid(), number))
+    outcome = lmtrain("env")
+    assert outcome.code == 128 + number
+    assert outcome.err == f"lmtrain: stopped by {number.name}\n"

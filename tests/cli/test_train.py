@@ -1,0 +1,309 @@
+"""``lmtrain train``: what it prints, what it leaves on the disk, how it goes on and what it refuses."""
+
+import json
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import safetensors.torch
+import torch
+import yaml
+from program import STEPS_OF_EPOCHS, Outcome, Trained, files_in, lmtrain
+from support import last_snapshot
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from lmtrain import __version__
+
+LAST = STEPS_OF_EPOCHS[-1]
+TRAIN_TAGS = [f"train/{name}" for name in ("loss", "perplexity", "grad_norm", "lr", "words_per_second")]
+VALID_TAGS = [f"valid/{name}" for name in ("loss", "perplexity", "accuracy")]
+TEST_TAGS = [tag.replace("valid", "test") for tag in VALID_TAGS]
+
+
+def train(folder: Path, *options: object) -> Outcome:
+    return lmtrain("train", "--config", "config.yaml", *options, folder=folder)
+
+
+def copy_of(trained: Trained, tmp_path: Path) -> Path:
+    """The project of the trained run, to be changed."""
+    return Path(shutil.copytree(trained.folder, tmp_path / "copy"))
+
+
+def rows_of(run_dir: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+
+
+def weights_of(run_dir: Path) -> dict[str, torch.Tensor]:
+    return safetensors.torch.load_file(last_snapshot(run_dir) / "model.safetensors")
+
+
+def test_the_files_of_a_run_directory(trained: Trained) -> None:
+    names = {path for path in files_in(trained.run_dir) if not Path(path).name.startswith(".")}
+    events = [name for name in names if name.startswith("tensorboard/events.out.tfevents.")]
+    parts = ("snapshot.json", "model.safetensors", "training.safetensors", "vocab.txt")
+    assert len(events) == 1
+    assert names - set(events) == {
+        "config.yaml",
+        "environment.json",
+        "metrics.jsonl",
+        *(f"snapshots/step-{step:08d}/{part}" for step in STEPS_OF_EPOCHS for part in parts),
+    }
+
+
+def test_the_config_of_a_run_holds_every_value(trained: Trained) -> None:
+    config = trained.run_dir / "config.yaml"
+    assert lmtrain("config", "validate", config).code == 0
+    values = yaml.safe_load(config.read_text())
+    sgd = {"name": "sgd", "lr": 0.3, "momentum": 0.0, "nesterov": False, "weight_decay": 0.0}
+    assert values["train"]["optimizer"] == sgd
+    assert values["evaluation"] == {"every": "epoch", "streams": 1}
+
+
+def test_the_environment_of_a_run(trained: Trained) -> None:
+    about = json.loads((trained.run_dir / "environment.json").read_text())
+    assert about["lmtrain"] == __version__
+    assert about["command"] == "lmtrain train --config config.yaml"
+    assert about["seed"] == 1
+    assert about["device"] in ("cpu", "cuda")
+    assert about["threads"] == torch.get_num_threads()
+    assert about["packages"]["torch"] == torch.__version__
+    assert set(about["sha256"]) == {"vocab", "train", "valid", "test"}
+    assert "git_revision" in about
+
+
+def test_the_vocabulary_is_one_word_a_line(trained: Trained) -> None:
+    words = (last_snapshot(trained.run_dir) / "vocab.txt").read_text().splitlines()
+    text = (trained.folder / "train.txt").read_text().split()
+    assert sorted(words) == sorted({*text, "<unk>", "<eos>"})
+
+
+def test_the_log_has_one_line_a_step(trained: Trained) -> None:
+    rows = rows_of(trained.run_dir)
+    tags = {row["step"]: list(row) for row in rows}
+    assert len(tags) == len(rows)
+    assert tags == {
+        9: ["step", "epoch", *VALID_TAGS],
+        10: ["step", "epoch", *TRAIN_TAGS],
+        17: ["step", "epoch", *VALID_TAGS],
+        20: ["step", "epoch", *TRAIN_TAGS],
+        25: ["step", "epoch", *TRAIN_TAGS, *VALID_TAGS, *TEST_TAGS],
+    }
+    assert [row["epoch"] for row in rows] == [row["step"] * 36 / 300 for row in rows]
+
+
+def test_tensorboard_has_the_same_figures(trained: Trained) -> None:
+    events = EventAccumulator(str(trained.run_dir / "tensorboard")).Reload()
+    for tag in (*TRAIN_TAGS, *VALID_TAGS, *TEST_TAGS):
+        logged = [(row["step"], row[tag]) for row in rows_of(trained.run_dir) if tag in row]
+        scalars = [(event.step, event.value) for event in events.Scalars(tag)]
+        assert scalars == [(step, pytest.approx(value, rel=1e-6)) for step, value in logged]
+
+
+def test_a_table_goes_to_stdout_and_messages_to_stderr(trained: Trained) -> None:
+    outcome, rows = trained.outcome, rows_of(trained.run_dir)
+    assert outcome.code == 0
+    lines = outcome.out.splitlines()
+    header = next(i for i, line in enumerate(lines) if "train loss" in line)
+    assert lines[header].split("  ")[-1] == "elapsed"
+    for line, step in zip(lines[header + 1 :], STEPS_OF_EPOCHS, strict=False):
+        epoch, loss, ppl, valid_ppl, accuracy, lr, speed, elapsed = line.split()
+        row = next(row for row in rows if row["step"] == step)
+        assert epoch == f"{step * 36 / 300:.2f}"
+        assert float(ppl) == pytest.approx(torch.tensor(float(loss)).exp().item(), rel=1e-3)
+        assert valid_ppl.rstrip("*") == f"{row['valid/perplexity']:.2f}"
+        assert accuracy == f"{row['valid/accuracy']:.4f}"
+        assert lr == "0.3"
+        assert float(speed.replace(",", "")) > 0
+        assert re.fullmatch(r"\d+s", elapsed)
+    assert max(map(len, lines)) < 80
+    assert f"test perplexity {rows[-1]['test/perplexity']:.2f}" in outcome.out
+    assert "before training the model writes:" in outcome.out
+    assert "after training it writes:" in outcome.out
+    assert "tensorboard --logdir runs/tiny" in outcome.err
+    assert "lmtrain generate runs/tiny" in outcome.err
+
+
+def test_the_best_epoch_is_marked(trained: Trained) -> None:
+    perplexities = [row["valid/perplexity"] for row in rows_of(trained.run_dir) if "valid/loss" in row]
+    is_best = [value == min(perplexities[: i + 1]) for i, value in enumerate(perplexities)]
+    found = re.findall(r"\d\.\d\d(\*?)  +0\.\d{4} +0\.3", trained.outcome.out)
+    assert [mark == "*" for mark in found] == is_best
+
+
+def test_a_finished_run_says_so_and_is_left_alone(trained: Trained, tmp_path: Path) -> None:
+    folder = copy_of(trained, tmp_path)
+    before = files_in(folder)
+    outcome = train(folder)
+    assert outcome.code == 0
+    assert outcome.out == ""
+    assert outcome.err.startswith("already finished: runs/tiny")
+    assert files_in(folder) == before
+
+
+def test_never_refuses_what_holds_a_run(trained: Trained, tmp_path: Path) -> None:
+    folder = copy_of(trained, tmp_path)
+    before = files_in(folder)
+    outcome = train(folder, "--resume", "never")
+    assert outcome.code == 2
+    assert "runs/tiny" in outcome.err
+    assert "nothing is overwritten" in outcome.err
+    assert files_in(folder) == before
+
+
+def test_never_starts_where_there_is_none(project: Path) -> None:
+    assert train(project, "--resume", "never", "--run-dir", "elsewhere").code == 0
+    assert (project / "elsewhere" / "metrics.jsonl").exists()
+    assert not (project / "runs").exists()
+
+
+def test_a_run_goes_on_from_a_snapshot_elsewhere(trained: Trained, tmp_path: Path) -> None:
+    folder = copy_of(trained, tmp_path)
+    snapshot = folder / "runs" / "tiny" / "snapshots" / "step-00000009"
+    outcome = train(folder, "--resume", snapshot, "--run-dir", "branch")
+    assert outcome.code == 0
+    assert "continuing from step 9 of 25" in outcome.err
+    branch, original = weights_of(folder / "branch"), weights_of(trained.run_dir)
+    assert branch.keys() == original.keys()
+    assert all(torch.equal(branch[name], original[name]) for name in original)
+
+
+def test_a_branch_that_gets_worse_ends_well(trained: Trained, tmp_path: Path) -> None:
+    """The best snapshot is then the one it started from, of another run."""
+    folder = copy_of(trained, tmp_path)
+    snapshot = folder / "runs" / "tiny" / "snapshots" / "step-00000017"
+    assert train(folder, "--resume", snapshot, "--run-dir", "branch").code == 0
+    assert lmtrain("eval", folder / "branch", "--data", folder / "test.txt").code == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--set", "model.hidden_size=8"], "model.hidden_size: 7 → 8"),
+        (["--set", "train.optimizer.lr=0.1", "--set", "seed=2"], "train.optimizer.lr: 0.3 → 0.1"),
+        (["--set", "data.min_count=20"], "the vocabulary: "),
+    ],
+)
+def test_a_changed_config_is_refused(
+    options: list[str], message: str, trained: Trained, tmp_path: Path
+) -> None:
+    folder = copy_of(trained, tmp_path)
+    before = files_in(folder)
+    outcome = train(folder, *options)
+    assert outcome.code == 2
+    assert message in outcome.err
+    assert files_in(folder) == before
+
+
+@pytest.mark.parametrize("name", ["train", "valid"])
+def test_a_changed_corpus_is_refused(name: str, trained: Trained, tmp_path: Path) -> None:
+    folder = copy_of(trained, tmp_path)
+    with (folder / f"{name}.txt").open("a") as file:
+        file.write("w1 w4\n")
+    before = files_in(folder)
+    outcome = train(folder)
+    assert outcome.code == 2
+    assert f"the content of data.{name}: " in outcome.err
+    assert files_in(folder) == before
+
+
+def test_a_longer_training_goes_on(trained: Trained, tmp_path: Path) -> None:
+    folder = copy_of(trained, tmp_path)
+    outcome = train(folder, "--set", "train.epochs=4")
+    assert outcome.code == 0
+    assert "continuing from step 25 of 34" in outcome.err
+    assert "before training" not in outcome.out
+    assert [row["step"] for row in rows_of(folder / "runs" / "tiny")] == [9, 10, 17, 20, 25, 30, 34]
+
+
+def test_validation_does_not_touch_training(trained: Trained, project: Path) -> None:
+    assert train(project, "--set", "data.valid=null", "--set", "data.test=null").code == 0
+    assert train(project, "--set", "evaluation.every=1", "--run-dir", "often").code == 0
+    expected = weights_of(trained.run_dir)
+    for run_dir in (project / "runs" / "tiny", project / "often"):
+        found = weights_of(run_dir)
+        assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def test_without_validation_the_table_has_dashes(project: Path) -> None:
+    nothing = ("data.valid=null", "data.test=null", "logging.samples=0")
+    outcome = train(project, *(word for change in nothing for word in ("--set", change)))
+    assert outcome.code == 0
+    rows = [line.split() for line in outcome.out.splitlines()][1:]
+    assert [row[3:5] for row in rows] == [["-", "-"]] * 3
+    assert "perplexity" not in outcome.out
+
+
+def test_a_dry_run_estimates_and_writes_nothing(project: Path) -> None:
+    before = files_in(project)
+    outcome = train(project, "--dry-run", "--set", "train.batch_size=7")
+    assert outcome.code == 0
+    assert files_in(project) == before
+    assert not (project / "runs").exists()
+    pairs = dict(re.split(r"  +", line, maxsplit=1) for line in outcome.out.splitlines())
+    assert pairs["parameters"] == f"{sum(w.numel() for w in _tiny_weights()):,}"
+    assert pairs["vocabulary"] == "11 words"
+    assert pairs["training tokens"] == "300, 1 of them read twice an epoch"
+    assert pairs["steps"] == "15"
+    assert pairs.keys() >= {"memory", "disk", "words per second", "time"}
+
+
+def _tiny_weights() -> list[torch.Tensor]:
+    lstm = [torch.empty(28, 6), torch.empty(28, 7), torch.empty(28)]
+    return [torch.empty(11, 6), *lstm, torch.empty(11, 7), torch.empty(11)]
+
+
+def test_a_loss_that_is_not_finite(project: Path) -> None:
+    options = ["model.cell=elman", "model.activation=relu", "train.max_grad_norm=null", "snapshots.every=1"]
+    outcome = train(project, "--set", "train.optimizer.lr=1e30", *(x for o in options for x in ("--set", o)))
+    assert outcome.code == 5
+    assert "Traceback" not in outcome.err
+    step = re.search(r"step (\d+) is not finite; the update was not made", outcome.err)
+    assert step
+    run_dir = project / "runs" / "tiny"
+    assert int(last_snapshot(run_dir).name.removeprefix("step-")) < int(step[1])
+    for path in run_dir.rglob("*.safetensors"):
+        assert all(t.isfinite().all() for t in safetensors.torch.load_file(path).values())
+    assert lmtrain("generate", run_dir, "--snapshot", "last", "--num-words", "5").code == 0
+
+
+def test_a_loss_beyond_any_perplexity_is_no_fault_of_ours(project: Path) -> None:
+    outcome = train(project, "--set", "train.optimizer.lr=1e30")
+    assert outcome.code in (0, 5)
+    assert "Traceback" not in outcome.err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_a_run_and_the_same_command_continues(number: signal.Signals, project: Path) -> None:
+    options = ["--set", "train.epochs=null", "--set", "train.max_steps=800", "--set", "evaluation.every=400"]
+    arguments = ["train", "--config", "config.yaml", *options, "--set", "snapshots.every=1000"]
+    log = project / "runs" / "tiny" / "metrics.jsonl"
+    with subprocess.Popen(
+        [sys.executable, "-m", "lmtrain", *arguments],
+        cwd=project,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        deadline = time.monotonic() + 60
+        while not (log.exists() and log.read_text()):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        process.send_signal(number)
+        _, err = process.communicate()
+    assert process.returncode == 128 + number
+    stopped_at = int(last_snapshot(project / "runs" / "tiny").name.removeprefix("step-"))
+    assert err.splitlines()[-1] == (
+        f"lmtrain: stopped by {number.name} at step {stopped_at:,}; a snapshot was written, "
+        "the same command continues from it"
+    )
+    outcome = lmtrain(*arguments, folder=project)
+    assert outcome.code == 0
+    assert f"continuing from step {stopped_at:,} of 800" in outcome.err
+    assert [row["step"] for row in rows_of(log.parent)] == list(range(10, 801, 10))

@@ -1,0 +1,259 @@
+"""Perplexity: known values, an independent computation, and what must not change a figure."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import NoReturn
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny_models import VOCAB, E, H, V, make_model, unigram_model
+from torch import Tensor, nn
+
+from lmtrain.corpus.batching import IGNORED
+from lmtrain.corpus.corpus import Corpus
+from lmtrain.inference.evaluate import (
+    Evaluation,
+    HeldOutWindows,
+    evaluate,
+    held_out_windows,
+    line_windows,
+    perplexity,
+    stream_windows,
+)
+from lmtrain.model.dropout import DropoutRates
+from lmtrain.model.language_model import LanguageModel
+
+EOS, UNK = VOCAB.eos_id, VOCAB.unk_id
+
+Lines = list[list[str]]
+texts = st.lists(st.lists(st.sampled_from(["the", "cat", "sat", "on", "dog"]), max_size=9), min_size=1)
+
+
+def corpus_of(lines: Lines) -> Corpus:
+    ids = np.array([i for words in lines for i in VOCAB.encode_line(words)], dtype=np.int32)
+    return Corpus(ids, len(lines), int((ids == UNK).sum()), EOS, "", ())
+
+
+def random_lines(number: int, seed: int = 0) -> Lines:
+    random = np.random.default_rng(seed)
+    words = ["the", "cat", "sat", "on", "mat", "dog"]
+    return [list(random.choice(words, size=random.integers(0, 12))) for _ in range(number)]
+
+
+def evaluated(model: LanguageModel, lines: Lines, context: str = "stream", **options: int) -> Evaluation:
+    return evaluate(model, held_out_windows(corpus_of(lines), VOCAB, context, **options), VOCAB)
+
+
+def same(a: Evaluation, b: Evaluation) -> bool:
+    costs = ("nll_nats", "eos_nats", "unk_nats")
+    counts = ("num_tokens", "num_correct", "num_eos", "num_oov")
+    return all(getattr(a, n) == getattr(b, n) for n in counts) and all(
+        getattr(a, n) == pytest.approx(getattr(b, n), rel=1e-6, abs=1e-9) for n in costs
+    )
+
+
+@pytest.mark.parametrize("context", ["stream", "line"])
+def test_a_uniform_model_has_perplexity_v(context: str) -> None:
+    result = evaluated(unigram_model([1 / V] * V), random_lines(40), context)
+    assert result.perplexity == pytest.approx(V, rel=1e-6)
+    assert result.bits_per_word == pytest.approx(math.log2(V), rel=1e-6)
+    assert result.loss == pytest.approx(math.log(V), rel=1e-6)
+    assert result.nll_nats == pytest.approx(result.num_tokens * math.log(V), rel=1e-6)
+
+
+@pytest.mark.parametrize("context", ["stream", "line"])
+def test_figures_of_a_known_distribution(context: str) -> None:
+    p = {"the": 0.3, "<eos>": 0.2, "cat": 0.1, "<unk>": 0.05, "sat": 0.15, "on": 0.1, "mat": 0.1}
+    model = unigram_model([p[word] for word in VOCAB.words])
+    result = evaluated(model, [["the", "dog", "sat"], [], ["<unk>"]], context)
+    known = [p["the"], p["sat"], *3 * [p["<eos>"]]]
+    assert result.num_tokens == 7
+    assert result.num_eos == 3
+    assert result.num_oov == 2  # "dog" and the literal <unk>
+    assert result.oov_rate == pytest.approx(2 / 7)
+    assert result.num_correct == 1  # "the" is always the most probable
+    assert result.accuracy == pytest.approx(1 / 7)
+    everything = math.prod([*known, p["<unk>"], p["<unk>"]])
+    assert result.perplexity == pytest.approx(everything ** (-1 / 7), rel=1e-6)
+    assert result.perplexity_without_unk == pytest.approx(math.prod(known) ** (-1 / 5), rel=1e-6)
+    words = everything / p["<eos>"] ** 3
+    assert result.perplexity_without_eos == pytest.approx(words ** (-1 / 4), rel=1e-6)
+
+
+def test_the_limits_of_perplexity() -> None:
+    assert perplexity(7 * math.log(3), 7) == pytest.approx(3)
+    assert perplexity(1e9, 2) == math.inf
+    assert math.isnan(perplexity(0.0, 0))
+
+
+@given(ids=st.lists(st.integers(0, 6), min_size=1, max_size=40), streams=st.integers(1, 50), data=st.data())
+def test_stream_windows_hold_every_token_once(ids: list[int], streams: int, data: st.DataObject) -> None:
+    window_len = data.draw(st.integers(1, 12))
+    windows = stream_windows(np.array(ids, dtype=np.int32), EOS, streams, window_len)
+    pairs = list(windows)
+    assert len(pairs) == windows.num_windows
+    assert all(len(input_ids) <= window_len for input_ids, _ in pairs)
+    input_ids, targets = (torch.cat(parts) for parts in zip(*pairs, strict=True))
+    told: list[int] = []
+    for column in range(targets.shape[1]):
+        inside = targets[:, column] != IGNORED
+        of_stream = targets[inside, column].tolist()
+        assert input_ids[inside, column].tolist() == [EOS, *of_stream][:-1]
+        told += of_stream
+    assert told == ids
+
+
+@given(lines=texts, batch_size=st.one_of(st.none(), st.integers(1, 12)))
+def test_line_windows_hold_every_line_once(lines: Lines, batch_size: int | None) -> None:
+    windows = line_windows(corpus_of(lines), EOS, batch_size)
+    pairs = list(windows)
+    assert len(pairs) == windows.num_windows
+    told = []
+    for input_ids, targets in pairs:
+        assert batch_size is None or targets.shape[1] <= batch_size
+        for column in range(targets.shape[1]):
+            line = targets[targets[:, column] != IGNORED, column].tolist()
+            assert input_ids[: len(line), column].tolist() == [EOS, *line][:-1]
+            told.append(line)
+    assert sorted(told) == sorted(VOCAB.encode_line(words) for words in lines)
+
+
+@settings(max_examples=40, deadline=None)
+@given(lines=texts, window_len=st.integers(1, 70))
+def test_the_window_length_changes_no_figure(lines: Lines, window_len: int) -> None:
+    model, ids = make_model(), corpus_of(lines).ids
+    windows = stream_windows(ids, EOS, window_len=window_len)
+    assert same(evaluate(model, windows, VOCAB), evaluated(model, lines))
+
+
+@settings(max_examples=40, deadline=None)
+@given(lines=texts, batch_size=st.integers(1, 12))
+def test_the_batch_size_changes_no_figure_in_line_context(lines: Lines, batch_size: int) -> None:
+    model = make_model(cell="gru")
+    assert same(evaluated(model, lines, "line", batch_size=batch_size), evaluated(model, lines, "line"))
+
+
+@settings(max_examples=40, deadline=None)
+@given(lines=texts)
+def test_line_context_is_each_line_alone(lines: Lines) -> None:
+    model = make_model()
+    alone = [evaluated(model, [words]) for words in lines]
+    names = [field.name for field in dataclasses.fields(Evaluation)]
+    total = Evaluation(**{name: sum(getattr(one, name) for one in alone) for name in names})
+    assert same(evaluated(model, lines, "line"), total)
+
+
+@settings(max_examples=40, deadline=None)
+@given(lines=texts, streams=st.integers(1, 9))
+def test_streams_are_separate_texts(lines: Lines, streams: int) -> None:
+    model, ids = make_model(), corpus_of(lines).ids
+    count = min(streams, len(ids))
+    cuts = [i * len(ids) // count for i in range(count + 1)]
+    parts = [ids[a:b] for a, b in pairwise(cuts)]
+    alone = [evaluate(model, stream_windows(part, EOS), VOCAB) for part in parts]
+    result = evaluated(model, lines, streams=streams)
+    assert result.num_tokens == sum(one.num_tokens for one in alone)
+    assert result.nll_nats == pytest.approx(sum(one.nll_nats for one in alone), rel=1e-6)
+    assert result.num_correct == sum(one.num_correct for one in alone)
+
+
+class PlainLstm(nn.Module):
+    """The same two-layer LSTM written with torch's own parts."""
+
+    def __init__(self, model: LanguageModel) -> None:
+        super().__init__()
+        self.embedding, self.softmax = nn.Embedding(V, E), nn.Linear(H, V)
+        self.lstm = nn.LSTM(E, H, num_layers=2)
+        ours: dict[str, Tensor] = dict(model.named_parameters())
+        state = {name: ours[name] for name in ("embedding.weight", "softmax.weight", "softmax.bias")}
+        for i in range(2):
+            state[f"lstm.bias_hh_l{i}"] = torch.zeros(4 * H)
+            for theirs, name in (("weight_ih", "weight_ih"), ("weight_hh", "weight_hh"), ("bias_ih", "bias")):
+                state[f"lstm.{theirs}_l{i}"] = ours[f"layers.{i}.{name}"]
+        self.load_state_dict(state)
+
+    @torch.no_grad()
+    def costs(self, ids: Sequence[int]) -> Tensor:
+        """-ln p of each token, read in one go after an ``<eos>``."""
+        outputs, _ = self.lstm(self.embedding(torch.tensor([EOS, *ids[:-1]])[:, None]))
+        return nn.functional.cross_entropy(self.softmax(outputs[:, 0]), torch.tensor(ids), reduction="none")
+
+
+def test_stream_context_equals_torchs_own_lstm() -> None:
+    model, lines = make_model(), random_lines(60)
+    ids = corpus_of(lines).ids.tolist()
+    costs = PlainLstm(model).costs(ids).double()
+    result = evaluated(model, lines)
+    is_eos, is_unk = torch.tensor(ids) == EOS, torch.tensor(ids) == UNK
+    assert is_unk.any()
+    assert result.nll_nats == pytest.approx(costs.sum().item(), rel=1e-6)
+    assert result.perplexity_without_eos == pytest.approx(costs[~is_eos].mean().exp().item(), rel=1e-6)
+    assert result.perplexity_without_unk == pytest.approx(costs[~is_unk].mean().exp().item(), rel=1e-6)
+
+
+def test_line_context_equals_torchs_own_lstm_line_by_line() -> None:
+    model, lines = make_model(), random_lines(60)
+    plain = PlainLstm(model)
+    costs = torch.cat([plain.costs(VOCAB.encode_line(words)) for words in lines]).double()
+    assert evaluated(model, lines, "line").nll_nats == pytest.approx(costs.sum().item(), rel=1e-6)
+
+
+def test_context_matters() -> None:
+    """Else the tests above would not tell one context from another."""
+    model, lines = make_model(), random_lines(60)
+    results = (evaluated(model, lines), evaluated(model, lines, "line"), evaluated(model, lines, streams=7))
+    assert len({round(result.perplexity, 4) for result in results}) == 3
+
+
+@pytest.mark.parametrize("is_training", [True, False])
+def test_the_model_is_left_as_it_was_and_drops_nothing(is_training: bool) -> None:
+    generator = torch.Generator().manual_seed(3)
+    model = make_model(dropout=DropoutRates(0.5, 0.5, 0.5), generator=generator).train(is_training)
+    drawn, weights = generator.get_state(), [p.clone() for p in model.parameters()]
+    result = evaluated(model, random_lines(20))
+    assert all(module.training == is_training for module in model.modules())
+    assert torch.equal(generator.get_state(), drawn)
+    assert all(map(torch.equal, model.parameters(), weights))
+    assert all(p.requires_grad and p.grad is None for p in model.parameters())
+    assert same(result, evaluated(make_model(), random_lines(20)))
+
+
+def test_the_mode_is_restored_after_a_fault() -> None:
+    model = make_model().train()
+
+    def fail(number: int) -> NoReturn:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(model, HeldOutWindows(map(fail, range(1)), 1, carries_state=True), VOCAB)
+    assert model.training
+
+
+@pytest.mark.parametrize("options", [{}, {"streams": 7}, {"context": "line"}])
+def test_memory_is_independent_of_length(options: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The model reads windows of bounded size, one after the other, and nothing keeps a graph."""
+    sizes: list[int] = []
+    model = make_model()
+    read = model.token_costs
+
+    def watched(input_ids: Tensor, targets: Tensor, state: list[tuple[Tensor, ...]]) -> object:
+        sizes.append(input_ids.numel())
+        costs, state = read(input_ids, targets, state)
+        assert not any(t.requires_grad for t in (costs.nats, *(t for layer in state for t in layer)))
+        return costs, state
+
+    monkeypatch.setattr(model, "token_costs", watched)
+    context = options.pop("context", "stream")
+    largest = []
+    for length in (2_000, 8_000):
+        sizes.clear()
+        evaluated(model, random_lines(length), context, **options)  # type: ignore[arg-type]
+        largest.append(max(sizes))
+        assert len(sizes) > 2
+    assert largest[0] == pytest.approx(largest[1], rel=0.01)
+    assert max(largest) <= 4096
