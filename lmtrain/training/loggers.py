@@ -4,7 +4,7 @@ import json
 import math
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from torch.utils.tensorboard import summary
@@ -86,14 +86,13 @@ class RunLog:
     @contextmanager
     def open(self, first_step: int) -> Iterator[None]:
         """Opens the logs; what they hold of ``first_step`` and later ones is dropped, to be written again."""
-        with _refusing_faults(self._run_dir):
-            self._metrics = MetricsFile(self._run_dir / "metrics.jsonl", first_step)
-            self._events = EventFile(self._run_dir / "tensorboard", first_step)
-        try:
+        with ExitStack() as files:
+            with _refusing_faults(self._run_dir):
+                self._metrics = MetricsFile(self._run_dir / "metrics.jsonl", first_step)
+                files.callback(self._metrics.close)
+                self._events = EventFile(self._run_dir / "tensorboard", first_step)
+                files.callback(self._events.close)
             yield
-        finally:
-            self._metrics.close()
-            self._events.close()
 
     def hyper_parameters(self, values: Mapping[str, bool | int | float | str]) -> None:
         """Names the run's settings, and the figures TensorBoard shows beside them."""

@@ -1,5 +1,6 @@
 """``lmtrain config``; what a config is refused for stands in test_bad_input."""
 
+import re
 from pathlib import Path
 
 import yaml
@@ -22,13 +23,13 @@ def test_validate_with_overrides(project: Path) -> None:
 def test_show_is_yaml_with_the_origin_of_each_value(project: Path) -> None:
     outcome = lmtrain("config", "show", "config.yaml", "--set", "train.optimizer.lr=2", folder=project)
     assert (outcome.code, outcome.err) == (0, "")
-    origins = {line.split(":")[0].strip(): line.split("  # ")[-1] for line in outcome.out.splitlines()}
-    assert origins["name"] == "config.yaml:1"
-    assert origins["hidden_size"] == "config.yaml:3"
-    assert origins["lr"] == "--set"
-    assert origins["seed"] == "default"
-    starts = {line.index("  # ") for line in outcome.out.splitlines() if "  # " in line}
-    assert len({line.index("# ") for line in outcome.out.splitlines() if "# " in line}) == 1, starts
+    lines = outcome.out.splitlines()
+    origins = dict(re.split(r" +# ", line) for line in lines if "#" in line)
+    assert origins["name: tiny"] == "config.yaml:1"
+    assert origins["  hidden_size: 7"] == "config.yaml:3"
+    assert origins["    lr: 2.0"] == "--set"
+    assert origins["seed: 1"] == "default"
+    assert len({line.index("# ") for line in lines if "#" in line}) == 1  # they stand in one column
 
 
 def test_what_show_prints_is_the_same_config(project: Path) -> None:

@@ -3,12 +3,12 @@
 import hashlib
 import json
 import math
+import re
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
-import safetensors.torch
 from program import Trained, lmtrain
 
 from lmtrain import __version__
@@ -149,21 +149,10 @@ def test_the_source_of_a_synthetic_text_is_set_beside_the_model(trained: Trained
     (project / "half.txt").write_text("the cat\n")
     (project / "half.logprobs.txt").write_text("-0.693147 -0.693147 -0.693147\n")  # 1/2 each
     outcome = lmtrain("eval", trained.run_dir, "--data", "half.txt", folder=project)
-    figure, of_source = (
-        line.split()[-1 if i == 0 else 3] for i, line in enumerate(outcome.out.splitlines()[:2])
-    )
-    assert of_source == "2.0000"
-    assert f"(ratio {float(figure) / 2:.3f}" in outcome.out
-
-
-def test_what_json_cannot_write_is_null(trained: Trained, project: Path) -> None:
-    """A model whose perplexity is beyond the range of numbers."""
-    lmtrain("train", "--config", "config.yaml", "--set", "train.optimizer.lr=1e30", folder=project)
-    outcome = lmtrain("eval", "runs/tiny", "--snapshot", "9", "--data", "test.txt", "--json", folder=project)
-    assert outcome.code == 0
-    found = json.loads(outcome.out, parse_constant=pytest.fail)
-    assert found["perplexity"] is None
-    assert found["num_tokens"] == 61
+    figure, of_source, *_ = outcome.out.splitlines()
+    ratio = re.fullmatch(r"  of the source +2\.0000 \(ratio (\S+)\)", of_source)
+    assert ratio
+    assert float(ratio[1]) == pytest.approx(float(figure.split()[1]) / 2, rel=1e-4)
 
 
 def test_the_corpus_is_not_needed(trained: Trained, tmp_path: Path) -> None:
@@ -172,11 +161,3 @@ def test_the_corpus_is_not_needed(trained: Trained, tmp_path: Path) -> None:
     assert lmtrain("eval", "model", "--data", "text.txt", folder=tmp_path).code == 0
     assert lmtrain("generate", "model", folder=tmp_path).code == 0
     assert lmtrain("info", "model", folder=tmp_path).code == 0
-
-
-def test_weights_are_only_read(trained: Trained) -> None:
-    path = trained.run_dir / "snapshots" / "step-00000017" / "model.safetensors"
-    before = path.read_bytes()
-    figures(trained)
-    assert path.read_bytes() == before
-    assert safetensors.torch.load_file(path).keys()

@@ -56,7 +56,7 @@ def test_unknown_words_of_the_prompt_are_reported(trained: Trained) -> None:
 
 def test_a_prompt_of_several_lines(trained: Trained) -> None:
     options = ("--greedy", "--num-words", 5)
-    assert generate(trained, "--prompt", "the cat\nthe dog", *options).out.startswith("the cat\nthe dog ")
+    assert generate(trained, "--prompt", "the cat\nthe dog", *options).out.startswith("the cat\nthe dog")
     assert generate(trained, "--prompt", "the cat <eos> the dog", *options).out == (
         generate(trained, "--prompt", "the cat\nthe dog", *options).out
     )

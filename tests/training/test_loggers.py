@@ -1,0 +1,66 @@
+"""The logs of a run: one line a step, the same in both, and none twice."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from lmtrain.errors import StorageError
+from lmtrain.training.loggers import MetricsFile, RunLog, last_logged_step
+
+
+def rows(run_dir: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_both_logs_say_the_same(tmp_path: Path) -> None:
+    log = RunLog(tmp_path)
+    assert log.last_step == -1
+    with log.open(first_step=1):
+        log.hyper_parameters({"train.lr": 0.5, "model.cell": "lstm"})
+        log.write(10, {"epoch": 0.5, "train/loss": 1.25})
+        log.write(20, {"epoch": 1.0, "train/loss": 1.0, "valid/perplexity": math.inf}, {"samples": "a b"})
+        log.sync()
+    assert rows(tmp_path) == [
+        {"step": 10, "epoch": 0.5, "train/loss": 1.25},
+        {"step": 20, "epoch": 1.0, "train/loss": 1.0, "valid/perplexity": None},
+    ]
+    events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert [(e.step, e.value) for e in events.Scalars("train/loss")] == [(10, 1.25), (20, 1.0)]
+    assert "valid/perplexity" not in events.Tags()["scalars"]
+    assert events.Tensors("samples/text_summary")[0].tensor_proto.string_val == [b"a b"]
+    assert log.last_step == 20
+
+
+def test_going_on_drops_what_will_be_written_again(tmp_path: Path) -> None:
+    log = RunLog(tmp_path)
+    with log.open(first_step=1):
+        for step in (1, 2, 3, 4):
+            log.write(step, {"train/loss": float(step)})
+    with log.open(first_step=3):
+        for step in (3, 4, 5):
+            log.write(step, {"train/loss": 10.0 + step})
+    expected = [(1, 1.0), (2, 2.0), (3, 13.0), (4, 14.0), (5, 15.0)]
+    assert [(row["step"], row["train/loss"]) for row in rows(tmp_path)] == expected
+    events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert [(e.step, e.value) for e in events.Scalars("train/loss")] == expected
+
+
+@pytest.mark.parametrize("rest", ["", '{"step": 3, "tra', "\x00\x00\x00", '{"step": "x"}\n', "[3]\n"])
+def test_a_line_cut_short_is_dropped(rest: str, tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"step": 1}\n{"step": 2}\n' + rest)
+    assert last_logged_step(path) == 2
+    file = MetricsFile(path, first_step=9)
+    file.write({"step": 9})
+    file.close()
+    assert [row["step"] for row in rows(tmp_path)] == [1, 2, 9]
+
+
+def test_a_refusing_system_is_a_storage_error(tmp_path: Path) -> None:
+    (tmp_path / "tensorboard").write_text("a file where a folder should be")
+    log = RunLog(tmp_path)
+    with pytest.raises(StorageError, match="the logs cannot be written"), log.open(first_step=1):
+        pass
