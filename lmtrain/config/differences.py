@@ -14,14 +14,20 @@ LENGTH_KEYS = frozenset({"train.epochs", "train.max_steps"})
 
 RESUMABLE_KEYS = LENGTH_KEYS | {
     "name",
+    "data.train",
+    "data.valid",
     "data.test",
+    "data.synthetic",
     "train.early_stopping",
     "evaluation.every",
     "evaluation.streams",
     "snapshots",
     "logging",
 }
-"""Keys, and sections, that may change when a run is resumed: no weight so far depends on them."""
+"""Keys, and sections, that may change when a run is resumed: no weight so far depends on them.
+
+Texts may be found elsewhere: a run compares their content, by the hashes its snapshots hold, not their paths.
+"""
 
 
 _ABSENT = object()

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import shlex
 import subprocess
 import sys
 from importlib import metadata
@@ -42,8 +43,10 @@ def git_revision(directory: Path) -> str | None:
 
 
 def command_line() -> str:
-    """The command as it was typed, near enough."""
-    return " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    """The command as it was typed, near enough, to be typed again."""
+    program = Path(sys.argv[0])
+    name = program.parent.name if program.name == "__main__.py" else program.name
+    return shlex.join([name, *sys.argv[1:]])
 
 
 def _git(directory: Path, *arguments: str) -> str:

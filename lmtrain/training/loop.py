@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import indent
 from typing import Any, Protocol
 
 from lmtrain.errors import DivergenceError, Interrupted
@@ -241,7 +242,8 @@ class TrainingLoop:
             self._row.update(metrics("valid", valid))
         samples = self._sample(self.trainer.steps)
         if samples:
-            self._texts["samples"] = "\n\n".join(samples)
+            # Indented, which TensorBoard's Markdown leaves as it stands.
+            self._texts["samples"] = indent("\n\n".join(samples), "    ")
         train = self.trainer.table_meter.read(self.trainer.optimizer.lr)
         self._evaluated_step = self.trainer.steps
         self._observer.on_row(

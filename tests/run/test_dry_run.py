@@ -20,7 +20,7 @@ def estimate(corpus: Path, run_dir: Path | None = None, **changes: Any) -> Estim
     return dry_run(config_from_dict(settings(corpus, **changes), "test"), run_dir, "cpu")
 
 
-LARGE = {"model__hidden_size": 200, "model__embedding_dim": 200}
+LARGE: dict[str, Any] = {"model__hidden_size": 200, "model__embedding_dim": 200}
 
 
 def test_counts(corpus: Path) -> None:
@@ -41,7 +41,7 @@ def test_nothing_is_read_twice_where_it_need_not_be(corpus: Path) -> None:
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_disk_is_what_snapshots_take(optimizer: str, corpus: Path, tmp_path: Path) -> None:
     changes = {**LARGE, "train__optimizer": {"name": optimizer, "lr": 0.01}, "train__max_steps": 1}
-    changes["snapshots"] = {"every": 1, "keep": 3}
+    changes["snapshots__keep"] = 3
     found = estimate(corpus, **changes)
     run(settings(corpus, **changes), tmp_path / "run")
     one = sum(path.stat().st_size for path in last_snapshot(tmp_path / "run").iterdir())
@@ -55,7 +55,7 @@ def test_memory_grows_with_the_window_and_the_optimizer(corpus: Path) -> None:
     assert small.memory_bytes > 2 * weights
     assert long.memory_bytes > small.memory_bytes + 15 * 4 * 200 * 4  # hidden states of 15 steps more
     adam = estimate(corpus, **LARGE, train__bptt_len=5, train__optimizer={"name": "adam", "lr": 0.01})
-    assert adam.memory_bytes == small.memory_bytes + 2 * weights
+    assert adam.memory_bytes == pytest.approx(small.memory_bytes + 2 * weights, rel=1e-3)
 
 
 def test_nothing_is_written(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,7 +68,7 @@ def test_nothing_is_written(corpus: Path, tmp_path: Path, monkeypatch: pytest.Mo
 def test_what_training_would_refuse_is_refused(corpus: Path) -> None:
     with pytest.raises(DataError, match="no such file"):
         estimate(corpus, data__train="missing.txt")
-    with pytest.raises(DataError, match="fewer than train.batch_size"):
+    with pytest.raises(DataError, match=r"fewer than train\.batch_size"):
         estimate(corpus, train__batch_size=100_000)
     with pytest.raises(UsageError, match="--device tpu"):
         dry_run(config_from_dict(settings(corpus), "test"), device="tpu")

@@ -33,8 +33,9 @@ def test_without_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert git_revision(tmp_path) is None
 
 
-def test_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "argv", ["/usr/bin/lmtrain", "train", "--config", "my config.yaml"])
+@pytest.mark.parametrize("program", ["/usr/bin/lmtrain", "/usr/lib/lmtrain/__main__.py"])
+def test_command_line(program: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", [program, "train", "--config", "my config.yaml"])
     assert command_line() == "lmtrain train --config 'my config.yaml'"
 
 

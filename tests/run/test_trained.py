@@ -54,7 +54,6 @@ def rewritten(snapshot: Snapshot, folder: Path, **changes: Any) -> Path:
         "vocab_bytes": snapshot.vocab_bytes(),
         "config": snapshot.config,
         "provenance": snapshot.provenance,
-        "best_step": None,
     }
     return SnapshotStore(folder).write(snapshot.step, **parts | changes)
 
@@ -64,7 +63,7 @@ def step_of(run_dir: Path, which: str | None) -> int:
 
 
 def test_the_best_unless_told(run_dir: Path) -> None:
-    best = find_snapshot(run_dir, "last").provenance["best_step"]
+    best = find_snapshot(run_dir, "last").provenance.best_step
     assert step_of(run_dir, None) == step_of(run_dir, "best") == best
     assert step_of(run_dir, "last") == STEPS
     assert step_of(run_dir, "3") == step_of(run_dir, "0003") == 3
@@ -251,5 +250,5 @@ def test_a_source_that_cannot_be_compared(source: Source) -> None:
 
 
 def test_a_source_of_another_text_is_refused(source: Source) -> None:
-    with pytest.raises(DataError, match="0.logprobs.txt:1: 2 numbers for 3 tokens"):
+    with pytest.raises(DataError, match=r"0\.logprobs\.txt:1: 2 numbers for 3 tokens"):
         source.perplexity(("w1 w4\n", [0.5, 0.25]))
