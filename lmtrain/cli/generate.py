@@ -46,7 +46,7 @@ def generate(
 ) -> None:
     """Writes text with a model.
 
-    Example: lmtrain generate runs/quickstart --prompt "the old" --num-samples 3 --temperature 0.8
+    Example: lmtrain generate runs/quickstart --prompt "the tiny" --num-samples 3 --temperature 0.8
     """
     from lmtrain.errors import UsageError
     from lmtrain.inference.generate import Sampling

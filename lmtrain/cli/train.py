@@ -47,7 +47,7 @@ def train(
 ) -> None:
     """Trains a language model, or continues an interrupted run.
 
-    Example: lmtrain train --config configs/quickstart.yaml --set train.epochs=3
+    Example: lmtrain train --config configs/quickstart.yaml --run-dir runs/short --set train.epochs=3
     """
     from lmtrain.config import load_config
 

@@ -34,6 +34,7 @@ def _as_list(value: object) -> object:
 
 Count = Annotated[int, Field(gt=0)]
 Natural = Annotated[int, Field(ge=0)]
+Size = Annotated[int, Field(gt=0, le=1_000_000)]
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
@@ -97,8 +98,8 @@ class ModelOptions(Options):
         default="lstm", description="recurrent cell"
     )
     activation: Literal["tanh", "relu"] = Field(default="tanh", description="of Elman cells")
-    embedding_dim: Count = Field(default=200, description="units of a word's embedding")
-    hidden_size: Count = Field(default=200, description="units of a recurrent layer")
+    embedding_dim: Size = Field(default=200, description="units of a word's embedding")
+    hidden_size: Size = Field(default=200, description="units of a recurrent layer")
     num_layers: Annotated[int, Field(gt=0, le=1000)] = Field(default=2, description="recurrent layers")
     tie_weights: bool = Field(default=False, description="embedding and softmax share weights")
     dropout: DropoutOptions = Field(

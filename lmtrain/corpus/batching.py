@@ -137,7 +137,7 @@ class ParallelSequentialIterator:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continues from a position that ``state_dict`` gave."""
-        self.iteration = int(state["iteration"])
+        self.iteration = _position(state["iteration"])
         self.is_new_epoch = bool(state["is_new_epoch"])
 
 
@@ -224,7 +224,7 @@ class LineIterator:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continues from a position that ``state_dict`` gave."""
-        self.batches_read = int(state["batches_read"])
+        self.batches_read = _position(state["batches_read"])
 
 
 class Lines:
@@ -256,3 +256,10 @@ class Lines:
         input_ids = np.full_like(tokens, self._eos_id)
         input_ids[1:] = np.where(inside[1:], tokens[:-1], self._eos_id)
         return torch.from_numpy(input_ids), torch.from_numpy(targets)
+
+
+def _position(value: Any) -> int:
+    number = int(value)
+    if not 0 <= number < 2**62:
+        raise ValueError(f"{number} is no position in a text")
+    return number

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 
 import platformdirs
 
-from lmtrain.corpus.text import file_blocks, regular_file_stat
+from lmtrain.corpus.text import regular_file_stat, text_blocks
 from lmtrain.errors import StorageError
 
 _FORMAT = 1  # of every entry; another format is another identity
@@ -95,14 +95,14 @@ def writing(path: Path) -> Iterator[BinaryIO]:
 
 
 def content_hash(path: Path, cache_dir: Path) -> str:
-    """SHA-256 of a file, in hexadecimal; a file known to be unchanged is not read again.
+    """SHA-256 of a text file, in hexadecimal; a file known to be unchanged is not read again.
 
     As in git's index, a file is known by its size, its times of modification and of change, and its
     inode. They are recorded only if both times lie clearly before the hashing: a file written during
     the same tick of the clock could change once more without showing it.
 
     Raises:
-        DataError: The file is missing or cannot be read.
+        DataError: The file is missing, is binary, or cannot be read.
         StorageError: The cache folder cannot be written.
     """
     status = regular_file_stat(path)
@@ -118,7 +118,7 @@ def content_hash(path: Path, cache_dir: Path) -> str:
         return str(facts["sha256"])
     started = time.time_ns()
     digest = hashlib.sha256()
-    for block in file_blocks(path):
+    for block in text_blocks(path):
         digest.update(block)
     if max(status.st_mtime_ns, status.st_ctime_ns) + _TIMESTAMP_TICK_NS < started:
         entry.write({"sha256": digest.hexdigest()})

@@ -131,13 +131,7 @@ def _cut_between_words(blocks: Iterable[bytes], name: str) -> Iterator[bytes]:
 
 def _decode(chunk: bytes, position: _Position, name: str) -> str:
     """The chunk as a string; refuses what is not UTF-8 text, naming the place."""
-    if position == _Position():
-        for mark, encoding in _OTHER_MARKS.items():
-            if chunk.startswith(mark):
-                raise DataError(f"{name}: {encoding}, not UTF-8 (it starts with its byte-order mark)")
-    if b"\0" in chunk:
-        place = position.after(chunk[: chunk.index(b"\0")])
-        raise DataError(f"{name}:{place.line}: binary, not text: a NUL at byte {place.byte + 1} of the line")
+    _refuse_binary(chunk, position, name)
     try:
         return chunk.decode()
     except UnicodeDecodeError as error:
@@ -146,6 +140,16 @@ def _decode(chunk: bytes, position: _Position, name: str) -> str:
             f"{name}:{place.line}: not UTF-8 at byte {place.byte + 1} of the line"
             f" (0x{chunk[error.start]:02x}); convert the file to UTF-8"
         ) from None
+
+
+def _refuse_binary(chunk: bytes, position: _Position, name: str) -> None:
+    if position == _Position():
+        for mark, encoding in _OTHER_MARKS.items():
+            if chunk.startswith(mark):
+                raise DataError(f"{name}: {encoding}, not UTF-8 (it starts with its byte-order mark)")
+    if b"\0" in chunk:
+        place = position.after(chunk[: chunk.index(b"\0")])
+        raise DataError(f"{name}:{place.line}: binary, not text: a NUL at byte {place.byte + 1} of the line")
 
 
 def _refuse_eos(text: bytes, first_line: int, name: str) -> None:
@@ -175,6 +179,19 @@ def file_blocks(path: Path) -> Iterator[bytes]:
             yield from read_blocks(file)
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def text_blocks(path: Path) -> Iterator[bytes]:
+    """As :func:`file_blocks`; what is binary is refused at once, however much of it there is to read.
+
+    Raises:
+        DataError: As :func:`file_blocks`, or there is a NUL, or the mark of another encoding.
+    """
+    position = _Position()
+    for block in file_blocks(path):
+        _refuse_binary(block, position, str(path))
+        position = position.after(block)
+        yield block
 
 
 def regular_file_stat(path: Path) -> os.stat_result:

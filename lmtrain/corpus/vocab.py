@@ -16,9 +16,11 @@ from lmtrain.corpus.lookup import WordTable
 from lmtrain.corpus.text import EOS, TextRules, file_blocks, mark_lines
 from lmtrain.errors import DataError, ModelError
 
-__all__ = ["EOS", "UNK", "Vocabulary"]
+__all__ = ["EOS", "MAX_VOCAB_BYTES", "UNK", "Vocabulary"]
 
 UNK = "<unk>"
+MAX_VOCAB_BYTES = 64 << 20
+"""Of a vocabulary as a file: some seven million words, more than a softmax over all of them can bear."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -64,7 +66,7 @@ class Vocabulary:
             min_count: Words that occur less often are left out.
 
         Raises:
-            DataError: No word is left beside ``<unk>`` and ``<eos>``.
+            DataError: No word is left beside ``<unk>`` and ``<eos>``, or far too many are.
         """
         frequency = {w.decode() if isinstance(w, bytes) else w: n for w, n in counts.items()}
         num_eos = frequency.pop(EOS, 0)
@@ -77,7 +79,10 @@ class Vocabulary:
                 f" leave out all of the {len(frequency):,} different words; relax them"
             )
         num_unk += sum(frequency.values()) - sum(kept.values())
-        return cls(_by_frequency(kept | {EOS: num_eos, UNK: num_unk}))
+        vocab = cls(_by_frequency(kept | {EOS: num_eos, UNK: num_unk}))
+        if len(vocab.to_bytes()) > MAX_VOCAB_BYTES:
+            raise DataError(f"{len(kept):,} different words are too many; lower max_vocab or raise min_count")
+        return vocab
 
     @classmethod
     def from_files(

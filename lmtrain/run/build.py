@@ -45,7 +45,7 @@ def load_corpora(config: Config) -> Corpora:
     """
     data = config.data
     files = (*data.train, *data.valid, *data.test)
-    if data.synthetic and not all(path.exists() for path in files):
+    if data.synthetic and not any(path.exists() for path in files):
         write_synthetic(data.synthetic, data.train[0].parent)
     rules = TextRules(data.lowercase)
     vocab = build_vocabulary(data.train, rules, data.max_vocab, data.min_count)
@@ -181,7 +181,9 @@ def build_schedule(config: Config, total_steps: int) -> Schedule:
 
 def _refuse_too_short(config: Config, train: Corpus) -> None:
     size = config.train.batch_size
-    have, unit = (train.num_lines, "lines") if config.data.context == "line" else (train.num_tokens, "tokens")
+    is_line = config.data.context == "line"
+    have, unit = (train.num_lines, "line") if is_line else (train.num_tokens, "token")
     if have < size:
         names = ", ".join(map(str, config.data.train))
-        raise DataError(f"{names}: {have:,} {unit}, fewer than train.batch_size ({size}); lower it")
+        count = f"{have:,} {unit}{'s' if have > 1 else ''}"
+        raise DataError(f"{names}: {count}, fewer than train.batch_size ({size}); lower it")

@@ -3,28 +3,27 @@
 import dataclasses
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from filelock import FileLock, Timeout
 
-from lmtrain.config import Config, differences
+from lmtrain.config import Config
 from lmtrain.corpus.batching import Window
 from lmtrain.corpus.corpus import Corpus
-from lmtrain.errors import ConfigError, ModelError, StorageError, UsageError
+from lmtrain.errors import ModelError
 from lmtrain.inference.evaluate import Evaluation, HeldOutWindows, evaluate, held_out_windows
 from lmtrain.inference.generate import generate, to_text
 from lmtrain.model.language_model import LanguageModel
 from lmtrain.run.build import Corpora, build_model, build_trainer, count_steps, load_corpora, resolve_device
+from lmtrain.run.directory import owning, refuse_differences, snapshot_to_continue, write_description
 from lmtrain.run.environment import command_line, describe_environment, git_revision
-from lmtrain.run.trained import refuse_other_shapes, source_perplexity
+from lmtrain.run.trained import refuse_other_shapes, refuse_other_state, source_perplexity
 from lmtrain.training.interrupt import StopRequest
 from lmtrain.training.loggers import RunLog
 from lmtrain.training.loop import Intervals, Observer, TrainingLoop, metrics
-from lmtrain.training.snapshot import Provenance, Snapshot, SnapshotStore, read_snapshot, weights_of
+from lmtrain.training.snapshot import Provenance, Snapshot, SnapshotStore, weights_of
 
 _SAMPLE_WORDS = 30
 
@@ -93,14 +92,14 @@ def train(
         LmtrainError: See ``lmtrain.errors``.
     """
     run_dir = run_dir or Path("runs") / config.name
-    with StopRequest() as stop, _owning(run_dir):
+    with StopRequest() as stop, owning(run_dir):
         where = resolve_device(device)
         store = SnapshotStore(run_dir / "snapshots", config.snapshots.keep)
         store.recover()
-        snapshot = _snapshot_to_continue(run_dir, store, resume, observer)
+        snapshot = snapshot_to_continue(store, resume, observer.on_note)
         corpora = load_corpora(config)
         if snapshot:
-            _refuse_differences(run_dir, snapshot, config, corpora)
+            refuse_differences(run_dir, snapshot, config, corpora)
         return _Run(config, corpora, run_dir, store, stop, observer, where).train(snapshot)
 
 
@@ -150,7 +149,7 @@ class _Run:
         steps = self.trainer.steps
         if self.loop.is_done and self.log.last_step >= steps:
             return self._result(None, was_finished=True)
-        self._describe(snapshot)
+        write_description(self.run_dir, self.config, self._start_facts(), is_resumed=snapshot is not None)
         self.stop.defer()
         with self.log.open(first_step=steps if self.loop.has_unlogged_figures else steps + 1):
             self.log.hyper_parameters(_hyper_parameters(self.config))
@@ -176,10 +175,16 @@ class _Run:
     def _load(self, snapshot: Snapshot) -> None:
         refuse_other_shapes(snapshot, self.trainer.model)
         self.trainer.model.load_state_dict(snapshot.model_tensors(), strict=False)
+        state = snapshot.training_state()
         try:
-            self.loop.load_state_dict(snapshot.training_state())
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            refuse_other_state(state["trainer"], self.trainer.model, self.config.train.batch_size)
+            self.loop.load_state_dict(state)
+            if self.trainer.steps != snapshot.step:
+                raise ValueError(f"it is of step {self.trainer.steps}, the snapshot of step {snapshot.step}")
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
             raise ModelError(f"{snapshot.path}: its training state does not fit this run: {error}") from error
+        if self.loop.best_step not in self.store.steps():
+            self.loop.forget_best()
         threads = snapshot.provenance.environment.get("threads")
         if threads != self.environment["threads"]:
             self.observer.on_note(
@@ -245,10 +250,8 @@ class _Run:
             ),
         )
 
-    def _describe(self, snapshot: Snapshot | None) -> None:
-        """Writes ``config.yaml`` and ``environment.json``; the latter keeps a list of all starts."""
-        path = self.run_dir / "environment.json"
-        start = {
+    def _start_facts(self) -> dict[str, Any]:
+        return {
             "step": self.trainer.steps,
             "command": command_line(),
             "git_revision": git_revision(Path.cwd()),
@@ -257,11 +260,6 @@ class _Run:
             "sha256": self.corpora.hashes(),
             **self.environment,
         }
-        first = _read_json(path) if snapshot else {}
-        resumed = [*first.pop("resumed", []), start] if first else []
-        text = json.dumps({**(first or start), "resumed": resumed}, indent=2, ensure_ascii=False)
-        _write_text(self.run_dir / "config.yaml", self.config.to_yaml())
-        _write_text(path, text + "\n")
 
     def _result(self, test: Evaluation | None, *, was_finished: bool) -> RunResult:
         return RunResult(
@@ -276,64 +274,6 @@ class _Run:
         )
 
 
-@contextmanager
-def _owning(run_dir: Path) -> Iterator[None]:
-    """Holds the lock of a run directory, which dies with the process; leaves no empty directory behind."""
-    path = run_dir / ".lock"
-    lock = FileLock(path)
-    try:
-        run_dir.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise StorageError(f"{run_dir}: another process is training here; wait for it or stop it") from error
-    except OSError as error:
-        raise StorageError(f"{run_dir}: cannot be used as run directory: {error.strerror}") from error
-    try:
-        yield
-    finally:
-        if [p.name for p in run_dir.iterdir()] == [path.name]:
-            path.unlink()
-            run_dir.rmdir()
-        lock.release()
-
-
-def _snapshot_to_continue(
-    run_dir: Path, store: SnapshotStore, resume: str, observer: RunObserver
-) -> Snapshot | None:
-    if resume == "never":
-        if store.steps() or (run_dir / "metrics.jsonl").exists():
-            raise UsageError(
-                f"{run_dir}: holds a run, and nothing is overwritten; choose another --run-dir, or continue "
-                "it with --resume auto"
-            )
-        return None
-    if resume != "auto":
-        chosen = read_snapshot(Path(resume))
-        if any(step > chosen.step for step in store.steps()):
-            raise UsageError(
-                f"{run_dir}: holds snapshots later than step {chosen.step}, and nothing is overwritten; "
-                "choose another --run-dir to branch off there"
-            )
-        return chosen
-    newest, damaged = store.newest()
-    for step, error in damaged.items():
-        observer.on_note(f"{error}; left aside as {store.set_aside(step).name}, the one before is used")
-    return newest
-
-
-def _refuse_differences(run_dir: Path, snapshot: Snapshot, config: Config, corpora: Corpora) -> None:
-    problems = differences(snapshot.config, config)
-    recorded = snapshot.provenance.sha256
-    for name, digest in corpora.hashes().items():
-        if name != "test" and recorded.get(name) != digest:
-            what = "the vocabulary" if name == "vocab" else f"the content of data.{name}"
-            problems.append(f"{what}: {str(recorded.get(name))[:8]} → {str(digest)[:8]} (SHA-256)")
-    if problems:
-        raise ConfigError(
-            problems, f"{run_dir}: holds a run that differs from this one; choose another --run-dir, or undo"
-        )
-
-
 def _hyper_parameters(config: Config) -> dict[str, bool | int | float | str]:
     def leaves(value: Any, key: str) -> Iterator[tuple[str, Any]]:
         if isinstance(value, dict):
@@ -344,20 +284,3 @@ def _hyper_parameters(config: Config) -> dict[str, bool | int | float | str]:
 
     sections = config.to_dict()
     return dict(leaves({key: sections[key] for key in ("seed", "model", "train")}, ""))
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
-def _write_text(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.writing")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        raise StorageError(f"{path}: cannot be written: {error.strerror}") from error

@@ -24,6 +24,9 @@ from lmtrain.run.build import build_model, resolve_device
 from lmtrain.training.snapshot import Snapshot, SnapshotStore, read_snapshot, weights_of
 
 
+_SPLITS = ("train", "valid", "test")
+
+
 @dataclass(frozen=True)
 class HeldOutResult:
     """The evaluation of a file, and everything its figures depend on."""
@@ -158,6 +161,7 @@ class TrainedModel:
             layer = name.rpartition(".")[0]
             parts[layer] = parts.get(layer, 0) + parameter.numel()
         options, provenance = self.config.model, self.snapshot.provenance
+        best_loss = provenance.best_loss if provenance.best_step else None
         return {
             "name": self.config.name,
             "snapshot": str(self.snapshot.path),
@@ -168,8 +172,12 @@ class TrainedModel:
             "parameters": parts,
             "vocab_size": len(self.vocab),
             "text_rules": self.rules.name,
-            "best_perplexity": None if provenance.best_loss is None else perplexity(provenance.best_loss, 1),
             **provenance.model_dump(),
+            "environment": {"lmtrain": "unknown", "platform": "unknown", **provenance.environment},
+            "sha256": {**dict.fromkeys(_SPLITS), **provenance.sha256, "vocab": self.vocab.sha256},
+            "best_step": None if best_loss is None else provenance.best_step,
+            "best_loss": best_loss,
+            "best_perplexity": None if best_loss is None else perplexity(best_loss, 1),
             "config": self.config.to_dict(),
         }
 
@@ -199,7 +207,7 @@ def load_model(path: Path, which: str | None = None, device: str = "auto") -> Tr
         config = config_from_dict(snapshot.config, str(snapshot.path))
     except ConfigError as error:
         raise ModelError(str(error)) from error
-    vocab = Vocabulary.from_bytes(snapshot.vocab_bytes(), str(snapshot.path / "vocab.txt"))
+    vocab = _read_vocabulary(snapshot)
     with torch.device("meta"):  # sizes are compared before memory is taken
         refuse_other_shapes(snapshot, build_model(config.model, len(vocab)))
     model = build_model(config.model, len(vocab))
@@ -248,6 +256,32 @@ def refuse_other_shapes(snapshot: Snapshot, model: LanguageModel) -> None:
             )
 
 
+def refuse_other_state(state: Any, model: LanguageModel, batch_size: int) -> None:
+    """Compares a training state with what it is to be used with, since fused kernels trust shapes blindly.
+
+    Args:
+        state: Of a trainer, as ``Trainer.state_dict`` gave it.
+        model: Whose weights the moments are of.
+        batch_size: Of the hidden state.
+
+    Raises:
+        ValueError: A moment or the hidden state has another shape or type.
+    """
+    weights = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    for index, moments in state["optimizer"]["moments"].items():
+        for name, moment in moments.items():
+            shape = () if name == "step" else weights[int(index)].shape
+            if moment is not None and (moment.shape != shape or moment.dtype != torch.float32):
+                raise ValueError(f"{name} of weight {index} is {moment.dtype} of shape {tuple(moment.shape)}")
+    if state["hidden"] is not None:
+        found, expected = (
+            [[(tensor.shape, tensor.dtype) for tensor in layer] for layer in hidden]
+            for hidden in (state["hidden"], model.initial_state(batch_size))
+        )
+        if found != expected:
+            raise ValueError("the hidden state is that of another model or batch")
+
+
 def source_perplexity(paths: Sequence[Path], evaluation: Evaluation) -> float | None:
     """What the source of synthetic texts reaches on them.
 
@@ -260,6 +294,14 @@ def source_perplexity(paths: Sequence[Path], evaluation: Evaluation) -> float | 
     if not known or len(known) < len(sources):
         return None
     return perplexity(sum(s.nll_nats for s in known), sum(s.num_tokens for s in known))
+
+
+def _read_vocabulary(snapshot: Snapshot) -> Vocabulary:
+    data, name = snapshot.vocab_bytes(), str(snapshot.path / "vocab.txt")
+    num_words, (num_rows, *_) = data.count(b"\n"), snapshot.model_shapes().get("embedding.weight", (0,))
+    if num_words != num_rows:  # counted before a million words become objects
+        raise ModelError(f"{name}: {num_words:,} words, where the model knows {num_rows:,}")
+    return Vocabulary.from_bytes(data, name)
 
 
 def _read_standard_input(vocab: Vocabulary, rules: TextRules) -> Corpus:

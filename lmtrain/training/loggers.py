@@ -112,7 +112,7 @@ class RunLog:
             figures: ``epoch`` and others by tag; what is not finite is logged as null.
             texts: Texts by tag, for TensorBoard.
         """
-        figures = {tag: _finite(value) for tag, value in figures.items()}
+        figures = finite(figures)
         with _refusing_faults(self._run_dir):
             self._metrics.write({"step": step, **figures})
             for tag, value in figures.items():
@@ -136,5 +136,6 @@ def _refusing_faults(run_dir: Path) -> Iterator[None]:
         raise StorageError(f"{run_dir}: the logs cannot be written: {error.strerror or error}") from error
 
 
-def _finite(value: float | None) -> float | None:
-    return None if value is None or not math.isfinite(value) else value
+def finite(figures: Mapping[str, float | None]) -> dict[str, float | None]:
+    """The figures with None for what is not finite, which JSON cannot say."""
+    return {tag: None if x is None or not math.isfinite(x) else x for tag, x in figures.items()}

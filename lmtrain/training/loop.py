@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from lmtrain.errors import DivergenceError, Interrupted
 from lmtrain.inference.evaluate import Evaluation
 from lmtrain.training.interrupt import StopRequest
-from lmtrain.training.loggers import RunLog
+from lmtrain.training.loggers import RunLog, finite
 from lmtrain.training.trainer import Trainer, TrainingFigures
 
 
@@ -160,6 +160,10 @@ class TrainingLoop:
         self._flush()
         self._log.sync()
 
+    def forget_best(self) -> None:
+        """Starts the record anew: the best snapshot so far is not among those of this run."""
+        self.best_step = self.best_loss = None
+
     def state_dict(self) -> dict[str, Any]:
         """All that changes during training: tensors and JSON values, nested."""
         return {
@@ -169,7 +173,7 @@ class TrainingLoop:
             "bad_evaluations": self._bad_evaluations,
             "evaluated_step": self._evaluated_step,
             "logged_step": self._logged_step,
-            "row": dict(self._row),
+            "row": finite(self._row),
             "texts": dict(self._texts),
             "elapsed": self.elapsed,
         }

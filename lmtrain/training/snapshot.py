@@ -29,6 +29,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
+from lmtrain.corpus.vocab import MAX_VOCAB_BYTES
 from lmtrain.errors import ModelError, StorageError
 
 FORMAT_VERSION = 1
@@ -39,7 +40,9 @@ VOCAB = "vocab.txt"
 
 _STEP_NAME = re.compile(r"step-(\d{8,})")
 _TEMPORARY, _REPLACED = ".writing-", ".replaced-"
-_MAX_MANIFEST_BYTES = 4 << 20
+# Beyond any real one of a thousand layers; what a file may claim before anything is believed.
+_MAX_TABLE_BYTES = 4 << 20
+_MAX_DEPTH = 32
 _TENSOR = "$tensor"
 
 
@@ -94,9 +97,13 @@ class Snapshot:
         return (self.path / VOCAB).read_bytes()
 
     def model_shapes(self) -> dict[str, tuple[int, ...]]:
-        """The shape of each weight, without reading any."""
+        """The shape of each weight, all float32, without reading any."""
         with _refusing_damage(self.path), safetensors.safe_open(self.path / MODEL, "pt") as file:
-            return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+            for name, weight in slices.items():
+                if weight.get_dtype() != "F32":
+                    raise ValueError(f"{name} is {weight.get_dtype()}, not F32")
+            return {name: tuple(weight.get_shape()) for name, weight in slices.items()}
 
     def model_tensors(self) -> dict[str, Tensor]:
         """The weights by name, on the CPU."""
@@ -276,7 +283,11 @@ def read_snapshot(path: Path) -> Snapshot:
         if set(manifest.files) != {MODEL, TRAINING, VOCAB}:
             raise ValueError("its list of files is not that of a snapshot")
         for name, entry in manifest.files.items():
-            _check_file(path / name, entry)
+            _check_size(path / name, entry.size)
+        for name in (MODEL, TRAINING):
+            _check_header(path / name)
+        for name, entry in manifest.files.items():
+            _check_hash(path / name, entry.sha256)
         return Snapshot(path, manifest.step, manifest.config, manifest.provenance, manifest.state)
 
 
@@ -318,10 +329,12 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     if not path.parent.is_dir():
         raise ModelError(f"{path.parent}: there is no such snapshot")
     with _refusing_damage(path.parent):
-        data = _read_regular(path, _MAX_MANIFEST_BYTES)
+        data = _read_regular(path, _MAX_TABLE_BYTES)
         body: dict[str, Any] = json.loads(data)
         if _serialise(body) != data:
             raise ValueError(f"{path.name} was changed after it was written")
+        if b"\n" + b" " * _MAX_DEPTH in data:
+            raise ValueError(f"{path.name} is nested deeper than any real one")
         digest = body.pop("sha256")
         if hashlib.sha256(_serialise(body)).hexdigest() != digest:
             raise ValueError(f"{path.name} does not match its own SHA-256")
@@ -337,14 +350,34 @@ def _read_regular(path: Path, max_bytes: int) -> bytes:
     return path.read_bytes()
 
 
-def _check_file(path: Path, entry: _FileEntry) -> None:
+def _check_size(path: Path, size: int) -> None:
+    """Before a byte is read: a sparse file takes no room and can be of any size."""
     status = path.lstat()
     if not stat.S_ISREG(status.st_mode):
         raise ValueError(f"{path.name} is not a regular file")
-    if status.st_size != entry.size:
-        raise ValueError(f"{path.name} has {status.st_size:,} bytes, not {entry.size:,}")
+    if status.st_size != size:
+        raise ValueError(f"{path.name} has {status.st_size:,} bytes, not {size:,}")
+    most = MAX_VOCAB_BYTES if path.name == VOCAB else os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if size > most:
+        raise ModelError(f"{path}: {size:,} bytes are more than this machine can load ({most:,})")
+
+
+def _check_header(path: Path) -> None:
+    """Before it is hashed: the tensors it tells of are exactly what it holds."""
     with path.open("rb") as file:
-        if hashlib.file_digest(file, "sha256").hexdigest() != entry.sha256:
+        length = int.from_bytes(file.read(8), "little")
+    if length > _MAX_TABLE_BYTES:
+        raise ValueError(f"{path.name} has a header larger than any real one")
+    try:
+        with safetensors.safe_open(path, "pt"):
+            pass
+    except safetensors.SafetensorError as error:
+        raise ValueError(f"{path.name}: {error}") from error
+
+
+def _check_hash(path: Path, sha256: str) -> None:
+    with path.open("rb") as file:
+        if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
             raise ValueError(f"{path.name} does not match its SHA-256")
 
 

@@ -22,9 +22,8 @@ def test_synth_prints_the_files_it_writes(tmp_path: Path) -> None:
 
 
 def test_the_seed_decides(tmp_path: Path) -> None:
-    for folder, seed in (("one", 1), ("again", 1), ("two", 2)):
-        assert lmtrain("data", "synth", "toy-english", "--out", tmp_path / folder, "--seed", seed).code == 0
-    one, again, two = (files_in(tmp_path / folder) for folder in ("one", "again", "two"))
-    assert one == again
+    for folder, options in (("one", ()), ("two", ("--seed", 2))):
+        assert lmtrain("data", "synth", "toy-english", "--out", tmp_path / folder, *options).code == 0
+    one, two = (files_in(tmp_path / folder) for folder in ("one", "two"))
     assert one.keys() == two.keys() >= {"train.txt", "train.logprobs.txt", "source.json"}
     assert one["train.txt"] != two["train.txt"]

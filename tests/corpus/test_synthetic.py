@@ -4,7 +4,6 @@ import math
 import random
 import statistics
 from collections.abc import Iterator
-from graphlib import CycleError
 from pathlib import Path
 
 import pytest
@@ -12,14 +11,12 @@ import pytest
 from lmtrain.corpus import synthetic
 from lmtrain.corpus.synthetic import (
     SYNTHETIC,
-    Grammar,
     SourceLogProbs,
     counting,
     source_log_probs,
     toy_english,
     write_synthetic,
 )
-from lmtrain.corpus.toy_english import Rule
 from lmtrain.errors import DataError, StorageError, UsageError
 
 SPLITS = ("train", "valid", "test")
@@ -53,42 +50,6 @@ def test_counting_writes_three_equal_texts_without_log_probabilities(tmp_path: P
         "\n".join(counting()) + "\n",
     }
     assert source_log_probs(written[0]) is None
-
-
-# --- grammars whose entropy is known by hand
-
-
-def test_entropy_of_a_coin_thrown_until_heads() -> None:
-    coin = Grammar({"Sentence": [Rule(1, "tails", ("t",), ("Sentence",)), Rule(1, "heads", ("h",))]})
-    assert coin.expected_visits() == {"Sentence": 2, "'<eos>'": 1}
-    assert coin.expected_length() == 3.0
-    assert coin.entropy() == pytest.approx(2 * math.log(2) / 3, rel=1e-15)
-
-
-def test_entropy_counts_a_state_as_often_as_it_is_called() -> None:
-    grammar = Grammar(
-        {
-            "Sentence": [Rule(3, "x", ("go",), ("Pair", "Pair")), Rule(1, "y", ("stop",))],
-            "Pair": [Rule(1, "z", ("left", "right"))],  # Zipf: 30 to 20
-        }
-    )
-    first = -0.75 * math.log(0.75) - 0.25 * math.log(0.25)
-    pair = -0.6 * math.log(0.6) - 0.4 * math.log(0.4)
-    assert grammar.expected_length() == 1 + 1.5 + 1
-    assert grammar.entropy() == pytest.approx((first + 1.5 * pair) / 3.5, rel=1e-15)
-    log_probs = grammar.parse(["go", "left", "right"]).log_probs
-    assert log_probs == pytest.approx([math.log(0.75), math.log(0.6), math.log(0.4), 0.0])
-
-
-def test_a_word_that_does_not_reveal_its_choice_is_refused() -> None:
-    with pytest.raises(ValueError, match="'x' does not tell"):
-        Grammar({"Sentence": [Rule(1, "one", ("x", "y")), Rule(1, "two", ("x",), ("Sentence",))]})
-
-
-def test_states_that_call_each_other_have_no_expected_length_here() -> None:
-    ping, pong = [Rule(1, "a", ("a",), ("Pong",))], [Rule(1, "b", ("b",), ("Sentence",))]
-    with pytest.raises(CycleError):
-        Grammar({"Sentence": ping, "Pong": pong}).expected_length()
 
 
 # --- toy-english: entropy
@@ -236,12 +197,22 @@ def test_unknown_name_is_told_the_nearest(tmp_path: Path, name: str, nearest: st
     assert not (tmp_path / "out").exists()
 
 
-def test_another_corpus_in_the_same_folder_leaves_no_numbers_of_the_first(tmp_path: Path) -> None:
-    write_pair(tmp_path, "a\n", "-1 0\n").rename(tmp_path / "train.txt")
-    (tmp_path / "x.logprobs.txt").rename(tmp_path / "train.logprobs.txt")
-    (tmp_path / "source.json").touch()
-    write_synthetic("counting", tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["test.txt", "train.txt", "valid.txt"]
+@pytest.mark.parametrize("name", SYNTHETIC)
+def test_a_file_that_stands_in_the_way_is_kept(name: str, tmp_path: Path) -> None:
+    (tmp_path / "valid.txt").write_text("my own text\n")
+    with pytest.raises(UsageError, match=r"valid\.txt: is another file, and nothing is overwritten"):
+        write_synthetic(name, tmp_path)
+    assert (tmp_path / "valid.txt").read_text() == "my own text\n"
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_writing_the_same_again_is_no_harm(corpus: Path) -> None:
+    before = {path.name: path.read_bytes() for path in corpus.iterdir()}
+    write_synthetic("toy-english", corpus)
+    assert {path.name: path.read_bytes() for path in corpus.iterdir()} == before
+    with pytest.raises(UsageError, match="is another file"):
+        write_synthetic("toy-english", corpus, seed=2)
+    assert {path.name: path.read_bytes() for path in corpus.iterdir()} == before
 
 
 def test_a_write_that_fails_leaves_the_old_file_whole(

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lmtrain.corpus.synthetic import Agreement, Sentence, toy_english
+from lmtrain.corpus.grammar import Agreement, Sentence
+from lmtrain.corpus.synthetic import toy_english
 from lmtrain.corpus.toy_english import Rule, toy_english_rules
 from lmtrain.errors import DataError
 

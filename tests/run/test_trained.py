@@ -1,5 +1,6 @@
 """A run directory or snapshot becomes a model: which one, what is refused, what it says of itself."""
 
+import dataclasses
 import math
 import re
 import shutil
@@ -62,12 +63,15 @@ def step_of(run_dir: Path, which: str | None) -> int:
     return find_snapshot(run_dir, which).step
 
 
-def test_the_best_unless_told(run_dir: Path) -> None:
-    best = find_snapshot(run_dir, "last").provenance.best_step
-    assert step_of(run_dir, None) == step_of(run_dir, "best") == best
-    assert step_of(run_dir, "last") == STEPS
-    assert step_of(run_dir, "3") == step_of(run_dir, "0003") == 3
-    assert find_snapshot(run_dir / "snapshots" / "step-00000003").step == 3
+def test_the_best_unless_told(run_dir: Path, tmp_path: Path) -> None:
+    snapshot = find_snapshot(run_dir, "3")
+    provenance = snapshot.provenance.model_copy(update={"best_step": 5})
+    for step in (3, 5, 9):
+        rewritten(dataclasses.replace(snapshot, step=step), tmp_path / "snapshots", provenance=provenance)
+    assert step_of(tmp_path, None) == step_of(tmp_path, "best") == 5
+    assert step_of(tmp_path, "last") == 9
+    assert step_of(tmp_path, "3") == step_of(tmp_path, "0003") == 3
+    assert find_snapshot(tmp_path / "snapshots" / "step-00000003").step == 3
 
 
 def test_the_last_where_none_is_the_best(unvalidated: Path) -> None:

@@ -1,0 +1,126 @@
+"""The directory of a run: who owns it, what it can go on from, and what it says of itself."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from lmtrain.config import Config, differences
+from lmtrain.errors import ConfigError, StorageError, UsageError
+from lmtrain.run.build import Corpora
+from lmtrain.training.snapshot import Snapshot, SnapshotStore, read_snapshot
+
+
+@contextmanager
+def owning(run_dir: Path) -> Iterator[None]:
+    """Holds the lock of a run directory, made if missing; the lock dies with the process.
+
+    A directory that was made and stayed empty is removed again.
+
+    Raises:
+        StorageError: Another process holds it, or the system refused.
+    """
+    made = [path for path in (run_dir, *run_dir.parents) if not path.exists()]
+    path = run_dir / ".lock"
+    lock = FileLock(path)
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise StorageError(f"{run_dir}: another process is training here; wait for it or stop it") from error
+    except OSError as error:
+        raise StorageError(f"{run_dir}: cannot be used as run directory: {error.strerror}") from error
+    try:
+        yield
+    finally:
+        if made and [entry.name for entry in run_dir.iterdir()] == [path.name]:
+            path.unlink()
+            for empty in made:
+                empty.rmdir()
+        lock.release()
+
+
+def snapshot_to_continue(store: SnapshotStore, resume: str, note: Callable[[str], None]) -> Snapshot | None:
+    """The snapshot a run goes on from; None if it starts anew.
+
+    Args:
+        store: Of the run. Damaged snapshots newer than the one returned are set aside.
+        resume: ``auto``, ``never`` or a snapshot directory.
+        note: Told of damaged snapshots.
+
+    Raises:
+        ModelError: No snapshot is whole.
+        UsageError: What was asked for would overwrite something.
+    """
+    run_dir = store.directory.parent
+    if resume == "never":
+        if store.steps() or (run_dir / "metrics.jsonl").exists():
+            raise UsageError(
+                f"{run_dir}: holds a run, and nothing is overwritten; choose another --run-dir, or continue "
+                "it with --resume auto"
+            )
+        return None
+    if resume != "auto":
+        chosen = read_snapshot(Path(resume))
+        if any(step > chosen.step for step in store.steps()):
+            raise UsageError(
+                f"{run_dir}: holds snapshots later than step {chosen.step}, and nothing is overwritten; "
+                "continue it with --resume auto, or choose another --run-dir to branch off there"
+            )
+        return chosen
+    newest, damaged = store.newest()
+    for step, error in damaged.items():
+        note(f"{error}; left aside as {store.set_aside(step).name}, the one before is used")
+    return newest
+
+
+def refuse_differences(run_dir: Path, snapshot: Snapshot, config: Config, corpora: Corpora) -> None:
+    """Compares a run with what is to continue it: config, vocabulary and the content of its texts.
+
+    Raises:
+        ConfigError: They differ in what may not change; lists the differences.
+    """
+    problems = differences(snapshot.config, config)
+    recorded = snapshot.provenance.sha256
+    for name, digest in corpora.hashes().items():
+        if name != "test" and recorded.get(name) != digest:
+            what = "the vocabulary" if name == "vocab" else f"the content of data.{name}"
+            problems.append(f"{what}: {str(recorded.get(name))[:8]} → {str(digest)[:8]} (SHA-256)")
+    if problems:
+        raise ConfigError(
+            problems, f"{run_dir}: holds a run that differs from this one; choose another --run-dir, or undo"
+        )
+
+
+def write_description(run_dir: Path, config: Config, start: dict[str, Any], *, is_resumed: bool) -> None:
+    """Writes ``config.yaml`` and ``environment.json``; the latter keeps every start of the run.
+
+    Raises:
+        StorageError: The disk or the system refused.
+    """
+    path = run_dir / "environment.json"
+    first = _read_json(path) if is_resumed else {}
+    resumed = [*first.pop("resumed", []), start] if first else []
+    text = json.dumps({**(first or start), "resumed": resumed}, indent=2, ensure_ascii=False)
+    _write_text(run_dir / "config.yaml", config.to_yaml())
+    _write_text(path, text + "\n")
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _write_text(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.writing")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be written: {error.strerror}") from error
