@@ -1,5 +1,7 @@
 """A config as it is written: plain values, and the file, line or ``--set`` of each."""
 
+import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ class Document:
     """The values of a YAML file, then overridden one by one.
 
     Args:
-        path: The file.
+        path: The file; ``-`` is standard input.
 
     Raises:
         ConfigError: It cannot be read, or is no YAML mapping.
@@ -99,7 +101,7 @@ class Document:
 
 def _read_text(path: Path) -> str:
     try:
-        with path.open("rb") as file:
+        with nullcontext(sys.stdin.buffer) if str(path) == "-" else path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)

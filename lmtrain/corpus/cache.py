@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 
 import platformdirs
 
-from lmtrain.corpus.text import regular_file_stat, text_blocks
+from lmtrain.corpus.text import file_blocks, refuse_binary, regular_file_stat
 from lmtrain.errors import StorageError
 
 _FORMAT = 1  # of every entry; another format is another identity
@@ -118,7 +118,7 @@ def content_hash(path: Path, cache_dir: Path) -> str:
         return str(facts["sha256"])
     started = time.time_ns()
     digest = hashlib.sha256()
-    for block in text_blocks(path):
+    for block in refuse_binary(file_blocks(path), str(path)):
         digest.update(block)
     if max(status.st_mtime_ns, status.st_ctime_ns) + _TIMESTAMP_TICK_NS < started:
         entry.write({"sha256": digest.hexdigest()})

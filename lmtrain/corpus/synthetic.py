@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from lmtrain.corpus.grammar import Grammar
+from lmtrain.corpus.text import regular_file_stat
 from lmtrain.corpus.toy_english import toy_english_rules
 from lmtrain.errors import DataError, StorageError, UsageError
 
@@ -29,6 +30,7 @@ SYNTHETIC: Final[Mapping[str, str]] = {
 
 _NUM_LINES = {"train": 40_000, "valid": 4_000, "test": 4_000}  # of toy-english
 _SOURCE_FILE = "source.json"
+_LONGEST_ROW = 1 << 24  # bytes; bounds the memory that a file without line ends can take
 _REMAKE = "write the corpus anew with 'lmtrain data synth'"
 
 
@@ -113,11 +115,13 @@ def source_log_probs(text_path: Path) -> SourceLogProbs | None:
     sidecar = _sidecar(text_path)
     if not sidecar.exists():
         return None
+    regular_file_stat(sidecar)
     nats, num_tokens = 0.0, 0
     try:
         # In bytes: so lines and words are those of the corpus, cut at ASCII whitespace alone.
         with text_path.open("rb") as text, sidecar.open("rb") as numbers:
-            for line_number, (line, row) in enumerate(zip_longest(text, numbers), start=1):
+            rows = iter(lambda: numbers.readline(_LONGEST_ROW), b"")
+            for line_number, (line, row) in enumerate(zip_longest(text, rows), start=1):
                 log_probs = _matched(line, row, f"{sidecar}:{line_number}")
                 nats -= math.fsum(log_probs)
                 num_tokens += len(log_probs)
@@ -178,7 +182,7 @@ def _matched(line: bytes | None, row: bytes | None, where: str) -> list[float]:
     try:
         log_probs = [float(field) for field in row.split()]
     except ValueError as error:
-        raise DataError(f"{where}: {error}; {_REMAKE}") from error
+        raise DataError(f"{where}: no row of numbers; {_REMAKE}") from error
     if not all(-math.inf < x <= 0.0 for x in log_probs):
         raise DataError(f"{where}: a log-probability is finite and at most 0; {_REMAKE}")
     if len(log_probs) != (num_tokens := len(line.split()) + 1):

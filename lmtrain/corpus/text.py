@@ -161,6 +161,23 @@ def _refuse_eos(text: bytes, first_line: int, name: str) -> None:
             )
 
 
+def refuse_binary(blocks: Iterable[bytes], name: str) -> Iterator[bytes]:
+    """Hands on the blocks of a text; what is binary ends them at once, however much more there is.
+
+    Args:
+        blocks: The text in bytes, cut anywhere.
+        name: What errors call the text.
+
+    Raises:
+        DataError: There is a NUL, or the byte-order mark of another encoding.
+    """
+    position = _Position()
+    for block in blocks:
+        _refuse_binary(block, position, name)
+        position = position.after(block)
+        yield block
+
+
 def read_blocks(stream: BinaryIO) -> Iterator[bytes]:
     """The bytes of a stream, in blocks."""
     while block := stream.read(_BLOCK_BYTES):
@@ -179,19 +196,6 @@ def file_blocks(path: Path) -> Iterator[bytes]:
             yield from read_blocks(file)
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
-
-
-def text_blocks(path: Path) -> Iterator[bytes]:
-    """As :func:`file_blocks`; what is binary is refused at once, however much of it there is to read.
-
-    Raises:
-        DataError: As :func:`file_blocks`, or there is a NUL, or the mark of another encoding.
-    """
-    position = _Position()
-    for block in file_blocks(path):
-        _refuse_binary(block, position, str(path))
-        position = position.after(block)
-        yield block
 
 
 def regular_file_stat(path: Path) -> os.stat_result:

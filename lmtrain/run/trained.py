@@ -23,7 +23,6 @@ from lmtrain.model.language_model import LanguageModel
 from lmtrain.run.build import build_model, resolve_device
 from lmtrain.training.snapshot import Snapshot, SnapshotStore, read_snapshot, weights_of
 
-
 _SPLITS = ("train", "valid", "test")
 
 
@@ -269,8 +268,9 @@ def refuse_other_state(state: Any, model: LanguageModel, batch_size: int) -> Non
     """
     weights = [parameter for parameter in model.parameters() if parameter.requires_grad]
     for index, moments in state["optimizer"]["moments"].items():
+        weight = weights[int(index)]
         for name, moment in moments.items():
-            shape = () if name == "step" else weights[int(index)].shape
+            shape = () if name == "step" else weight.shape
             if moment is not None and (moment.shape != shape or moment.dtype != torch.float32):
                 raise ValueError(f"{name} of weight {index} is {moment.dtype} of shape {tuple(moment.shape)}")
     if state["hidden"] is not None:
@@ -298,9 +298,10 @@ def source_perplexity(paths: Sequence[Path], evaluation: Evaluation) -> float | 
 
 def _read_vocabulary(snapshot: Snapshot) -> Vocabulary:
     data, name = snapshot.vocab_bytes(), str(snapshot.path / "vocab.txt")
+    # Counted before millions of lines become objects.
     num_words, (num_rows, *_) = data.count(b"\n"), snapshot.model_shapes().get("embedding.weight", (0,))
-    if num_words != num_rows:  # counted before a million words become objects
-        raise ModelError(f"{name}: {num_words:,} words, where the model knows {num_rows:,}")
+    if num_words > num_rows:
+        raise ModelError(f"{name}: {num_words:,} words, where its weights are for {num_rows:,}")
     return Vocabulary.from_bytes(data, name)
 
 

@@ -67,7 +67,7 @@ def test_a_text_that_is_none(key: str, name: str, parts: list[str], project: Pat
     [
         (["data.train=short.txt"], ["short.txt: 3 tokens, fewer than train.batch_size (4)"]),
         (["data.train=one-word.txt"], ["one-word.txt: 2 tokens, fewer than"]),
-        (["data.train=short.txt", "data.context=line"], ["short.txt: 1 lines, fewer than"]),
+        (["data.train=short.txt", "data.context=line"], ["short.txt: 1 line, fewer than"]),
         (["data.valid=unknown.txt"], ["unknown.txt: every word is unknown"]),
         (["data.test=unknown.txt"], ["unknown.txt: every word is unknown"]),
         (["data.min_count=1000"], ["no vocabulary left"]),

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import yaml
-from program import files_in, lmtrain
+from program import CONFIG, files_in, lmtrain
 
 
 def test_validate(project: Path) -> None:
@@ -39,3 +39,11 @@ def test_what_show_prints_is_the_same_config(project: Path) -> None:
     assert again.code == 0
     assert yaml.safe_load(again.out) == yaml.safe_load(shown)
     assert "default" not in again.out
+
+
+def test_a_config_from_standard_input(tmp_path: Path) -> None:
+    outcome = lmtrain("config", "validate", "-", folder=tmp_path, stdin=CONFIG.encode())
+    assert (outcome.code, outcome.out) == (0, "-: holds\n")
+    outcome = lmtrain("config", "validate", "-", folder=tmp_path, stdin=b"name: [")
+    assert outcome.code == 2
+    assert "-:1: not YAML" in outcome.err
