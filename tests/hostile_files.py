@@ -199,12 +199,10 @@ def hostile_snapshots(whole: Path, folder: Path, marker: Path) -> Iterator[Path]
     contents: dict[str, dict[str, Writer]] = {
         "a pickle as model": {MODEL: content(pickled)},
         "a pickle as training state": {TRAINING: content(pickled)},
-        "a pickle as vocabulary": {VOCAB: content(pickled)},
         "a pickle as manifest": {MANIFEST: content(pickled)},
         "what torch.save writes": {MODEL: content(torch_file(trap))},
         "a zip bomb as model": {MODEL: content(zip_bomb())},
         "a zip bomb as training state": {TRAINING: content(zip_bomb())},
-        "a gzip bomb as vocabulary": {VOCAB: content(gzip.compress(bytes(100_000_000)))},
         "a gzip bomb as manifest": {MANIFEST: content(gzip.compress(bytes(100_000_000)))},
         "a header of 2^63 bytes": {MODEL: content(struct.pack("<Q", 2**63) + b"{}")},
         "a header longer than the file": {MODEL: content(struct.pack("<Q", 10**9) + b"{}")},
@@ -215,27 +213,18 @@ def hostile_snapshots(whole: Path, folder: Path, marker: Path) -> Iterator[Path]
         },
         "a terabyte of zeros as model": {MODEL: sparse(TERA)},
         "a terabyte of zeros as training state": {TRAINING: sparse(TERA)},
-        "a terabyte of zeros as vocabulary": {VOCAB: sparse(TERA, vocab, b"\n")},
         "a terabyte of zeros as manifest": {MANIFEST: sparse(TERA, (whole / MANIFEST).read_bytes())},
         "a model of a terabyte": {
             MODEL: with_tensors(
                 whole / MODEL, {"embedding.weight": ("F32", (len(vocab.splitlines()), 10**9))}
             )
         },
-        "a vocabulary of a gigabyte": {VOCAB: sparse(GIGA, vocab, b"\n")},
-        "a vocabulary of ten million lines": {VOCAB: content(vocab + b"x\n" * 10**7)},
-        "a vocabulary of another length": {VOCAB: content(vocab + b"xyzzy\n")},
-        "a vocabulary without <unk>": {VOCAB: content(vocab.replace(b"<unk>", b"<xyz>"))},
-        "a vocabulary with a word twice": {VOCAB: content(vocab[:-1] + b"\n<unk>\n")},
-        "a vocabulary that is not UTF-8": {VOCAB: content(vocab.replace(b"<unk>", b"<\xff>"))},
         "a model behind a link": {MODEL: link(whole / MODEL)},
-        "a vocabulary behind a link": {VOCAB: link("/etc/passwd")},
         "a manifest behind a link": {MANIFEST: link(whole / MANIFEST)},
         "a model of random numbers": {MODEL: link("/dev/urandom")},
         "a manifest of zeros": {MANIFEST: link("/dev/zero")},
         "a link to itself": {MODEL: lambda path: path.symlink_to(path)},
         "a pipe as model": {MODEL: fifo},
-        "a pipe as vocabulary": {VOCAB: fifo},
         "a pipe as manifest": {MANIFEST: fifo},
         "a socket as manifest": {MANIFEST: unix_socket},
         "a folder as model": {MODEL: Path.mkdir},
@@ -256,16 +245,36 @@ def hostile_snapshots(whole: Path, folder: Path, marker: Path) -> Iterator[Path]
         "a config nested 900 deep": setting("config", nested(900)),
         "a config nested 400 deep": setting("config.model", nested(400)),
         "a state nested 900 deep": setting("state", nested(900)),
-        "a config of a million values": setting("config.model", {str(i): i for i in range(100_000)}),
+        "a config of 100,000 values": setting("config.model", {str(i): i for i in range(100_000)}),
         "no config": setting("config", {}),
         "a step below zero": setting("step", -1),
         "a format of the future": setting("format_version", 10**6),
         "a file from elsewhere": setting("files", {"../../../etc/passwd": {"size": 1, "sha256": "0"}}),
-        "a file below zero": setting(f"files.{MODEL}", {"size": -1, "sha256": "0"}),
+        "a file below zero": lambda body: body["files"][MODEL].update(size=-1),
         "not a number": setting("provenance.elapsed", float("nan")),
     }
     for name, change in manifests.items():
         yield forge(whole, folder / name, change=change)
+
+
+def hostile_vocabularies(whole: Path, folder: Path, marker: Path) -> Iterator[Path]:
+    """Snapshots with a vocabulary that none may be used with; training has its own."""
+    vocab = (whole / VOCAB).read_bytes()
+    writers: dict[str, Writer] = {
+        "a pickle as vocabulary": content(pickle.dumps(Trap(marker))),
+        "a gzip bomb as vocabulary": content(gzip.compress(bytes(100_000_000))),
+        "a terabyte of zeros as vocabulary": sparse(TERA, vocab, b"\n"),
+        "a vocabulary of a gigabyte": sparse(GIGA, vocab, b"\n"),
+        "a vocabulary of ten million lines": content(vocab + b"x\n" * 10**7),
+        "a vocabulary of another length": content(vocab + b"xyzzy\n"),
+        "a vocabulary without <unk>": content(vocab.replace(b"<unk>", b"<xyz>")),
+        "a vocabulary with a word twice": content(vocab[:-1] + b"\n<unk>\n"),
+        "a vocabulary that is not UTF-8": content(vocab.replace(b"<unk>", b"<\xff>")),
+        "a vocabulary behind a link": link("/etc/passwd"),
+        "a pipe as vocabulary": fifo,
+    }
+    for name, write in writers.items():
+        yield forge(whole, folder / name, {VOCAB: write})
 
 
 def hostile_states(whole: Path, folder: Path) -> Iterator[Path]:

@@ -21,9 +21,10 @@ from lmtrain.cli import main
 from lmtrain.run import session
 from lmtrain.training.loop import TrainingLoop
 from lmtrain.training.snapshot import SnapshotStore
+from lmtrain.training.trainer import Trainer
 
-START_UP, TRAINING, VALIDATION, WRITING, TESTING = PHASES = range(5)
-PHASE_NAMES = ("start-up", "training", "validation", "snapshot", "test")
+START_UP, LOOP, STEP, VALIDATION, WRITING, TESTING = PHASES = range(6)
+PHASE_NAMES = ("start-up", "between steps", "a step", "validation", "a snapshot", "the test")
 _HUNG = 60.0
 
 
@@ -31,6 +32,8 @@ def settle() -> None:
     """Makes forking safe: torch has no threads of its own."""
     torch.set_num_threads(1)
     torch.set_num_interop_threads(1)
+    with torch.device("meta"):  # loads what torch loads late, once for all children
+        torch.nn.Embedding(1, 1)
 
 
 class Watch:
@@ -72,7 +75,8 @@ class Watch:
 
     def spy(self) -> None:
         """From here on, this process says what it is doing."""
-        self._follow(TrainingLoop, "run", TRAINING)
+        self._follow(TrainingLoop, "run", LOOP)
+        self._follow(Trainer, "step", STEP)
         self._follow(TrainingLoop, "_evaluate_now", VALIDATION)
         self._follow(SnapshotStore, "write", WRITING)
         self._follow(session._Run, "_test", TESTING)

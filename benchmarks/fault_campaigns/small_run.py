@@ -37,6 +37,11 @@ class Tally:
     notes: list[str] = field(default_factory=list)
     """Figures worth a line below the table."""
 
+    @property
+    def done(self) -> int:
+        """Counted so far."""
+        return self.passed + len(self.failures)
+
     def count(self, what: str, *problems: str | None) -> None:
         """One more, passed if there is no problem."""
         found = [problem for problem in problems if problem]
@@ -93,15 +98,13 @@ class SmallRun:
     def continued(self, run_dir: Path) -> str | None:
         """Runs the same command to its end; says what differs from a run without interruption."""
         ending = self.start(run_dir).wait()
-        return _unless(ending, 0) or self.difference(run_dir)
+        return unless(ending, 0) or self.difference(run_dir)
 
     def difference(self, run_dir: Path) -> str | None:
         """What sets a finished run apart from an uninterrupted one."""
         return None if fingerprint(run_dir) == self.expected else "not bit-identical"
 
 
-def _unless(ending: Ending, *codes: int) -> str | None:
+def unless(ending: Ending, *codes: int) -> str | None:
+    """How a process ended, unless with one of these exit codes."""
     return None if ending.code in codes else str(ending)
-
-
-unless = _unless

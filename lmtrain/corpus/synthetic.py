@@ -30,7 +30,7 @@ SYNTHETIC: Final[Mapping[str, str]] = {
 
 _NUM_LINES = {"train": 40_000, "valid": 4_000, "test": 4_000}  # of toy-english
 _SOURCE_FILE = "source.json"
-_LONGEST_ROW = 1 << 24  # bytes; bounds the memory that a file without line ends can take
+_LONGEST_ROW = 1 << 20  # bytes; bounds the memory that a file without line ends can take
 _REMAKE = "write the corpus anew with 'lmtrain data synth'"
 
 
@@ -182,7 +182,7 @@ def _matched(line: bytes | None, row: bytes | None, where: str) -> list[float]:
     try:
         log_probs = [float(field) for field in row.split()]
     except ValueError as error:
-        raise DataError(f"{where}: no row of numbers; {_REMAKE}") from error
+        raise DataError(f"{where}: {str(error)[:80]}; {_REMAKE}") from error
     if not all(-math.inf < x <= 0.0 for x in log_probs):
         raise DataError(f"{where}: a log-probability is finite and at most 0; {_REMAKE}")
     if len(log_probs) != (num_tokens := len(line.split()) + 1):
