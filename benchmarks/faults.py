@@ -21,7 +21,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
-from fault_campaigns import killing
+from fault_campaigns import killing, stopping, storage
 from fault_campaigns.program import settle
 from fault_campaigns.small_run import Tally
 
@@ -30,6 +30,11 @@ CAMPAIGNS: dict[str, Callable[[Path, float], Tally]] = {
     "points": killing.points,
     "cycles": killing.cycles,
     "every-step": killing.every_step,
+    "damage": storage.damage,
+    "disk": storage.disk,
+    "term": stopping.term,
+    "nan": stopping.nan,
+    "fuzz": storage.fuzz,
 }
 
 

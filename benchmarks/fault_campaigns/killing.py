@@ -18,12 +18,10 @@ from unittest.mock import patch
 
 from crashing import _OPERATIONS as OPERATIONS
 from crashing import dies_at
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-from fault_campaigns.program import STEP, WRITING, Process, Watch, become, run_here
+from fault_campaigns.program import STEP, WRITING, Watch, become, run_here, wait_for
 from fault_campaigns.small_run import SmallRun, Tally
-
-_POLL = 0.0002
+from fault_campaigns.visible import visible_writes
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 
 def kill(folder: Path, scale: float) -> Tally:
@@ -123,39 +121,14 @@ def every_step(folder: Path, scale: float) -> Tally:
     return tally
 
 
-def wait_for(process: Process, watch: Watch, phase: int, times: int) -> None:
-    """Waits until the process has come to a phase so many times, or ends."""
-    while watch.entries(phase) < times and not process.has_ended():
-        time.sleep(_POLL)
-
-
 def _train_visibly(run: SmallRun, run_dir: Path, log: int) -> None:
     """Trains in this process, with an empty cache, each write to a file by ``os.write``."""
     become(log)
     os.environ["LMTRAIN_CACHE"] = str(run_dir.with_name("cache"))
-    opening = _opening_visibly(io.open)
-    with patch.object(io, "open", opening), patch.object(builtins, "open", opening):
+    with visible_writes():
         code = run_here(run.arguments(run_dir), run.folder)
     if code:
         raise RuntimeError(f"exit {code}")
-
-
-class _Visible(io.FileIO):
-    """A file written by ``os.write``, where faults can be injected, below Python's buffers."""
-
-    def write(self, data: Any) -> int:
-        return os.write(self.fileno(), data)
-
-
-def _opening_visibly(original: Callable[..., Any]) -> Callable[..., Any]:
-    def opened(file: Any, mode: str = "r", buffering: int = -1, *text: Any, **options: Any) -> Any:
-        if mode.strip("bt") not in ("w", "x", "a") or buffering == 0:
-            return original(file, mode, buffering, *text, **options)
-        with original(file, mode.strip("bt") + "b", 0) as plain:
-            buffered = io.BufferedWriter(_Visible(os.dup(plain.fileno()), "a" if "a" in mode else "w"))
-        return buffered if "b" in mode else io.TextIOWrapper(buffered, *text, **options)
-
-    return opened
 
 
 def _operations_of(action: Callable[[], object]) -> list[str]:
@@ -169,7 +142,7 @@ def _operations_of(action: Callable[[], object]) -> list[str]:
                 action()
             with os.fdopen(writer, "w") as report:
                 json.dump(names, report)
-        except Exception:
+        except Exception:  # noqa: BLE001  (the child must end here)
             traceback.print_exc()
         finally:
             os._exit(0)

@@ -26,6 +26,7 @@ from lmtrain.training.trainer import Trainer
 START_UP, LOOP, STEP, VALIDATION, WRITING, TESTING = PHASES = range(6)
 PHASE_NAMES = ("start-up", "between steps", "a step", "validation", "a snapshot", "the test")
 _HUNG = 60.0
+_POLL = 0.0002
 
 
 def settle() -> None:
@@ -170,7 +171,7 @@ def start(
         become(descriptor)
         prepare()
         code = run_here(arguments, folder)
-    except BaseException:
+    except BaseException:  # noqa: BLE001  (the process must end here, whatever it is)
         traceback.print_exc()
     finally:
         sys.stdout.flush()
@@ -201,6 +202,12 @@ def run_here(arguments: Sequence[object], folder: Path) -> int:
     except SystemExit as ending:
         return ending.code if isinstance(ending.code, int) else 0
     return 0
+
+
+def wait_for(process: Process, watch: Watch, phase: int, times: int) -> None:
+    """Waits until the process has come to a phase so many times, or ends."""
+    while watch.entries(phase) < times and not process.has_ended():
+        time.sleep(_POLL)
 
 
 def limit_memory(num_bytes: int) -> None:

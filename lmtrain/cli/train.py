@@ -50,16 +50,18 @@ def train(
     Example: lmtrain train --config configs/quickstart.yaml --run-dir runs/short --set train.epochs=3
     """
     from lmtrain.config import load_config
+    from lmtrain.run.lock import owning
 
     resolved = load_config(config, overrides or ())
+    run_dir = run_dir or Path("runs") / resolved.name
     if dry_run:
         from lmtrain.run.dry_run import dry_run as estimate
 
         _print_estimate(estimate(resolved, run_dir, device))
         return
-    from lmtrain.run.session import train as train_run
+    with owning(run_dir), _Terminal() as terminal:  # before torch is imported, which takes seconds
+        from lmtrain.run.session import train as train_run
 
-    with _Terminal() as terminal:
         result = train_run(resolved, terminal, run_dir=run_dir, resume=resume, device=device)
         terminal.on_end(result)
 

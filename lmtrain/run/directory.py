@@ -1,46 +1,14 @@
-"""The directory of a run: who owns it, what it can go on from, and what it says of itself."""
+"""The directory of a run: what it can go on from, and what it says of itself."""
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-from filelock import FileLock, Timeout
 
 from lmtrain.config import Config, differences
 from lmtrain.errors import ConfigError, StorageError, UsageError
 from lmtrain.run.build import Corpora
 from lmtrain.training.snapshot import Snapshot, SnapshotStore, read_snapshot
-
-
-@contextmanager
-def owning(run_dir: Path) -> Iterator[None]:
-    """Holds the lock of a run directory, made if missing; the lock dies with the process.
-
-    A directory that was made and stayed empty is removed again.
-
-    Raises:
-        StorageError: Another process holds it, or the system refused.
-    """
-    made = [path for path in (run_dir, *run_dir.parents) if not path.exists()]
-    path = run_dir / ".lock"
-    lock = FileLock(path)
-    try:
-        run_dir.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise StorageError(f"{run_dir}: another process is training here; wait for it or stop it") from error
-    except OSError as error:
-        raise StorageError(f"{run_dir}: cannot be used as run directory: {error.strerror}") from error
-    try:
-        yield
-    finally:
-        if made and [entry.name for entry in run_dir.iterdir()] == [path.name]:
-            path.unlink()
-            for empty in made:
-                empty.rmdir()
-        lock.release()
 
 
 def snapshot_to_continue(store: SnapshotStore, resume: str, note: Callable[[str], None]) -> Snapshot | None:

@@ -17,8 +17,9 @@ from lmtrain.inference.evaluate import Evaluation, HeldOutWindows, evaluate, hel
 from lmtrain.inference.generate import generate, to_text
 from lmtrain.model.language_model import LanguageModel
 from lmtrain.run.build import Corpora, build_model, build_trainer, count_steps, load_corpora, resolve_device
-from lmtrain.run.directory import owning, refuse_differences, snapshot_to_continue, write_description
+from lmtrain.run.directory import refuse_differences, snapshot_to_continue, write_description
 from lmtrain.run.environment import command_line, describe_environment, git_revision
+from lmtrain.run.lock import owning
 from lmtrain.run.trained import refuse_other_shapes, refuse_other_state, source_perplexity
 from lmtrain.training.interrupt import StopRequest
 from lmtrain.training.loggers import RunLog
@@ -74,7 +75,7 @@ def train(
     config: Config,
     observer: RunObserver,
     *,
-    run_dir: Path | None = None,
+    run_dir: Path,
     resume: str = "auto",
     device: str = "auto",
 ) -> RunResult:
@@ -83,7 +84,7 @@ def train(
     Args:
         config: What to train.
         observer: Who watches.
-        run_dir: By default ``runs/NAME``.
+        run_dir: Where the run lives; made if missing, and locked meanwhile.
         resume: ``auto``; ``never``, which refuses a directory that holds a run; or a snapshot directory
             to continue from, which is refused where the run directory holds later ones.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
@@ -91,7 +92,6 @@ def train(
     Raises:
         LmtrainError: See ``lmtrain.errors``.
     """
-    run_dir = run_dir or Path("runs") / config.name
     with StopRequest() as stop, owning(run_dir):
         where = resolve_device(device)
         store = SnapshotStore(run_dir / "snapshots", config.snapshots.keep)
