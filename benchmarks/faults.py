@@ -21,7 +21,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
-from fault_campaigns import killing, stopping, storage
+from fault_campaigns import killing, misuse, stopping, storage
 from fault_campaigns.program import settle
 from fault_campaigns.small_run import Tally
 
@@ -34,6 +34,8 @@ CAMPAIGNS: dict[str, Callable[[Path, float], Tally]] = {
     "disk": storage.disk,
     "term": stopping.term,
     "nan": stopping.nan,
+    "yaml": misuse.yaml,
+    "hostile": misuse.hostile,
     "fuzz": storage.fuzz,
 }
 

@@ -9,7 +9,6 @@ import random
 import shutil
 import signal
 import time
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -18,7 +17,7 @@ from unittest.mock import patch
 
 from crashing import _OPERATIONS as OPERATIONS
 from crashing import dies_at
-from fault_campaigns.program import STEP, WRITING, Watch, become, run_here, wait_for
+from fault_campaigns.program import STEP, WRITING, Watch, become, in_a_child, run_here, wait_for
 from fault_campaigns.small_run import SmallRun, Tally
 from fault_campaigns.visible import visible_writes
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -133,24 +132,14 @@ def _train_visibly(run: SmallRun, run_dir: Path, log: int) -> None:
 
 def _operations_of(action: Callable[[], object]) -> list[str]:
     """The names of the file operations that ``dies_at`` counts, in order; the action is done in a child."""
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
+
+    def noted() -> list[str]:
         names: list[str] = []
-        try:
-            with _noting(names):
-                action()
-            with os.fdopen(writer, "w") as report:
-                json.dump(names, report)
-        except Exception:  # noqa: BLE001  (the child must end here)
-            traceback.print_exc()
-        finally:
-            os._exit(0)
-    os.close(writer)
-    with os.fdopen(reader) as report:
-        found = json.load(report)
-    os.waitpid(child, 0)
-    return [str(name) for name in found]
+        with _noting(names):
+            action()
+        return names
+
+    return [str(name) for name in in_a_child(noted)]
 
 
 @contextmanager

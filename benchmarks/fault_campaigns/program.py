@@ -1,5 +1,6 @@
 """The whole program in forked processes: real processes and signals, without the interpreter's start-up."""
 
+import json
 import mmap
 import os
 import resource
@@ -208,6 +209,25 @@ def wait_for(process: Process, watch: Watch, phase: int, times: int) -> None:
     """Waits until the process has come to a phase so many times, or ends."""
     while watch.entries(phase) < times and not process.has_ended():
         time.sleep(_POLL)
+
+
+def in_a_child(action: Callable[[], Any]) -> Any:
+    """Does something in a process of its own; what it returns comes back through JSON."""
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            with os.fdopen(writer, "w") as pipe:
+                json.dump(action(), pipe)
+        except BaseException:  # noqa: BLE001  (the process must end here, whatever it is)
+            traceback.print_exc()
+        finally:
+            os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader) as pipe:
+        answer = pipe.read()
+    os.waitpid(pid, 0)
+    return json.loads(answer)
 
 
 def limit_memory(num_bytes: int) -> None:

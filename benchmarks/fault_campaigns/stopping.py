@@ -128,7 +128,8 @@ def _poison(watch: Watch, step: int, kind: str, value: float, draws: random.Rand
         if self.steps != step:
             return original(self)
         if kind == "gradient":
-            draws.choice(list(self.model.parameters())).register_hook(spoil)
+            weight: Any = draws.choice(list(self.model.parameters()))
+            weight.register_hook(spoil)
         elif self.hidden is not None:
             layer = draws.randrange(len(self.hidden))
             self.hidden[layer] = tuple(map(spoil, self.hidden[layer]))

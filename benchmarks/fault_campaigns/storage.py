@@ -1,8 +1,10 @@
 """Snapshots that are damaged or forged, and disks that fill up."""
 
+import atexit
 import contextlib
 import hashlib
 import json
+import operator
 import os
 import random
 import shutil
@@ -64,7 +66,7 @@ def _damages(
     for _ in range(round(500 * scale)):
         name = draws.choice(_FILES)
         offset = draws.randrange(sizes[name])
-        yield f"cut off at {offset}", name, lambda whole, offset=offset: whole[:offset]
+        yield f"cut off at {offset}", name, operator.itemgetter(slice(offset))
     for _ in range(round(1000 * scale)):
         name = draws.choice(_FILES)
         bit = draws.randrange(8 * sizes[name])
@@ -94,7 +96,8 @@ def disk(folder: Path, scale: float) -> Tally:
     half = _half_a_run(run, folder / "half")
     need = sum(path.stat().st_size for path in max((half / "snapshots").glob("step-*")).iterdir())
     draws = random.Random(6)
-    pages = sorted(draws.sample(range(need // _PAGE), tally.asked))
+    few = tally.asked // 5  # where logs and descriptions find no room; else it is the next snapshot
+    pages = [*range(few), *draws.sample(range(few, need // _PAGE), tally.asked - few)]
     with _small_disk(folder / "disk") as mounted:
         for budget in (page * _PAGE for page in pages):
             run_dir = folder / "disk" / "run"
@@ -134,7 +137,7 @@ def _half_a_run(run: SmallRun, run_dir: Path) -> Path:
 def _small_disk(folder: Path) -> Iterator[bool]:
     """A file system of its own at a folder, if this user may mount one."""
     folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", folder]
+    command = ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(folder)]
     mounted = (
         shutil.which("mount") is not None and not subprocess.run(command, capture_output=True).returncode
     )
@@ -153,9 +156,10 @@ def _fill(path: Path, free_bytes: int) -> Path:
 
 
 def _starve(free_bytes: int) -> None:
-    patches = contextlib.ExitStack()  # never closed: for the rest of the process
+    patches = contextlib.ExitStack()
     patches.enter_context(disk_with(free_bytes))
     patches.enter_context(visible_writes())
+    atexit.register(patches.close)  # for the rest of the process
 
 
 def _contents(run_dir: Path) -> dict[str, str]:
@@ -271,5 +275,6 @@ def _mutated(data: bytes, draws: random.Random) -> bytes:
         new = draws.choice(
             (draws.randbytes(span), b"", b'"', b"{", b"[", b"9" * span, bytes(span), data[at:][:span])
         )
-        changed[at : at + draws.choice((0, 1, span))] = draws.choice(new)
+        replaced = draws.choice((0, 1, span))
+        changed[at : at + replaced] = draws.choice(new)
     return bytes(changed)

@@ -20,8 +20,9 @@ from lmtrain.corpus.corpus import Corpus
 from lmtrain.corpus.vocab import Vocabulary
 from lmtrain.model.language_model import LanguageModel
 
-_WINDOW_TOKENS = 4096
-"""Tokens scored at once. It bounds memory and changes no figure beyond rounding."""
+_WINDOW_TOKENS = 2048
+"""Tokens scored at once. It bounds memory, and how long a request to stop waits; it changes no figure beyond
+rounding."""
 
 
 @dataclass(frozen=True)

@@ -298,9 +298,9 @@ def source_perplexity(paths: Sequence[Path], evaluation: Evaluation) -> float | 
 
 def _read_vocabulary(snapshot: Snapshot) -> Vocabulary:
     data, name = snapshot.vocab_bytes(), str(snapshot.path / "vocab.txt")
-    # Counted before millions of lines become objects.
-    num_words, (num_rows, *_) = data.count(b"\n"), snapshot.model_shapes().get("embedding.weight", (0,))
-    if num_words > num_rows:
+    shape = snapshot.model_shapes().get("embedding.weight", ())
+    num_words, num_rows = data.count(b"\n"), shape[0] if shape else 0
+    if num_words > num_rows:  # counted before millions of lines become objects
         raise ModelError(f"{name}: {num_words:,} words, where its weights are for {num_rows:,}")
     return Vocabulary.from_bytes(data, name)
 

@@ -26,7 +26,7 @@ from typing import Annotated, Any
 import safetensors
 import safetensors.torch
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
 from lmtrain.corpus.vocab import MAX_VOCAB_BYTES
@@ -279,7 +279,7 @@ def read_snapshot(path: Path) -> Snapshot:
                 f"{path}: written in format {version}, newer than the {FORMAT_VERSION} this version reads; "
                 "install a newer lmtrain"
             )
-        manifest = _Manifest.model_validate(body)
+        manifest = _validated(body)
         if set(manifest.files) != {MODEL, TRAINING, VOCAB}:
             raise ValueError("its list of files is not that of a snapshot")
         for name, entry in manifest.files.items():
@@ -341,6 +341,14 @@ def _read_manifest(path: Path) -> dict[str, Any]:
         return body
 
 
+def _validated(body: dict[str, Any]) -> _Manifest:
+    try:
+        return _Manifest.model_validate(body)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ValueError(f"{MANIFEST}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+
+
 def _read_regular(path: Path, max_bytes: int) -> bytes:
     status = path.lstat()
     if not stat.S_ISREG(status.st_mode):
@@ -357,9 +365,11 @@ def _check_size(path: Path, size: int) -> None:
         raise ValueError(f"{path.name} is not a regular file")
     if status.st_size != size:
         raise ValueError(f"{path.name} has {status.st_size:,} bytes, not {size:,}")
-    most = MAX_VOCAB_BYTES if path.name == VOCAB else os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if size > most:
-        raise ModelError(f"{path}: {size:,} bytes are more than this machine can load ({most:,})")
+    if path.name == VOCAB and size > MAX_VOCAB_BYTES:
+        raise ValueError(f"{path.name} is larger than any real one")
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if size > memory:
+        raise ModelError(f"{path}: its {size:,} bytes are more than the memory of this machine, {memory:,}")
 
 
 def _check_header(path: Path) -> None:
