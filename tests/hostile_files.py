@@ -184,10 +184,10 @@ def hostile_snapshots(whole: Path, folder: Path, marker: Path) -> Iterator[Path]
     pickled = pickle.dumps(trap)
     num_words = len((whole / VOCAB).read_bytes().splitlines())
     one = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
-    many = {f"t{i}": {**one, "shape": [0], "data_offsets": [0, 0]} for i in range(200_000)}
+    many = {f"t{i}": {**one, "shape": [0], "data_offsets": [0, 0]} for i in range(100_000)}
     headers: dict[str, object] = {
         "a header of 90 MB of spaces": b"{" + b" " * 90_000_000 + b"}",
-        "a header of 200,000 tensors": {"one": one, **many},
+        "a header of 100,000 tensors": {"one": one, **many},
         "a header nested 100,000 deep": b"[" * 100_000,
         "a header that is a list": [one],
         "a header that is not UTF-8": b'{"\xff": 1}',
@@ -248,10 +248,10 @@ def hostile_snapshots(whole: Path, folder: Path, marker: Path) -> Iterator[Path]
         "1,000 layers": setting("config.model.num_layers", 1000),
         "10^9 layers": setting("config.model.num_layers", 10**9),
         "another cell": setting("config.model.cell", "gru"),
-        "a config nested 900 deep": setting("config", nested(900)),
+        "a config nested 200 deep": setting("config", nested(200)),
         "a config nested 400 deep": setting("config.model", nested(400)),
-        "a state nested 900 deep": setting("state", nested(900)),
-        "a config of 100,000 values": setting("config.model", {str(i): i for i in range(100_000)}),
+        "a state nested 400 deep": setting("state", nested(400)),
+        "a config of 20,000 values": setting("config.model", {str(i): i for i in range(20_000)}),
         "no config": setting("config", {}),
         "a step below zero": setting("step", -1),
         "a format of the future": setting("format_version", 10**6),

@@ -17,7 +17,7 @@ from unittest.mock import patch
 
 from crashing import _OPERATIONS as OPERATIONS
 from crashing import dies_at
-from fault_campaigns.program import STEP, WRITING, Watch, become, in_a_child, run_here, wait_for
+from fault_campaigns.program import PHASE_NAMES, STEP, WRITING, Watch, become, in_a_child, run_here, wait_for
 from fault_campaigns.small_run import SmallRun, Tally
 from fault_campaigns.visible import visible_writes
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -28,7 +28,7 @@ def kill(folder: Path, scale: float) -> Tally:
     run = SmallRun(folder / "small")
     tally = Tally(max(4, round(200 * scale)))
     watch, draws = Watch(), random.Random(1)
-    inside = 0
+    met = dict.fromkeys(PHASE_NAMES, 0)
     for number in itertools.count():
         if tally.done == tally.asked:
             break
@@ -42,12 +42,12 @@ def kill(folder: Path, scale: float) -> Tally:
             process.has_ended(draws.uniform(0, run.seconds))
         process.signal(signal.SIGKILL)
         if process.wait().code == -signal.SIGKILL:  # else it was done before
-            inside += watch.phase == WRITING
+            met[PHASE_NAMES[watch.phase]] += 1
             tally.count(f"kill {number}", run.continued(run_dir))
         shutil.rmtree(run_dir, ignore_errors=True)
-    tally.notes.append(f"{inside} of {tally.asked} inside a snapshot write")
-    if inside < tally.asked / 4:
-        tally.failures.append(f"only {inside} inside a snapshot write")
+    tally.notes.append("during " + ", ".join(f"{name} {times}" for name, times in met.items()))
+    if met["a snapshot"] < tally.asked / 4:
+        tally.failures.append("fewer than a quarter inside a snapshot write")
     return tally
 
 

@@ -272,9 +272,6 @@ def _mutated(data: bytes, draws: random.Random) -> bytes:
     for _ in range(draws.choice((1, 1, 2, 5, 20))):
         at = draws.randrange(len(changed) + 1)
         span = draws.choice((1, 1, 2, 8, 64, 1024))
-        new = draws.choice(
-            (draws.randbytes(span), b"", b'"', b"{", b"[", b"9" * span, bytes(span), data[at:][:span])
-        )
-        replaced = draws.choice((0, 1, span))
-        changed[at : at + replaced] = draws.choice(new)
+        crumbs = [draws.randbytes(span), b"9" * span, bytes(span), data[at:][:span], b"", b'"', b"{", b"["]
+        changed[at : at + draws.choice((0, 1, span))] = draws.choice(crumbs)
     return bytes(changed)

@@ -1,6 +1,7 @@
 """The command line: everything a person types, all that is printed, every exit code."""
 
 import os
+import re
 import signal
 import sys
 import traceback
@@ -12,6 +13,9 @@ import typer
 from lmtrain import __version__
 from lmtrain.cli import config, data, evaluate, generate, info, train
 from lmtrain.errors import Interrupted, LmtrainError
+
+_OUT_OF_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough memory")
+"""What torch says, in a RuntimeError, when the system or a device has no more."""
 
 app = typer.Typer(
     name="lmtrain",
@@ -51,6 +55,8 @@ def main() -> None:
     """Runs a command; errors end it with one clear message and the exit code of their kind."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
+    if hasattr(signal, "SIGPIPE"):  # `lmtrain … | head` ends as silently as any other program
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     # Threads of torch that wait for each other spin for milliseconds by default. Where another program wants
     # a processor too, that makes training several times slower; a shorter spin costs nothing measurable.
     os.environ.setdefault("GOMP_SPINCOUNT", "5000")
@@ -60,7 +66,9 @@ def main() -> None:
         _fail(str(error), error.exit_code)
     except OSError as error:
         _fail(f"{error.filename or 'the system'}: {error.strerror or error}", 6)
-    except Exception:  # noqa: BLE001  (the last resort, which shows everything)
+    except Exception as error:  # noqa: BLE001  (the last resort, which shows everything)
+        if isinstance(error, MemoryError) or _OUT_OF_MEMORY.search(str(error)):
+            _fail("there is not enough memory for this; a smaller model or batch needs less", 6)
         traceback.print_exc()
         _fail(f"this is a fault of lmtrain {__version__}; please report it with the lines above", 1)
 

@@ -265,4 +265,6 @@ class LoggingOptions(Options):
     """What is logged, and when."""
 
     every: Count = Field(default=50, description="steps")
-    samples: Natural = Field(default=3, description="generated texts at each evaluation")
+    samples: Annotated[int, Field(ge=0, le=1000)] = Field(
+        default=3, description="generated texts at each evaluation"
+    )

@@ -96,7 +96,6 @@ class HeldOutWindows:
     """A held-out text as windows to be scored in order; iterating gives ``(input_ids, targets)``."""
 
     windows: Iterable[Window]
-    num_windows: int
     carries_state: bool
     """Whether the hidden state flows from one window into the next."""
 
@@ -128,7 +127,7 @@ def stream_windows(ids: Ids, eos_id: int, streams: int = 1, window_len: int | No
             input_ids = np.where(times == 0, eos_id, before)
             yield torch.from_numpy(input_ids), torch.from_numpy(np.where(inside, tokens, IGNORED))
 
-    return HeldOutWindows(windows(), -(-longest // length), carries_state=True)
+    return HeldOutWindows(windows(), carries_state=True)
 
 
 def line_windows(corpus: Corpus, eos_id: int, batch_size: int | None = None) -> HeldOutWindows:
@@ -146,7 +145,7 @@ def line_windows(corpus: Corpus, eos_id: int, batch_size: int | None = None) -> 
         size = batch_size or max(1, _WINDOW_TOKENS // int(lines.lengths[order[0]]))
         batches.append(order[:size])
         order = order[size:]
-    return HeldOutWindows(map(lines.padded, batches), len(batches), carries_state=False)
+    return HeldOutWindows(map(lines.padded, batches), carries_state=False)
 
 
 def held_out_windows(

@@ -40,16 +40,20 @@ def load_word_vectors(path: Path, ids: Mapping[str, int], embedding: Tensor) -> 
     """
     size = embedding.shape[1]
     found: set[int] = set()
+    is_of_our_size = False
     try:
         with path.open(encoding="utf-8", newline="\n") as file:
             for number, line in enumerate(file, start=1):
                 word, *values = line.rstrip().split(" ")
                 if number == 1 and len(values) == 1 and word.isdecimal() and values[0].isdecimal():
                     continue
+                if len(values) > size and is_of_our_size:
+                    continue  # a word with a space in it, as GloVe's largest file has; none of ours has one
                 if len(values) != size:
                     raise DataError(
                         f"{path}:{number}: a vector of {len(values)} numbers; embedding_dim is {size}"
                     )
+                is_of_our_size = True
                 index = ids.get(word)
                 if index is not None and index not in found:
                     embedding[index] = torch.tensor([float(value) for value in values])

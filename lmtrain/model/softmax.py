@@ -5,6 +5,7 @@ from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 _CHUNK_BYTES = 32 << 20
 """Logits are made for as many rows at once as fit into this, so that memory is O(chunk * V)."""
@@ -113,6 +114,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         return total.to(features.dtype)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, grad_total: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         grad_features, grad_weight, grad_bias = ctx.saved_tensors
         return grad_features * grad_total, grad_weight * grad_total, grad_bias * grad_total, None

@@ -1,5 +1,6 @@
 """A config becomes objects."""
 
+import os
 from dataclasses import dataclass
 
 import torch
@@ -65,17 +66,25 @@ def resolve_device(name: str) -> torch.device:
     Raises:
         UsageError: There is no such device.
     """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        device = torch.device(name)
+        device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
     except RuntimeError:
         device = None
     if device is None or device.type not in ("cpu", "cuda"):
         raise UsageError(f"--device {name}: unknown; allowed: auto, cpu, cuda, cuda:N")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise UsageError(f"--device {name}: this machine has {torch.cuda.device_count()} CUDA devices")
+    if device.type == "cuda":
+        _compute_the_same_each_time()
     return device
+
+
+def _compute_the_same_each_time() -> None:
+    """Lets CUDA take deterministic kernels and float32 as it is written, so that a run can be repeated."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.allow_tf32 = False
 
 
 def build_model(
@@ -102,12 +111,8 @@ def build_model(
     )
 
 
-def build_trainer(config: Config, corpora: Corpora, device: torch.device) -> tuple[Trainer, Coverage | None]:
-    """Everything that takes part in a training step, at its start.
-
-    Returns:
-        The trainer, and how many words a pretrained embedding knew, if there is one.
-    """
+def build_trainer(config: Config, corpora: Corpora, device: torch.device) -> Trainer:
+    """Everything that takes part in a training step, at its start; see also ``load_pretrained``."""
     first_draws = torch.Generator().manual_seed(config.seed)
     generator = torch.Generator(device)
     generator.manual_seed(int(torch.randint(2**62, (), generator=first_draws)))
@@ -122,10 +127,6 @@ def build_trainer(config: Config, corpora: Corpora, device: torch.device) -> tup
         recurrent_init=options.recurrent_init,
         forget_gate_bias=options.forget_gate_bias,
     )
-    coverage = None
-    if options.pretrained_embedding:
-        ids = {word: i for i, word in enumerate(corpora.vocab.words)}
-        coverage = load_word_vectors(options.pretrained_embedding, ids, model.embedding.weight)
     model.embedding.weight.requires_grad_(not options.freeze_embedding)
     model.to(device)
     windows = build_windows(config, corpora)
@@ -139,7 +140,20 @@ def build_trainer(config: Config, corpora: Corpora, device: torch.device) -> tup
     )
     schedule = build_schedule(config, count_steps(config, windows))
     reduction = config.train.loss_reduction
-    return Trainer(model, windows, optimizer, schedule, generator, loss_reduction=reduction), coverage
+    return Trainer(model, windows, optimizer, schedule, generator, loss_reduction=reduction)
+
+
+def load_pretrained(config: Config, corpora: Corpora, model: LanguageModel) -> Coverage | None:
+    """Reads the pretrained embedding a config names; None if it names none.
+
+    Raises:
+        DataError: The file cannot be used.
+    """
+    path = config.model.pretrained_embedding
+    if path is None:
+        return None
+    ids = {word: i for i, word in enumerate(corpora.vocab.words)}
+    return load_word_vectors(path, ids, model.embedding.weight)
 
 
 def build_windows(config: Config, corpora: Corpora) -> Windows:

@@ -8,6 +8,7 @@ from typing import Any
 from lmtrain.config import Config, differences
 from lmtrain.errors import ConfigError, StorageError, UsageError
 from lmtrain.run.build import Corpora
+from lmtrain.training.durable import write_durably
 from lmtrain.training.snapshot import Snapshot, SnapshotStore, read_snapshot
 
 
@@ -24,8 +25,9 @@ def snapshot_to_continue(store: SnapshotStore, resume: str, note: Callable[[str]
         UsageError: What was asked for would overwrite something.
     """
     run_dir = store.directory.parent
+    holds_run = bool(store.steps()) or (run_dir / "metrics.jsonl").exists()
     if resume == "never":
-        if store.steps() or (run_dir / "metrics.jsonl").exists():
+        if holds_run:
             raise UsageError(
                 f"{run_dir}: holds a run, and nothing is overwritten; choose another --run-dir, or continue "
                 "it with --resume auto"
@@ -33,10 +35,13 @@ def snapshot_to_continue(store: SnapshotStore, resume: str, note: Callable[[str]
         return None
     if resume != "auto":
         chosen = read_snapshot(Path(resume))
-        if any(step > chosen.step for step in store.steps()):
+        is_its_last = chosen.path.resolve().parent == store.directory.resolve() and chosen.step == max(
+            store.steps()
+        )
+        if holds_run and not is_its_last:
             raise UsageError(
-                f"{run_dir}: holds snapshots later than step {chosen.step}, and nothing is overwritten; "
-                "continue it with --resume auto, or choose another --run-dir to branch off there"
+                f"{run_dir}: holds a run that has gone elsewhere from there, and nothing is overwritten; "
+                "continue it with --resume auto, or choose another --run-dir to branch off"
             )
         return chosen
     newest, damaged = store.newest()
@@ -86,9 +91,7 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _write_text(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.writing")
     try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
+        write_durably(path, text.encode())
     except OSError as error:
         raise StorageError(f"{path}: cannot be written: {error.strerror}") from error

@@ -52,7 +52,7 @@ def dry_run(config: Config, run_dir: Path | None = None, device: str = "auto") -
         LmtrainError: As training itself would.
     """
     corpora = load_corpora(config)
-    trainer, _ = build_trainer(config, corpora, resolve_device(device))
+    trainer = build_trainer(config, corpora, resolve_device(device))
     window: Window = next(trainer.windows)
     trainer.step()  # the first one warms caches up
     trainer.check_finite()  # waits for the device

@@ -12,11 +12,19 @@ import torch
 from lmtrain.config import Config
 from lmtrain.corpus.batching import Window
 from lmtrain.corpus.corpus import Corpus
-from lmtrain.errors import ModelError
+from lmtrain.errors import Interrupted, ModelError
 from lmtrain.inference.evaluate import Evaluation, HeldOutWindows, evaluate, held_out_windows
 from lmtrain.inference.generate import generate, to_text
 from lmtrain.model.language_model import LanguageModel
-from lmtrain.run.build import Corpora, build_model, build_trainer, count_steps, load_corpora, resolve_device
+from lmtrain.run.build import (
+    Corpora,
+    build_model,
+    build_trainer,
+    count_steps,
+    load_corpora,
+    load_pretrained,
+    resolve_device,
+)
 from lmtrain.run.directory import refuse_differences, snapshot_to_continue, write_description
 from lmtrain.run.environment import command_line, describe_environment, git_revision
 from lmtrain.run.lock import owning
@@ -123,11 +131,15 @@ class _Run:
         self.stop = stop
         self.observer = observer
         self.device = device
-        self.trainer, coverage = build_trainer(config, corpora, device)
-        if coverage:
-            observer.on_note(f"pretrained embedding: {coverage}")
+        self.trainer = build_trainer(config, corpora, device)
         self.log = RunLog(run_dir)
-        self.environment = describe_environment()
+        self.environment = {
+            "command": command_line(),
+            "git_revision": git_revision(Path.cwd()),
+            "seed": config.seed,
+            "device": str(device),
+            **describe_environment(),
+        }
         stopping = config.train.early_stopping
         self.loop = TrainingLoop(
             self.trainer,
@@ -146,18 +158,27 @@ class _Run:
         """Trains to the end, tests the best model, writes the last line of the log."""
         if snapshot:
             self._load(snapshot)
+        elif coverage := load_pretrained(self.config, self.corpora, self.trainer.model):
+            self.observer.on_note(f"pretrained embedding: {coverage}")
         steps = self.trainer.steps
         if self.loop.is_done and self.log.last_step >= steps:
             return self._result(None, was_finished=True)
-        write_description(self.run_dir, self.config, self._start_facts(), is_resumed=snapshot is not None)
+        start = {"step": steps, "sha256": self.corpora.hashes(), **self.environment}
+        write_description(self.run_dir, self.config, start, is_resumed=snapshot is not None)
         self.stop.defer()
-        with self.log.open(first_step=steps if self.loop.has_unlogged_figures else steps + 1):
+        with self.log.open(first_step=steps if self.loop.will_log_present_step else steps + 1):
             self.log.hyper_parameters(_hyper_parameters(self.config))
             self.observer.on_start(self._start())
             if steps == 0:
-                self.observer.on_samples(0, self._sample(0))
+                self.observer.on_samples(0, self._sample())
             self.loop.run()
-            test = self._test()
+            try:
+                test = self._test()
+            except Interrupted as request:
+                raise Interrupted(
+                    f"{request} during the test; training is done, the same command tests it",
+                    request.signal_number,
+                ) from None
             self.loop.finish(metrics("test", test) if test else {})
         return self._result(test, was_finished=False)
 
@@ -219,7 +240,7 @@ class _Run:
             self.stop.check()
             yield window
 
-    def _sample(self, step: int) -> list[str]:  # noqa: ARG002  (the same draws at each step: progress shows)
+    def _sample(self) -> list[str]:
         vocab = self.corpora.vocab
         number = self.config.logging.samples
         samples = generate(
@@ -228,7 +249,7 @@ class _Run:
             [],
             num_words=_SAMPLE_WORDS,
             num_samples=number,
-            seed=self.config.seed,
+            seed=self.config.seed,  # the same draws each time: what differs is the model
         )
         return [to_text(vocab.decode(ids)) for ids in samples]
 
@@ -249,17 +270,6 @@ class _Run:
                 elapsed=loop.elapsed,
             ),
         )
-
-    def _start_facts(self) -> dict[str, Any]:
-        return {
-            "step": self.trainer.steps,
-            "command": command_line(),
-            "git_revision": git_revision(Path.cwd()),
-            "seed": self.config.seed,
-            "device": str(self.device),
-            "sha256": self.corpora.hashes(),
-            **self.environment,
-        }
 
     def _result(self, test: Evaluation | None, *, was_finished: bool) -> RunResult:
         return RunResult(

@@ -110,8 +110,13 @@ class TrainedModel:
 
         Raises:
             DataError: The text cannot be used.
+            UsageError: An argument has no meaning in this context.
         """
         context = context or self.config.data.context
+        if context == "line" and streams > 1:
+            raise UsageError("streams cut a text in stream context; in line context each line is on its own")
+        if context == "stream" and batch_size is not None:
+            raise UsageError("a batch size is for line context; in stream context there are streams")
         if path == Path("-"):
             corpus = _read_standard_input(self.vocab, self.rules)
         else:

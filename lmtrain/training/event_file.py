@@ -15,6 +15,8 @@ from typing import Any
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.summary.writer.record_writer import RecordWriter
 
+from lmtrain.training.durable import make_directory, sync_directory
+
 _NAME = re.compile(r"events\.out\.tfevents\.(\d+)\..*")
 
 
@@ -30,13 +32,15 @@ class EventFile:
     """
 
     def __init__(self, directory: Path, first_step: int) -> None:
-        directory.mkdir(parents=True, exist_ok=True)
+        make_directory(directory)
         numbers = [int(match[1]) for path in directory.iterdir() if (match := _NAME.fullmatch(path.name))]
         path = directory / f"events.out.tfevents.{max(numbers, default=0) + 1:010d}.lmtrain"
         self._file = path.open("xb")
         self._records = RecordWriter(self._file)
         self._write(Event(file_version="brain.Event:2"))
         self._write(Event(step=first_step, session_log=SessionLog(status=SessionLog.START)))
+        self.sync()
+        sync_directory(directory)
 
     def add(self, summary: Any, step: int = 0) -> None:
         """Writes a summary, as ``torch.utils.tensorboard.summary`` makes them."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from torch.utils.tensorboard import summary
 
 from lmtrain.errors import StorageError
+from lmtrain.training.durable import write_durably
 from lmtrain.training.event_file import EventFile
 
 
@@ -23,12 +24,7 @@ class MetricsFile:
 
     def __init__(self, path: Path, first_step: int) -> None:
         kept = [line for line in _whole_lines(path) if json.loads(line)["step"] < first_step]
-        temporary = path.with_name(f".{path.name}.writing")
-        with temporary.open("w", encoding="utf-8") as file:
-            file.writelines(f"{line}\n" for line in kept)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        write_durably(path, "".join(f"{line}\n" for line in kept).encode())
         self._file = path.open("a", encoding="utf-8")
 
     def write(self, row: Mapping[str, float | None]) -> None:

@@ -1,5 +1,6 @@
 """The loop around the trainer: step, maybe evaluate, maybe log, maybe snapshot."""
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,6 +13,9 @@ from lmtrain.inference.evaluate import Evaluation
 from lmtrain.training.interrupt import StopRequest
 from lmtrain.training.loggers import RunLog, finite
 from lmtrain.training.trainer import Trainer, TrainingFigures
+
+_MAX_SAMPLE_TEXT = 100_000
+"""Characters: the text waits in a snapshot until it is logged, and a snapshot is no place for more."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,7 @@ class TrainingLoop:
         total_steps: Where training ends.
         intervals: When to do what.
         evaluate: Scores the validation text; None if there is none. May raise ``Interrupted``.
-        sample: Lets the model write something, given the step.
+        sample: Lets the model write something.
         write_snapshot: Given this loop, writes its ``state_dict`` and the model.
         log: Where figures go.
         observer: Who watches.
@@ -82,7 +86,7 @@ class TrainingLoop:
         total_steps: int,
         intervals: Intervals,
         evaluate: Callable[[], Evaluation] | None,
-        sample: Callable[[int], list[str]],
+        sample: Callable[[], list[str]],
         write_snapshot: Callable[["TrainingLoop"], Path],
         log: RunLog,
         observer: Observer,
@@ -192,9 +196,9 @@ class TrainingLoop:
         self._saved = self._now
 
     @property
-    def has_unlogged_figures(self) -> bool:
-        """Whether figures of the present step have yet to be written to the log."""
-        return bool(self._row)
+    def will_log_present_step(self) -> bool:
+        """Whether the line of the present step has yet to be written to the log."""
+        return bool(self._row) or self._is_due(self._intervals.evaluation, self._evaluated_step)
 
     @property
     def _now(self) -> tuple[int, int]:
@@ -232,9 +236,9 @@ class TrainingLoop:
         self.trainer.check_finite()
         valid = self._evaluate() if self._evaluate else None
         is_best = False
-        self._row.setdefault("epoch", self.trainer.windows.epoch_detail)
         if valid is not None:
-            if valid.loss != valid.loss or valid.loss == float("inf"):
+            self._row.setdefault("epoch", self.trainer.windows.epoch_detail)
+            if not math.isfinite(valid.loss):
                 raise DivergenceError(
                     f"training diverged: the validation loss at step {self.trainer.steps:,} is not finite"
                 )
@@ -244,10 +248,10 @@ class TrainingLoop:
                 self.best_step, self.best_loss = self.trainer.steps, valid.loss
             self._bad_evaluations = 0 if is_best else self._bad_evaluations + 1
             self._row.update(metrics("valid", valid))
-        samples = self._sample(self.trainer.steps)
+        samples = self._sample()
         if samples:
             # Indented, which TensorBoard's Markdown leaves as it stands.
-            self._texts["samples"] = indent("\n\n".join(samples), "    ")
+            self._texts["samples"] = indent("\n\n".join(samples), "    ")[:_MAX_SAMPLE_TEXT]
         train = self.trainer.table_meter.read(self.trainer.optimizer.lr)
         self._evaluated_step = self.trainer.steps
         self._observer.on_row(

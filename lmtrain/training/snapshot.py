@@ -31,6 +31,7 @@ from torch import Tensor
 
 from lmtrain.corpus.vocab import MAX_VOCAB_BYTES
 from lmtrain.errors import ModelError, StorageError
+from lmtrain.training.durable import make_directory, sync_directory, write_synced
 
 FORMAT_VERSION = 1
 MANIFEST = "snapshot.json"
@@ -44,6 +45,10 @@ _TEMPORARY, _REPLACED = ".writing-", ".replaced-"
 _MAX_TABLE_BYTES = 4 << 20
 _MAX_DEPTH = 32
 _TENSOR = "$tensor"
+
+
+class DamagedSnapshotError(ModelError):
+    """A snapshot that is not what was once written: something is missing, cut short or changed."""
 
 
 class _Part(BaseModel):
@@ -156,17 +161,20 @@ class SnapshotStore:
             TRAINING: safetensors.torch.save(tensors),
             VOCAB: vocab_bytes,
         }
+        manifest = _manifest_bytes(body, files)
         target = self.directory / f"step-{step:08d}"
         temporary = self.directory / f"{_TEMPORARY}{target.name}"
+        if len(manifest) > _MAX_TABLE_BYTES:
+            raise StorageError(f"{target}: not written: its {MANIFEST} would be too large to be read again")
         with _refusing_faults(target):
-            self.directory.mkdir(parents=True, exist_ok=True)
+            make_directory(self.directory)
             self._recover()
             try:
                 temporary.mkdir()
                 for name, data in files.items():
-                    _write_synced(temporary / name, data)
-                _write_synced(temporary / MANIFEST, _manifest_bytes(body, files))
-                _sync_directory(temporary)
+                    write_synced(temporary / name, data)
+                write_synced(temporary / MANIFEST, manifest)
+                sync_directory(temporary)
             except OSError:
                 shutil.rmtree(temporary, ignore_errors=True)
                 raise
@@ -208,17 +216,18 @@ class SnapshotStore:
         """
         return read_snapshot(self.directory / f"step-{step:08d}")
 
-    def newest(self) -> tuple[Snapshot | None, dict[int, ModelError]]:
+    def newest(self) -> tuple[Snapshot | None, dict[int, DamagedSnapshotError]]:
         """The newest whole snapshot, and by step what is wrong with each newer one.
 
         Raises:
-            ModelError: There are snapshots, and none is whole.
+            ModelError: There are snapshots, and none is whole; or the newest is of a newer format.
+            StorageError: One cannot be read, which says nothing of whether it is whole.
         """
-        damaged: dict[int, ModelError] = {}
+        damaged: dict[int, DamagedSnapshotError] = {}
         for step in reversed(self.steps()):
             try:
                 return self.read(step), damaged
-            except ModelError as error:
+            except DamagedSnapshotError as error:
                 damaged[step] = error
         if damaged:
             raise ModelError(
@@ -243,7 +252,7 @@ class SnapshotStore:
             number += 1
         with _refusing_faults(source):
             source.rename(target)
-            _sync_directory(self.directory)
+            sync_directory(self.directory)
         return target
 
     def _move_into_place(self, temporary: Path, target: Path) -> None:
@@ -251,7 +260,7 @@ class SnapshotStore:
         if target.exists():
             target.rename(replaced)
         temporary.rename(target)
-        _sync_directory(self.directory)
+        sync_directory(self.directory)
         if replaced.exists():
             shutil.rmtree(replaced)
 
@@ -294,7 +303,7 @@ def read_snapshot(path: Path) -> Snapshot:
 def _pack(value: Any, tensors: dict[str, Tensor], name: str = "state") -> Any:
     """Moves the tensors of a nested value into ``tensors`` and leaves their names in their places."""
     if isinstance(value, Tensor):
-        tensors[name] = value.detach().contiguous().clone()
+        tensors[name] = value.detach().to("cpu", copy=True).contiguous()
         return {_TENSOR: name}
     if isinstance(value, dict):
         return {key: _pack(item, tensors, f"{name}.{key}") for key, item in value.items()}
@@ -391,36 +400,27 @@ def _check_hash(path: Path, sha256: str) -> None:
             raise ValueError(f"{path.name} does not match its SHA-256")
 
 
-def _write_synced(path: Path, data: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-    try:
-        rest = memoryview(data)
-        while rest:
-            rest = rest[os.write(descriptor, rest) :]
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 @contextmanager
 def _refusing_damage(path: Path) -> Iterator[None]:
     """Turns whatever a damaged file makes a reader raise into one clear error."""
     try:
         yield
     except FileNotFoundError as error:
-        raise ModelError(f"{path}: damaged snapshot: {Path(error.filename or '').name} is missing") from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ModelError(f"{path}: damaged snapshot: {error}") from error
-    except safetensors.SafetensorError as error:
-        raise ModelError(f"{path}: damaged snapshot: {error}") from error
+        missing = Path(error.filename or "").name
+        raise DamagedSnapshotError(f"{path}: damaged snapshot: {missing} is missing") from error
+    except (IsADirectoryError, NotADirectoryError) as error:
+        raise DamagedSnapshotError(f"{path}: damaged snapshot: {error}") from error
+    except OSError as error:  # the snapshot may be whole: nothing must be concluded from it
+        raise StorageError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except (
+        safetensors.SafetensorError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+    ) as error:
+        raise DamagedSnapshotError(f"{path}: damaged snapshot: {error}") from error
 
 
 @contextmanager

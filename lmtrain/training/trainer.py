@@ -14,6 +14,9 @@ from lmtrain.model.language_model import LanguageModel, ModelState, detach
 from lmtrain.training.optimizer import Optimizer
 from lmtrain.training.schedule import Schedule
 
+_GENERATOR_STATE_BYTES = {5056, 16}
+"""Of a CPU and of a CUDA device, whose random draws cannot be continued on each other."""
+
 
 @dataclass(frozen=True)
 class TrainingFigures:
@@ -48,16 +51,18 @@ class Meter:
         self._num_steps += 1
         self._seconds += seconds
 
+    def add_wait(self, seconds: float) -> None:
+        """Counts time spent waiting for a device that was still training."""
+        self._seconds += seconds
+
     def read(self, lr: float) -> TrainingFigures:
         """The figures since the last reading, over one step at least; starts anew. Waits for the device."""
-        started = time.perf_counter()
         nats, norms = self._sums.tolist()
-        seconds = self._seconds + time.perf_counter() - started  # the device's backlog is training too
         figures = TrainingFigures(
             loss=nats / self._num_tokens,
             grad_norm=norms / self._num_steps,
             lr=lr,
-            words_per_second=self._num_tokens / seconds,
+            words_per_second=self._num_tokens / max(self._seconds, 1e-9),
         )
         self._reset()
         return figures
@@ -166,7 +171,10 @@ class Trainer:
         Raises:
             DivergenceError: Names the step.
         """
+        started = time.perf_counter()
         step = self.optimizer.diverged_at()
+        for meter in (self.meter, self.table_meter):
+            meter.add_wait(time.perf_counter() - started)
         if step is not None:
             raise DivergenceError(
                 f"training diverged: the loss or gradient of step {step:,} is not finite; the update was "
@@ -206,6 +214,10 @@ class Trainer:
         self.schedule.load_state_dict(state["schedule"])
         hidden = state["hidden"]
         self.hidden = hidden and [tuple(tensor.to(self._device) for tensor in layer) for layer in hidden]
-        self._generator.set_state(state["generator"].cpu())
+        sizes = {state["generator"].numel(), self._generator.get_state().numel()}
+        if sizes == _GENERATOR_STATE_BYTES:  # the run was on another kind of device
+            self._generator.manual_seed(self._generator.initial_seed() + self.steps)
+        else:
+            self._generator.set_state(state["generator"].cpu())
         self.meter.load_state_dict(state["meter"])
         self.table_meter.load_state_dict(state["table_meter"])

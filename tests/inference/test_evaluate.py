@@ -96,7 +96,6 @@ def test_stream_windows_hold_every_token_once(ids: list[int], streams: int, data
     window_len = data.draw(st.integers(1, 12))
     windows = stream_windows(np.array(ids, dtype=np.int32), EOS, streams, window_len)
     pairs = list(windows)
-    assert len(pairs) == windows.num_windows
     assert all(len(input_ids) <= window_len for input_ids, _ in pairs)
     input_ids, targets = (torch.cat(parts) for parts in zip(*pairs, strict=True))
     told: list[int] = []
@@ -112,7 +111,6 @@ def test_stream_windows_hold_every_token_once(ids: list[int], streams: int, data
 def test_line_windows_hold_every_line_once(lines: Lines, batch_size: int | None) -> None:
     windows = line_windows(corpus_of(lines), EOS, batch_size)
     pairs = list(windows)
-    assert len(pairs) == windows.num_windows
     told = []
     for input_ids, targets in pairs:
         assert batch_size is None or targets.shape[1] <= batch_size

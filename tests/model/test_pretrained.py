@@ -29,6 +29,14 @@ def test_glove_has_no_header(tmp_path: Path) -> None:
     assert embedding[1].tolist() == [1, 2]
 
 
+def test_words_with_spaces_are_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "vectors.txt"
+    path.write_text("cat 1 2\n. . . 3 4\nthe 5 6\n")
+    embedding = torch.zeros(3, 2)
+    assert load_word_vectors(path, IDS, embedding).num_found == 2
+    assert embedding[0].tolist() == [5, 6]
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

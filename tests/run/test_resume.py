@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from support import STEPS, Silent, fingerprint, last_snapshot, make_corpus, run, settings
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from lmtrain.errors import Interrupted
+from lmtrain.errors import Interrupted, UsageError
 from lmtrain.training.interrupt import StopRequest
+from lmtrain.training.snapshot import SnapshotStore
 
 
 @pytest.fixture(scope="module")
@@ -161,3 +163,76 @@ def test_a_longer_training_goes_on(corpus: Path, tmp_path: Path) -> None:
     for name in ("model.safetensors", "training.safetensors"):
         last = [last_snapshot(tmp_path / d) / name for d in ("run", "whole")]
         assert last[0].read_bytes() == last[1].read_bytes()
+
+
+def test_a_run_from_another_kind_of_device_goes_on(corpus: Path, tmp_path: Path) -> None:
+    """What a CUDA generator's state looks like is all of CUDA that a CPU can test."""
+    values = settings(corpus, snapshots__every=5)
+    run(values, tmp_path / "run", Silent())
+    store = SnapshotStore(tmp_path / "run" / "snapshots")
+    snapshot = store.read(5)
+    state = snapshot.training_state()
+    state["trainer"]["generator"] = torch.zeros(16, dtype=torch.uint8)
+    moved = SnapshotStore(tmp_path / "moved" / "snapshots").write(
+        5,
+        snapshot.model_tensors(),
+        state,
+        snapshot.vocab_bytes(),
+        config=snapshot.config,
+        provenance=snapshot.provenance,
+    )
+    observer = Silent()
+    assert run(values, moved.parents[1], observer).steps == STEPS
+    assert observer.first_step == 5
+
+
+def test_an_evaluation_that_was_put_off_is_logged_once(corpus: Path, tmp_path: Path) -> None:
+    """Stopped before an evaluation, continued, and killed before the next snapshot."""
+    values = settings(corpus, snapshots__every=100, evaluation__every=7, logging__every=100)
+    original = StopRequest.check
+    stops = iter([True])
+
+    def stop_in_validation(self: StopRequest) -> None:
+        if trainer_steps and trainer_steps[-1] == 7 and next(stops, False):
+            self._received = 15
+        original(self)
+
+    trainer_steps: list[int] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(StopRequest, "check", stop_in_validation)
+        with pytest.raises(Interrupted):
+            run(values, tmp_path / "run", Silent(trainer_steps.append))
+    assert last_snapshot(tmp_path / "run").name == "step-00000007"
+
+    class KilledError(Exception):
+        pass
+
+    def kill(step: int) -> None:
+        raise KilledError
+
+    for _ in range(2):
+        with pytest.raises(KilledError):
+            run(values, tmp_path / "run", Silent(kill))
+    run(values, tmp_path / "run")
+    steps = [
+        json.loads(line)["step"] for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    ]
+    assert steps == [7, 14]
+
+
+def test_a_branch_never_touches_another_run(corpus: Path, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        run(settings(corpus, snapshots__every=7), tmp_path / name)
+    before = {
+        path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file() and path.name != ".lock"
+    }
+    for step in (7, 14):
+        with pytest.raises(UsageError, match="nothing is overwritten"):
+            snapshot = tmp_path / "b" / "snapshots" / f"step-{step:08d}"
+            run(settings(corpus), tmp_path / "a", resume=str(snapshot))
+    after = {
+        path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file() and path.name != ".lock"
+    }
+    assert after == before
+    run(settings(corpus), tmp_path / "branch", resume=str(tmp_path / "b" / "snapshots" / "step-00000007"))
+    assert fingerprint(tmp_path / "branch") != ""

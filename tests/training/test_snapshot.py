@@ -248,3 +248,29 @@ def test_a_refusing_disk_is_reported_and_leaves_no_rest(
         write(store, 2)
     assert [p.name for p in tmp_path.iterdir()] == ["step-00000001"]
     assert store.read(1).step == 1
+
+
+def test_a_newer_format_is_not_damage(whole: Path, tmp_path: Path) -> None:
+    """It must not be set aside, and nothing older be trained on instead."""
+    path = rewritten(whole, tmp_path, lambda body: body.update(format_version=99, step=9))
+    path.rename(tmp_path / "step-00000009")
+    shutil.copytree(whole, tmp_path / whole.name)
+    with pytest.raises(ModelError, match="install a newer lmtrain"):
+        SnapshotStore(tmp_path).newest()
+
+
+def test_what_cannot_be_read_is_not_damage(whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("hashlib.file_digest", refuse)
+    with pytest.raises(StorageError, match="cannot be read: Permission denied"):
+        SnapshotStore(whole.parent).newest()
+
+
+def test_what_could_not_be_read_again_is_not_written(tmp_path: Path) -> None:
+    store = SnapshotStore(tmp_path)
+    write(store, 1)
+    with pytest.raises(StorageError, match="too large to be read again"):
+        write(store, 2, texts="x" * (5 << 20))
+    assert store.steps() == [1]
