@@ -48,7 +48,7 @@ def main() -> None:
     args = parser.parse_args()
     settle()
     results = []
-    print(f"{'campaign':<12} {'asked':>6} {'passed':>6} {'failed':>6} {'seconds':>8}")
+    print(f"{'campaign':<12} {'asked':>6} {'passed':>6} {'failed':>6} {'seconds':>8}", flush=True)
     for name in args.campaign:
         with tempfile.TemporaryDirectory(prefix=f"faults-{name}-") as folder:
             os.environ["LMTRAIN_CACHE"] = f"{folder}/cache-of-all"

@@ -6,7 +6,6 @@ import os
 import resource
 import select
 import signal
-import struct
 import sys
 import time
 import traceback
@@ -41,39 +40,32 @@ def settle() -> None:
 class Watch:
     """What a process is doing and has done, in memory that its parent sees, even after a kill."""
 
-    _LAYOUT = struct.Struct("=q")
-
     def __init__(self) -> None:
-        self._memory = mmap.mmap(-1, self._LAYOUT.size * (2 + len(PHASES)))
-
-    def _get(self, index: int) -> int:
-        return int(self._LAYOUT.unpack_from(self._memory, self._LAYOUT.size * index)[0])
-
-    def _set(self, index: int, value: int) -> None:
-        self._LAYOUT.pack_into(self._memory, self._LAYOUT.size * index, value)
+        # The phase, a mark, and how often each phase was entered.
+        self._slots = memoryview(mmap.mmap(-1, 8 * (2 + len(PHASES)))).cast("q")
 
     @property
     def phase(self) -> int:
         """One of ``PHASES``."""
-        return self._get(0)
+        return self._slots[0]
 
     @property
     def mark(self) -> int:
         """A number the process left."""
-        return self._get(1)
+        return self._slots[1]
 
     @mark.setter
     def mark(self, value: int) -> None:
-        self._set(1, value)
+        self._slots[1] = value
 
     def entries(self, phase: int) -> int:
         """How often the process has entered a phase."""
-        return self._get(2 + phase)
+        return self._slots[2 + phase]
 
     def reset(self) -> None:
         """Forgets everything."""
-        for index in range(2 + len(PHASES)):
-            self._set(index, 0)
+        for slot in range(len(self._slots)):
+            self._slots[slot] = 0
 
     def spy(self) -> None:
         """From here on, this process says what it is doing."""
@@ -87,13 +79,12 @@ class Watch:
         original = getattr(owner, name)
 
         def followed(*arguments: Any, **options: Any) -> Any:
-            before = self.phase
-            self._set(2 + phase, self.entries(phase) + 1)
-            self._set(0, phase)
+            before, self._slots[0] = self.phase, phase
+            self._slots[2 + phase] += 1
             try:
                 return original(*arguments, **options)
             finally:
-                self._set(0, before)
+                self._slots[0] = before
 
         patch.object(owner, name, followed).start()
 
@@ -145,21 +136,15 @@ class Process:
         return Ending(os.waitstatus_to_exitcode(status), grown, duration, self._log)
 
 
-def start(
-    arguments: Sequence[object],
-    folder: Path,
-    prepare: Callable[[], object] = lambda: None,
-    log: Path | None = None,
-) -> Process:
+def start(arguments: Sequence[object], folder: Path, prepare: Callable[[], object] = lambda: None) -> Process:
     """Starts ``lmtrain`` with these arguments.
 
     Args:
         arguments: Of the command line.
-        folder: The current directory of the process.
+        folder: The current directory of the process, where ``log.txt`` takes all that it says.
         prepare: Done in the process before the program starts.
-        log: Where it writes, anew.
     """
-    log = log or folder / "log.txt"
+    log = folder / "log.txt"
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
     first_bytes = mmap.mmap(-1, 8)
     pid = os.fork()

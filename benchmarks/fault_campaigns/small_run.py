@@ -19,7 +19,7 @@ train:
   max_steps: {steps}
   batch_size: 8
   bptt_len: 20
-  optimizer: {{name: adam, lr: 0.002}}
+  optimizer: {{name: adam, lr: 0.01}}
   schedule: {{name: plateau}}
 evaluation: {{every: {evaluate_every}}}
 snapshots: {{every: {snapshot_every}, keep: {keep}}}
