@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-os.environ.setdefault("GOMP_SPINCOUNT", "5000")  # as the program itself does
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as the program itself does
 
 import numpy as np
 import torch

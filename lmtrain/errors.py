@@ -6,7 +6,8 @@
     ├── UsageError          2  a command that does not hold together
     │   └── ConfigError     2  a config that does not hold; lists every problem at once
     ├── DataError           3  a corpus: missing, empty, not UTF-8, too short, no vocabulary left
-    ├── ModelError          4  a model or snapshot: missing, damaged, of another shape or newer format
+    ├── ModelError          4  a model or snapshot: missing, of another shape or newer format
+    │   └── DamagedSnapshotError  4  a snapshot that is not what was once written
     ├── DivergenceError     5  a loss or gradient was not finite
     └── StorageError        6  the disk or system: full, read-only, no permission, held by another
     Interrupted       130/143  SIGINT or SIGTERM; during training, after a snapshot was written
@@ -52,6 +53,10 @@ class ModelError(LmtrainError):
     """A model or snapshot that cannot be used."""
 
     exit_code = 4
+
+
+class DamagedSnapshotError(ModelError):
+    """A snapshot that is not what was once written: something is missing, cut short or changed."""
 
 
 class DivergenceError(LmtrainError):

@@ -14,6 +14,7 @@ CODES = {
     "ConfigError": 2,
     "DataError": 3,
     "ModelError": 4,
+    "DamagedSnapshotError": 4,
     "DivergenceError": 5,
     "StorageError": 6,
 }

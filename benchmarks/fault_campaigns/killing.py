@@ -4,6 +4,7 @@ import builtins
 import io
 import itertools
 import json
+import logging
 import os
 import random
 import shutil
@@ -21,6 +22,8 @@ from fault_campaigns.program import PHASE_NAMES, STEP, WRITING, Watch, become, i
 from fault_campaigns.small_run import SmallRun, Tally
 from fault_campaigns.visible import visible_writes
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from lmtrain.training.snapshot import SnapshotStore
 
 
 def kill(folder: Path, scale: float) -> Tally:
@@ -56,6 +59,7 @@ def points(folder: Path, scale: float) -> Tally:
     run = SmallRun(folder / "small", steps=6, evaluate_every=3, snapshot_every=2, keep=1)
     time.sleep(2.1)  # texts just written are hashed anew by every run, which would do other operations
     run_dir, cache = folder / "run", folder / "cache"
+    os.environ["LMTRAIN_CACHE"] = str(cache)
     log = os.open(folder / "log.txt", os.O_WRONLY | os.O_CREAT)
 
     def train() -> None:
@@ -97,8 +101,8 @@ def cycles(folder: Path, scale: float) -> Tally:
         process.signal(signal.SIGKILL)
         ending = process.wait()
         tally.count(f"cycle {number}", None if ending.code == -signal.SIGKILL else f"not killed: {ending}")
-    logged = [json.loads(line)["step"] for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
-    tally.notes.append(f"the last of {tally.asked} kills at step {max(logged)} of {run.steps}")
+    last = SnapshotStore(run_dir / "snapshots").steps()[-1]
+    tally.notes.append(f"after the last of {tally.asked} kills at step {last} of {run.steps}")
     problems = [run.continued(run_dir), *_missing_or_repeated(run_dir, run.steps)]
     tally.failures += [f"in the end: {problem}" for problem in problems if problem]
     return tally
@@ -121,9 +125,8 @@ def every_step(folder: Path, scale: float) -> Tally:
 
 
 def _train_visibly(run: SmallRun, run_dir: Path, log: int) -> None:
-    """Trains in this process, with an empty cache, each write to a file by ``os.write``."""
+    """Trains in this process, each write to a file by ``os.write``."""
     become(log)
-    os.environ["LMTRAIN_CACHE"] = str(run_dir.with_name("cache"))
     with visible_writes():
         code = run_here(run.arguments(run_dir), run.folder)
     if code:
@@ -162,6 +165,7 @@ def _noting(names: list[str]) -> Iterator[None]:
 
 def _missing_or_repeated(run_dir: Path, steps: int) -> list[str]:
     rows = [json.loads(line)["step"] for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+    logging.getLogger("tensorboard").setLevel(logging.ERROR)  # it warns of each restart
     events = EventAccumulator(str(run_dir / "tensorboard"), size_guidance={"scalars": 0}).Reload()
     shown = [event.step for event in events.Scalars("train/loss")]
     every = list(range(1, steps + 1))

@@ -59,7 +59,7 @@ def main() -> None:
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     # Threads of torch that wait for each other spin for milliseconds by default. Where another program wants
     # a processor too, that makes training several times slower; a shorter spin costs nothing measurable.
-    os.environ.setdefault("GOMP_SPINCOUNT", "5000")
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     try:
         app(prog_name="lmtrain")
     except (LmtrainError, Interrupted) as error:

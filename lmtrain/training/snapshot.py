@@ -30,7 +30,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
 from lmtrain.corpus.vocab import MAX_VOCAB_BYTES
-from lmtrain.errors import ModelError, StorageError
+from lmtrain.errors import DamagedSnapshotError, ModelError, StorageError
 from lmtrain.training.durable import make_directory, sync_directory, write_synced
 
 FORMAT_VERSION = 1
@@ -45,10 +45,6 @@ _TEMPORARY, _REPLACED = ".writing-", ".replaced-"
 _MAX_TABLE_BYTES = 4 << 20
 _MAX_DEPTH = 32
 _TENSOR = "$tensor"
-
-
-class DamagedSnapshotError(ModelError):
-    """A snapshot that is not what was once written: something is missing, cut short or changed."""
 
 
 class _Part(BaseModel):

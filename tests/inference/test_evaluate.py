@@ -228,7 +228,7 @@ def test_the_mode_is_restored_after_a_fault() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        evaluate(model, HeldOutWindows(map(fail, range(1)), 1, carries_state=True), VOCAB)
+        evaluate(model, HeldOutWindows(map(fail, range(1)), carries_state=True), VOCAB)
     assert model.training
 
 
