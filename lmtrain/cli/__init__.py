@@ -71,6 +71,10 @@ def main() -> None:
             _fail("there is not enough memory for this; a smaller model or batch needs less", 6)
         traceback.print_exc()
         _fail(f"this is a fault of lmtrain {__version__}; please report it with the lines above", 1)
+    finally:
+        # The interpreter still has to shut down, where nothing would catch what `_stop` raises.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
