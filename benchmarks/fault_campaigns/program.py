@@ -157,11 +157,10 @@ def start(arguments: Sequence[object], folder: Path, prepare: Callable[[], objec
         become(descriptor)
         prepare()
         code = run_here(arguments, folder)
+        sys.stdout.flush()
     except BaseException:  # noqa: BLE001  (the process must end here, whatever it is)
         traceback.print_exc()
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
         os._exit(code)
 
 

@@ -34,6 +34,9 @@ app.add_typer(data.app, name="data")
 app.add_typer(config.app, name="config")
 
 
+_STOPPING = (signal.SIGINT, signal.SIGTERM)
+
+
 def _print_version(is_asked_for: bool) -> None:
     if is_asked_for:
         typer.echo(f"lmtrain {__version__}")
@@ -53,27 +56,29 @@ def _global(
 
 def main() -> None:
     """Runs a command; errors end it with one clear message and the exit code of their kind."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _stop)
     if hasattr(signal, "SIGPIPE"):  # `lmtrain … | head` ends as silently as any other program
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     # Threads of torch that wait for each other spin for milliseconds by default. Where another program wants
     # a processor too, that makes training several times slower; a shorter spin costs nothing measurable.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     try:
+        for number in _STOPPING:
+            signal.signal(number, _stop)
         app(prog_name="lmtrain")
     except (LmtrainError, Interrupted) as error:
         _fail(str(error), error.exit_code)
     except OSError as error:
         _fail(f"{error.filename or 'the system'}: {error.strerror or error}", 6)
     except Exception as error:  # noqa: BLE001  (the last resort, which shows everything)
+        if isinstance(error.__cause__, Interrupted):  # made by a library into an error of its own
+            _fail(str(error.__cause__), error.__cause__.exit_code)
         if isinstance(error, MemoryError) or _OUT_OF_MEMORY.search(str(error)):
             _fail("there is not enough memory for this; a smaller model or batch needs less", 6)
         traceback.print_exc()
         _fail(f"this is a fault of lmtrain {__version__}; please report it with the lines above", 1)
     finally:
         # The interpreter still has to shut down, where nothing would catch what `_stop` raises.
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in _STOPPING:
             signal.signal(number, signal.SIG_DFL)
 
 
