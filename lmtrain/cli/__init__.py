@@ -14,6 +14,7 @@ from lmtrain import __version__
 from lmtrain.cli import config, data, evaluate, generate, info, train
 from lmtrain.errors import Interrupted, LmtrainError
 
+_STOPPING = (signal.SIGINT, signal.SIGTERM)
 _OUT_OF_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough memory")
 """What torch says, in a RuntimeError, when the system or a device has no more."""
 
@@ -32,9 +33,6 @@ app.command("info")(info.info)
 app.command("env")(info.env)
 app.add_typer(data.app, name="data")
 app.add_typer(config.app, name="config")
-
-
-_STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
 def _print_version(is_asked_for: bool) -> None:
