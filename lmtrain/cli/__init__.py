@@ -1,6 +1,5 @@
 """The command line: everything a person types, all that is printed, every exit code."""
 
-import os
 import re
 import signal
 import sys
@@ -13,6 +12,7 @@ import typer
 from lmtrain import __version__
 from lmtrain.cli import config, data, evaluate, generate, info, train
 from lmtrain.errors import Interrupted, LmtrainError
+from lmtrain.run.process import prepare_process
 
 _STOPPING = (signal.SIGINT, signal.SIGTERM)
 _OUT_OF_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough memory")
@@ -56,9 +56,7 @@ def main() -> None:
     """Runs a command; errors end it with one clear message and the exit code of their kind."""
     if hasattr(signal, "SIGPIPE"):  # `lmtrain … | head` ends as silently as any other program
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    # Threads of torch that wait for each other spin for milliseconds by default. Where another program wants
-    # a processor too, that makes training several times slower; a shorter spin costs nothing measurable.
-    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    prepare_process()
     try:
         for number in _STOPPING:
             signal.signal(number, _stop)

@@ -108,7 +108,7 @@ class _Terminal:
         note(
             f"{start.config.name}: {options.cell} {options.num_layers} × {options.hidden_size}, "
             f"{parameters:,} parameters, vocabulary {len(corpora.vocab):,}, "
-            f"{corpora.train.num_tokens:,} training tokens, on {start.device}"
+            f"{corpora.train.num_tokens:,} training tokens, on {start.device}, {start.config.train.precision}"
         )
         note(f"watch it: tensorboard --logdir {start.run_dir}")
         if start.step:

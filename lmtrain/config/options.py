@@ -241,7 +241,9 @@ class TrainOptions(Options):
         default="mean", description="over all tokens, or summed over time and averaged over streams"
     )
     max_grad_norm: Positive | None = Field(default=5.0, description="gradients are clipped to it")
-    precision: Literal["float32"] = Field(default="float32", description="of the arithmetic")
+    precision: Literal["float32", "bfloat16"] = Field(
+        default="float32", description="of the products; weights and sums are float32"
+    )
     optimizer: Optimizer = Field(default=SgdOptions(), description="makes the updates")
     schedule: Schedule = Field(default=ConstantSchedule(), description="of the learning rate")
     early_stopping: EarlyStoppingOptions | None = Field(default=None, description="null: never")

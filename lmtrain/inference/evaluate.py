@@ -158,19 +158,23 @@ def held_out_windows(
 
 
 @torch.inference_mode()
-def evaluate(model: LanguageModel, windows: HeldOutWindows, vocab: Vocabulary) -> Evaluation:
+def evaluate(
+    model: LanguageModel,
+    windows: HeldOutWindows,
+    vocab: Vocabulary,
+    precision: torch.dtype = torch.float32,
+) -> Evaluation:
     """Scores a held-out text. Memory does not grow with its length, and no graph is kept.
 
     Args:
         model: In training or evaluation mode, which it is left in.
         windows: The text.
         vocab: Tells line ends and unknown words.
+        precision: What products are computed in; whatever the model was trained in.
     """
     started = time.perf_counter()
-    device = model.softmax.weight.device
-    was_training = model.training
-    model.eval()
-    try:
+    device = model.device
+    with model.evaluating(precision):
         tally = _Tally(vocab, device)
         state = None
         for input_ids, targets in windows:
@@ -180,8 +184,6 @@ def evaluate(model: LanguageModel, windows: HeldOutWindows, vocab: Vocabulary) -
             costs, state = model.token_costs(input_ids.to(device, non_blocking=True), targets, state)
             tally.add(costs.nats, costs.hits, targets.flatten())
         return tally.result(started)
-    finally:
-        model.train(was_training)
 
 
 class _Tally:

@@ -72,10 +72,8 @@ def generate(
     if num_words == 0 or num_samples == 0:
         return [[] for _ in range(num_samples)]
     sampling = sampling or Sampling()
-    device = model.softmax.weight.device
-    was_training = model.training
-    model.eval()
-    try:
+    device = model.device
+    with model.evaluating():
         context = torch.tensor([[vocab.eos_id], *([i] for i in prompt_ids)], device=device)  # (T, 1)
         features, state = model(context, model.initial_state(1))
         features = features[-1].expand(num_samples, -1)  # (S, H)
@@ -88,8 +86,6 @@ def generate(
             features, state = model(words[None], state)
             features = features[0]
         return torch.stack(produced, dim=1).tolist()
-    finally:
-        model.train(was_training)
 
 
 def to_text(words: Sequence[str]) -> str:

@@ -1,5 +1,8 @@
 """The language model: embedding, recurrent layers, softmax. It knows nothing of training."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
 
@@ -26,6 +29,8 @@ class LanguageModel(nn.Module):
         embedding_activation: ``none``, or ``tanh`` of the word vectors.
         dropout: Rates by place.
         generator: Where dropout masks are drawn, on the model's device.
+        precision: ``torch.float32``, or ``torch.bfloat16``: products are computed in it, on weights that are
+            float32 all the same; sums, losses and states are float32.
 
     Raises:
         ValueError: The arguments contradict each other.
@@ -44,6 +49,7 @@ class LanguageModel(nn.Module):
         embedding_activation: str = "none",
         dropout: DropoutRates | None = None,
         generator: torch.Generator | None = None,
+        precision: torch.dtype = torch.float32,
     ) -> None:
         super().__init__()
         if (cell, activation) not in CELLS:
@@ -52,6 +58,7 @@ class LanguageModel(nn.Module):
             raise ValueError("tied weights need embedding_dim and hidden_size to be equal")
         rates = dropout or DropoutRates()
         self.vocab_size = vocab_size
+        self.precision = precision
         self.embedding = nn.Embedding(vocab_size, embedding_dim)
         self.embedding_activation = nn.Tanh() if embedding_activation == "tanh" else nn.Identity()
         self.layers = nn.ModuleList()
@@ -67,6 +74,28 @@ class LanguageModel(nn.Module):
         if tie_weights:
             self.embedding.weight = self.softmax.weight
 
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.embedding.weight.device
+
+    @contextmanager
+    def evaluating(self, precision: torch.dtype = torch.float32) -> Iterator[None]:
+        """For the length of a block, computes in evaluation mode and in ``precision``."""
+        before = self.training, self.precision
+        self.eval()
+        self.precision = precision
+        try:
+            yield
+        finally:
+            self.train(before[0])
+            self.precision = before[1]
+
+    def use_sparse_gradients(self) -> None:
+        """Lets word vectors that a window does not touch have no gradient at all, not even of zeros."""
+        self.embedding.sparse = True
+        self.softmax.sparse = True
+
     def initial_state(self, batch_size: int) -> ModelState:
         """The state before any word: zeros."""
         return [layer.initial_state(batch_size) for layer in self.recurrent_layers()]
@@ -81,7 +110,7 @@ class LanguageModel(nn.Module):
         Returns:
             What the softmax predicts the next words from, shape (T, B, H), and the state after.
         """
-        x = self.embedding_activation(self.embedding(input_ids))  # (T, B, E)
+        x = self.embedding_activation(self.embedding(input_ids)).to(self.precision)  # (T, B, E)
         new_state = []
         for dropout, layer, layer_state in zip(self.dropouts, self.recurrent_layers(), state, strict=False):
             x, layer_state = layer(dropout(x), layer_state)  # (T, B, H)

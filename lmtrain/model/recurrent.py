@@ -3,6 +3,8 @@
 Each layer maps inputs (T, B, E) and the state before them to outputs (T, B, H) and the state after
 them; T time, B streams. A state is a tuple of tensors (B, H). To add a cell, write a class like these
 and name it in ``CELLS``.
+
+A layer computes in the type of its inputs, float32 or bfloat16; its weights and states are float32.
 """
 
 from collections.abc import Callable
@@ -10,6 +12,8 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
+
+from lmtrain.model import kernels
 
 State = tuple[Tensor, ...]
 """The state of one layer: ``num_states`` tensors of shape (B, H)."""
@@ -73,6 +77,25 @@ class _GatedLayer(RecurrentLayer):
         """In the order of torch's functions, which know a second, redundant bias: it stays zero."""
         return [self.weight_ih, self.weight_hh, self.bias, torch.zeros_like(self.bias)]
 
+    def _run(
+        self, function: Callable[..., tuple[Tensor, ...]], inputs: Tensor, state: State
+    ) -> tuple[Tensor, State]:
+        """One of torch's functions over whole windows, which want everything in one type."""
+        before = tuple(s.to(inputs.dtype)[None] for s in state)
+        weights = [weight.to(inputs.dtype) for weight in self._weights()]
+        outputs, *after = function(
+            inputs,
+            before if len(before) > 1 else before[0],
+            weights,
+            True,
+            1,
+            0.0,
+            torch.is_grad_enabled(),
+            False,
+            False,
+        )
+        return outputs, tuple(s[0].to(old.dtype) for s, old in zip(after, state, strict=True))
+
 
 class ElmanLayer(_GatedLayer):
     """The simple recurrent network: h_t = tanh(W h_{t-1} + U x_t + b).
@@ -81,14 +104,15 @@ class ElmanLayer(_GatedLayer):
     """
 
     _rnn: ClassVar[Callable[..., tuple[Tensor, Tensor]]] = staticmethod(torch.rnn_tanh)
+    _is_relu: ClassVar[bool] = False
 
     def forward(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
         """Reads ``inputs`` (T, B, E) from ``state`` on; returns outputs (T, B, H) and the new state."""
+        if not kernels.has_faster_elman(inputs, self.hidden_size):
+            return self._run(self._rnn, inputs, state)
         (h,) = state
-        outputs, h = self._rnn(
-            inputs, h[None], self._weights(), True, 1, 0.0, torch.is_grad_enabled(), False, False
-        )
-        return outputs, (h[0],)
+        outputs = kernels.elman(inputs, h, self.weight_ih, self.weight_hh, self.bias, self._is_relu)
+        return outputs, (outputs[-1].to(h.dtype),)
 
 
 class ReluElmanLayer(ElmanLayer):
@@ -99,6 +123,7 @@ class ReluElmanLayer(ElmanLayer):
     """
 
     _rnn = staticmethod(torch.rnn_relu)
+    _is_relu = True
 
 
 class ConcatElmanLayer(RecurrentLayer):
@@ -126,18 +151,19 @@ class ConcatElmanLayer(RecurrentLayer):
     def forward(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
         """Reads ``inputs`` (T, B, E) from ``state`` on; returns outputs (T, B, H) and the new state."""
         (r,) = state
-        weight_from_input = self.weight[:, : self.input_size]
-        weight_from_state = self.weight[:, self.input_size :]
-        from_input = nn.functional.linear(inputs, weight_from_input, self.bias)  # (T, B, 2H)
+        weight = self.weight.to(inputs.dtype)
+        weight_from_input, weight_from_state = weight[:, : self.input_size], weight[:, self.input_size :]
+        from_input = kernels.apply_linear(inputs, weight_from_input, self.bias)  # (T, B, 2H)
         output_part, recurrent_part = from_input.chunk(2, dim=-1)
         output_weight, recurrent_weight = weight_from_state.chunk(2)
         before = []
+        new = r.to(inputs.dtype)
         for part in recurrent_part.unbind():
-            before.append(r)
-            r = torch.addmm(part, r, recurrent_weight.t())
+            before.append(new)
+            new = torch.addmm(part, new, recurrent_weight.t())
         # Outputs feed nothing back, so they are made for all time steps at once.
-        from_state = nn.functional.linear(torch.stack(before), output_weight)
-        return self._activation(output_part + from_state), (r,)
+        from_state = kernels.apply_linear(torch.stack(before), output_weight, None)
+        return self._activation(output_part + from_state), (new.to(r.dtype),)
 
     def _activation(self, inputs: Tensor) -> Tensor:
         return torch.tanh(inputs)
@@ -170,19 +196,11 @@ class LSTMLayer(_GatedLayer):
 
     def forward(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
         """Reads ``inputs`` (T, B, E) from ``state`` on; returns outputs (T, B, H) and the new state."""
+        if not kernels.has_faster_lstm(inputs, self.hidden_size):
+            return self._run(torch.lstm, inputs, state)
         h, c = state
-        outputs, h, c = torch.lstm(
-            inputs,
-            (h[None], c[None]),
-            self._weights(),
-            True,
-            1,
-            0.0,
-            torch.is_grad_enabled(),
-            False,
-            False,
-        )
-        return outputs, (h[0], c[0])
+        outputs, c = kernels.lstm(inputs, h, c, self.weight_ih, self.weight_hh, self.bias)
+        return outputs, (outputs[-1].to(h.dtype), c)
 
 
 class GRULayer(_GatedLayer):
@@ -208,11 +226,7 @@ class GRULayer(_GatedLayer):
 
     def forward(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
         """Reads ``inputs`` (T, B, E) from ``state`` on; returns outputs (T, B, H) and the new state."""
-        (h,) = state
-        outputs, h = torch.gru(
-            inputs, h[None], self._weights(), True, 1, 0.0, torch.is_grad_enabled(), False, False
-        )
-        return outputs, (h[0],)
+        return self._run(torch.gru, inputs, state)
 
     def _weights(self) -> list[Tensor]:
         bias_hh = torch.cat([self.bias_hh.new_zeros(2 * self.hidden_size), self.bias_hh])

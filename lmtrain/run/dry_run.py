@@ -97,7 +97,7 @@ def _activation_bytes(model: LanguageModel, window: Window) -> int:
         return tensor
 
     weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
-    input_ids, targets = (tensor.to(model.softmax.weight.device) for tensor in window)
+    input_ids, targets = (tensor.to(model.device) for tensor in window)
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
         model.loss(input_ids, targets, model.initial_state(input_ids.shape[1]))
     return sum(size for pointer, size in kept.items() if pointer not in weights)

@@ -18,6 +18,8 @@ def describe_environment() -> dict[str, Any]:
     """Versions, processor, threads and devices, as JSON values."""
     import torch
 
+    from lmtrain.model.kernels import has_fast_bfloat16
+
     cuda = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     return {
         "lmtrain": __version__,
@@ -28,6 +30,7 @@ def describe_environment() -> dict[str, Any]:
         "cpu_count": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "cpu_bfloat16": "in hardware" if has_fast_bfloat16(torch.device("cpu")) else "slower than float32",
         "cuda": torch.version.cuda,
         "cuda_devices": cuda,
     }

@@ -21,6 +21,9 @@ class Optimizer:
     ``found_inf`` is set. Clipping by global norm is the first, the guard against a non-finite loss the
     second, and neither reads a value back from the device.
 
+    A sparse gradient (of rows of an embedding, on the CPU) updates those rows alone, where the optimizer's
+    definition leaves the others as they are: see ``takes_sparse``.
+
     Args:
         parameters: What is trained.
         name: ``sgd``, ``adam`` or ``adamw``.
@@ -38,6 +41,8 @@ class Optimizer:
         max_grad_norm: float | None = None,
         **options: Any,
     ) -> None:
+        self.takes_sparse = name == "sgd" and not (options.get("momentum") or options.get("weight_decay"))
+        """Whether gradients may be sparse: a row without one is not changed."""
         self._parameters = [p for p in parameters if p.requires_grad]
         self._base_lr = lr
         self._max_grad_norm = max_grad_norm
@@ -64,7 +69,11 @@ class Optimizer:
         Returns:
             The global norm of the gradients before clipping, a scalar on the device.
         """
-        norm = nn.utils.get_total_norm([p.grad for p in self._parameters if p.grad is not None])
+        sparse = [(p, p.grad.coalesce()) for p in self._parameters if p.grad is not None and p.grad.is_sparse]
+        for p, _ in sparse:
+            p.grad = None
+        dense = [p.grad for p in self._parameters if p.grad is not None]
+        norm = nn.utils.get_total_norm(dense + [gradient.values() for _, gradient in sparse])
         is_bad = ~torch.isfinite(norm + loss.detach())
         this_step = self._first_bad_step.new_full((), step)
         self._first_bad_step = torch.where(
@@ -76,8 +85,16 @@ class Optimizer:
         for group in self._torch.param_groups:
             group["lr"] = self._base_lr * lr_factor
         self._torch.step()
+        for p, gradient in sparse:
+            self._update_rows(p, gradient)
         self._torch.zero_grad(set_to_none=True)
         return norm
+
+    @torch.no_grad()
+    def _update_rows(self, parameter: Tensor, gradient: Tensor) -> None:
+        if self.diverged_at() is None:
+            scale = 1.0 if self._max_grad_norm is None else float(self._torch.grad_scale)
+            parameter.index_add_(0, gradient.indices()[0], gradient.values(), alpha=-self.lr / scale)
 
     def diverged_at(self) -> int | None:
         """The first step whose loss or gradient was not finite. Waits for the device."""

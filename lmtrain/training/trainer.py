@@ -128,7 +128,7 @@ class Trainer:
         """State after the last window; None before the first, and where it is not carried."""
         self._generator = generator
         self._loss_reduction = loss_reduction
-        self._device = model.softmax.weight.device
+        self._device = model.device
         self.meter = Meter(self._device)
         """Since the last line of the log."""
         self.table_meter = Meter(self._device)

@@ -103,3 +103,45 @@ def test_frozen_parameters_stay() -> None:
     params[1].grad = torch.ones(5)
     optimizer.update(torch.tensor(1.0), 1.0, 1)
     assert torch.equal(params[0], frozen)
+
+
+def test_a_sparse_gradient_updates_as_the_dense_one_it_stands_for() -> None:
+    results = []
+    for is_sparse in (True, False):
+        params = parameters()
+        optimizer = Optimizer(params, "sgd", lr=0.1, max_grad_norm=0.5)
+        for step in range(3):
+            set_gradients(params, step)
+            rows = torch.tensor([2, 0, 2])  # row 1 has no gradient, row 2 has two parts
+            values = torch.randn(3, 4, generator=torch.Generator().manual_seed(step))
+            gradient = torch.sparse_coo_tensor(rows[None], values, (3, 4), check_invariants=True)
+            params[0].grad = gradient if is_sparse else gradient.to_dense()
+            norm = optimizer.update(torch.tensor(1.0), 1.0, step + 1)
+        results.append([norm, *(p.detach() for p in params)])
+    assert torch.equal(results[0][1][1], parameters()[0][1])
+    for ours, theirs in zip(*results, strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_a_sparse_gradient_that_is_not_finite_changes_nothing() -> None:
+    params = parameters()
+    optimizer = Optimizer(params, "sgd", lr=0.1)
+    set_gradients(params, 0)
+    values = torch.tensor([[1.0, math.nan, 0.0, 0.0]])
+    params[0].grad = torch.sparse_coo_tensor([[1]], values, (3, 4), check_invariants=True)
+    optimizer.update(torch.tensor(1.0), 1.0, 7)
+    assert optimizer.diverged_at() == 7
+    assert all(torch.equal(a, b) for a, b in zip(params, parameters(), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("options", "takes_sparse"),
+    [
+        ({"name": "sgd", "momentum": 0.0, "weight_decay": 0.0}, True),
+        ({"name": "sgd", "momentum": 0.9}, False),
+        ({"name": "sgd", "weight_decay": 0.1}, False),
+        ({"name": "adam"}, False),
+    ],
+)
+def test_rows_may_be_left_alone_only_by_plain_sgd(options: dict[str, Any], takes_sparse: bool) -> None:
+    assert Optimizer(parameters(), lr=0.1, **options).takes_sparse is takes_sparse
