@@ -91,6 +91,24 @@ class DropoutOptions(Options):
     output: Probability = Field(default=0.0, description="before the softmax")
 
 
+class AdaptiveOptions(Options):
+    """Of the adaptive softmax (Grave et al. 2017)."""
+
+    cutoffs: Annotated[tuple[Count, ...], Field(strict=False, min_length=1)] | None = Field(
+        default=None, description="ids where clusters begin; null: a 20th and a quarter of the vocabulary"
+    )
+    div: Annotated[float, Field(ge=1)] = Field(default=4.0, description="each cluster is this much narrower")
+
+
+class SampledOptions(Options):
+    """Of the sampled softmax."""
+
+    num_samples: Count = Field(default=1000, description="words drawn each step")
+    distribution: Literal["log_uniform", "unigram"] = Field(
+        default="log_uniform", description="they are drawn from: by rank, or by count in the text"
+    )
+
+
 class ModelOptions(Options):
     """The network."""
 
@@ -108,7 +126,11 @@ class ModelOptions(Options):
     embedding_activation: Literal["none", "tanh"] = Field(
         default="none", description="applied to the embedding"
     )
-    softmax: Literal["full"] = Field(default="full", description="over the whole vocabulary")
+    softmax: Literal["full", "adaptive", "sampled"] = Field(
+        default="full", description="over all words, in clusters by frequency, or trained on samples"
+    )
+    adaptive: AdaptiveOptions = AdaptiveOptions()
+    sampled: SampledOptions = SampledOptions()
     init: Literal["uniform", "lecun_normal"] = Field(
         default="uniform", description="distribution weights start from"
     )

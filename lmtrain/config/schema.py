@@ -79,6 +79,11 @@ def _model_contradictions(model: ModelOptions) -> Iterator[Contradiction]:
             "tied weights need embedding_dim and hidden_size to be equal "
             f"(got {model.embedding_dim} and {model.hidden_size})",
         )
+    if model.tie_weights and model.softmax == "adaptive":
+        yield Contradiction(
+            ("model.softmax", "model.tie_weights"),
+            "an adaptive softmax has no row for each word that could be tied to the embedding",
+        )
     if model.dropout.layers > 0 and model.num_layers == 1:
         yield Contradiction(
             ("model.dropout.layers", "model.num_layers"),

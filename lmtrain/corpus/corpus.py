@@ -49,10 +49,19 @@ class Corpus:
     @cached_property
     def line_ends(self) -> NDArray[np.int64]:
         """Where in ``ids`` the ``<eos>`` tokens are, ascending; int64, shape (num_lines,)."""
-        # Piece by piece, since a comparison with all ids at once would make an array of their size.
-        starts = range(0, self.num_tokens, _SCAN_TOKENS)
-        pieces = ((start, self.ids[start : start + _SCAN_TOKENS]) for start in starts)
-        return np.concatenate([start + np.flatnonzero(ids == self.eos_id) for start, ids in pieces])
+        return np.concatenate([start + np.flatnonzero(ids == self.eos_id) for start, ids in self._pieces()])
+
+    def word_counts(self, vocab_size: int) -> NDArray[np.int64]:
+        """How often each word occurs, shape (vocab_size,). Reads the whole text."""
+        counts = np.zeros(vocab_size, dtype=np.int64)
+        for _, ids in self._pieces():
+            counts += np.bincount(ids, minlength=vocab_size)
+        return counts
+
+    def _pieces(self) -> Iterator[tuple[int, NDArray[np.int32]]]:
+        """Parts of ``ids`` with their starts: what is made of all at once would be an array of their size."""
+        for start in range(0, self.num_tokens, _SCAN_TOKENS):
+            yield start, self.ids[start : start + _SCAN_TOKENS]
 
 
 def build_vocabulary(

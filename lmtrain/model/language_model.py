@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from lmtrain.model.dropout import Dropout, DropoutRates
 from lmtrain.model.recurrent import CELLS, RecurrentLayer, State
-from lmtrain.model.softmax import FullSoftmax, TokenCosts
+from lmtrain.model.softmax import FullSoftmax, Softmax, TokenCosts
 
 ModelState = list[State]
 """The hidden state of a model: the state of each layer, tensors of shape (B, H)."""
@@ -24,7 +24,8 @@ class LanguageModel(nn.Module):
         num_layers: Number L of recurrent layers.
         cell: ``elman``, ``concat_elman``, ``lstm`` or ``gru``.
         activation: ``tanh`` or, for the Elman cells, ``relu``.
-        tie_weights: Whether the softmax shares the matrix of the embedding; E must be H. Source: Press
+        softmax: The output layer, from H to V; by default a ``FullSoftmax``.
+        tie_weights: Whether a full softmax shares the matrix of the embedding; E must be H. Source: Press
             and Wolf (2017), "Using the output embedding to improve language models".
         embedding_activation: ``none``, or ``tanh`` of the word vectors.
         dropout: Rates by place.
@@ -45,6 +46,7 @@ class LanguageModel(nn.Module):
         *,
         cell: str = "lstm",
         activation: str = "tanh",
+        softmax: Softmax | None = None,
         tie_weights: bool = False,
         embedding_activation: str = "none",
         dropout: DropoutRates | None = None,
@@ -70,8 +72,10 @@ class LanguageModel(nn.Module):
             self.layers.append(CELLS[cell, activation](input_size, hidden_size))
         self.dropouts.append(Dropout(rates.output, generator))
         self.is_tied = tie_weights
-        self.softmax = FullSoftmax(hidden_size, vocab_size)
+        self.softmax: Softmax = softmax or FullSoftmax(hidden_size, vocab_size)
         if tie_weights:
+            if not isinstance(self.softmax, FullSoftmax):
+                raise ValueError("only a softmax with one row a word can be tied to the embedding")
             self.embedding.weight = self.softmax.weight
 
     @property

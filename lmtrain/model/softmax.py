@@ -17,7 +17,34 @@ class TokenCosts(NamedTuple):
     """Whether the target was the most probable word, bool, shape (N)."""
 
 
-class FullSoftmax(nn.Module):
+class Softmax(nn.Module):
+    """What all output layers share. Hidden vectors may be float32 or bfloat16; costs are float32."""
+
+    sparse: bool = False
+    """Whether gradients of weights may be sparse, where a window touches few rows of them."""
+
+    def loss(self, features: Tensor, targets: Tensor) -> Tensor:
+        """The summed cost of the targets.
+
+        Args:
+            features: (N, H).
+            targets: Word ids, int64, shape (N); negative where there is none (padding).
+
+        Returns:
+            The sum of -ln p(target) over all targets, in nats, a float32 scalar with a gradient.
+        """
+        raise NotImplementedError
+
+    def token_costs(self, features: Tensor, targets: Tensor) -> TokenCosts:
+        """The exact cost of each target on its own, without a gradient; arguments as of ``loss``."""
+        raise NotImplementedError
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Log-probabilities of all words but for a constant: (..., H) to (..., V), float32, no gradient."""
+        raise NotImplementedError
+
+
+class FullSoftmax(Softmax):
     """A linear map to the whole vocabulary, and the softmax over it.
 
     Args:
@@ -31,29 +58,15 @@ class FullSoftmax(nn.Module):
 
     def __init__(self, input_size: int, vocab_size: int) -> None:
         super().__init__()
-        self.sparse = False
         self.weight = nn.Parameter(torch.empty(vocab_size, input_size))
         self.bias = nn.Parameter(torch.empty(vocab_size))
 
     def loss(self, features: Tensor, targets: Tensor) -> Tensor:
-        """The summed cost of the targets.
-
-        Args:
-            features: (N, H).
-            targets: Word ids, int64, shape (N); negative where there is none (padding).
-
-        Returns:
-            The sum of -ln p(target) over all targets, in nats, a float32 scalar with a gradient.
-        """
+        """The summed cost of the targets; see ``Softmax``."""
         return linear_cross_entropy(features, self.weight, self.bias, targets)
 
     def token_costs(self, features: Tensor, targets: Tensor) -> TokenCosts:
-        """The cost of each target on its own, without a gradient.
-
-        Args:
-            features: (N, H).
-            targets: Word ids, int64, shape (N); negative where there is none (padding).
-        """
+        """The cost of each target; see ``Softmax``."""
         nats, hits = [], []
         for rows in row_chunks(len(features), len(self.weight)):
             t = targets[rows]
@@ -67,7 +80,7 @@ class FullSoftmax(nn.Module):
         return TokenCosts(torch.cat(nats), torch.cat(hits))
 
     def logits(self, features: Tensor) -> Tensor:
-        """Unnormalised log-probabilities of all words: (..., H) to (..., V), float32."""
+        """Log-probabilities but for the normaliser; see ``Softmax``."""
         flat = linear(features.reshape(-1, features.shape[-1]), self.weight, self.bias)
         return flat.float().view(*features.shape[:-1], -1)
 

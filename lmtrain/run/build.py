@@ -13,11 +13,14 @@ from lmtrain.corpus.corpus import Corpus, build_vocabulary, load_corpus
 from lmtrain.corpus.synthetic import write_synthetic
 from lmtrain.corpus.text import TextRules
 from lmtrain.corpus.vocab import Vocabulary
-from lmtrain.errors import DataError, UsageError
+from lmtrain.errors import ConfigError, DataError, UsageError
+from lmtrain.model.adaptive_softmax import AdaptiveSoftmax
 from lmtrain.model.dropout import DropoutRates
 from lmtrain.model.initialization import initialize
 from lmtrain.model.language_model import LanguageModel
 from lmtrain.model.pretrained import Coverage, load_word_vectors
+from lmtrain.model.sampled_softmax import SampledSoftmax
+from lmtrain.model.softmax import FullSoftmax, Softmax
 from lmtrain.training.optimizer import Optimizer
 from lmtrain.training.schedule import Constant, Plateau, Schedule, StepDecay, WarmupDecay, one_cycle
 from lmtrain.training.trainer import Trainer
@@ -94,14 +97,21 @@ def _compute_the_same_each_time() -> None:
 
 
 def build_model(
-    options: ModelOptions, vocab_size: int, generator: torch.Generator | None = None
+    options: ModelOptions,
+    vocab_size: int,
+    generator: torch.Generator | None = None,
+    proposal: torch.Tensor | None = None,
 ) -> LanguageModel:
     """The model of a config, its weights not yet drawn.
 
     Args:
         options: The model's part of the config.
         vocab_size: Number of words.
-        generator: Where dropout masks will be drawn.
+        generator: Where dropout masks and samples will be drawn.
+        proposal: What a sampled softmax draws from, in training; see there.
+
+    Raises:
+        ConfigError: The config does not suit the vocabulary.
     """
     return LanguageModel(
         vocab_size,
@@ -110,11 +120,33 @@ def build_model(
         options.num_layers,
         cell=options.cell,
         activation=options.activation,
+        softmax=build_softmax(options, vocab_size, generator, proposal),
         tie_weights=options.tie_weights,
         embedding_activation=options.embedding_activation,
         dropout=DropoutRates(**options.dropout.model_dump()),
         generator=generator,
     )
+
+
+def build_softmax(
+    options: ModelOptions,
+    vocab_size: int,
+    generator: torch.Generator | None = None,
+    proposal: torch.Tensor | None = None,
+) -> Softmax:
+    """The output layer; arguments and errors as of ``build_model``."""
+    match options.softmax:
+        case "adaptive":
+            adaptive = options.adaptive
+            try:
+                return AdaptiveSoftmax(options.hidden_size, vocab_size, adaptive.cutoffs, adaptive.div)
+            except ValueError as error:
+                raise ConfigError([f"model.adaptive.cutoffs: {error}"]) from error
+        case "sampled":
+            num_samples = options.sampled.num_samples
+            return SampledSoftmax(options.hidden_size, vocab_size, num_samples, proposal, generator)
+        case _:
+            return FullSoftmax(options.hidden_size, vocab_size)
 
 
 def build_trainer(config: Config, corpora: Corpora, device: torch.device) -> Trainer:
@@ -123,7 +155,11 @@ def build_trainer(config: Config, corpora: Corpora, device: torch.device) -> Tra
     generator = torch.Generator(device)
     generator.manual_seed(int(torch.randint(2**62, (), generator=first_draws)))
     options = config.model
-    model = build_model(options, len(corpora.vocab), generator)
+    proposal = None
+    if options.softmax == "sampled" and options.sampled.distribution == "unigram":
+        # One more than it occurs, since a word that cannot be drawn would never lose probability.
+        proposal = torch.from_numpy(corpora.train.word_counts(len(corpora.vocab)) + 1)
+    model = build_model(options, len(corpora.vocab), generator, proposal)
     # Drawn on the CPU, so that a seed means the same weights on every device.
     initialize(
         model,

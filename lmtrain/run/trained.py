@@ -209,11 +209,11 @@ def load_model(path: Path, which: str | None = None, device: str = "auto") -> Tr
     snapshot = find_snapshot(path, which)
     try:
         config = config_from_dict(snapshot.config, str(snapshot.path))
+        vocab = _read_vocabulary(snapshot)
+        with torch.device("meta"):  # sizes are compared before memory is taken
+            refuse_other_shapes(snapshot, build_model(config.model, len(vocab)))
     except ConfigError as error:
         raise ModelError(str(error)) from error
-    vocab = _read_vocabulary(snapshot)
-    with torch.device("meta"):  # sizes are compared before memory is taken
-        refuse_other_shapes(snapshot, build_model(config.model, len(vocab)))
     model = build_model(config.model, len(vocab))
     model.load_state_dict(snapshot.model_tensors(), strict=False)
     return TrainedModel(model.to(where).eval(), vocab, TextRules(config.data.lowercase), config, snapshot)

@@ -86,7 +86,7 @@ model:
   dropout: 1.5
   tie_weights: true
   embedding_dim: 100
-  softmax: adaptive
+  softmax: sample
   init_range: .inf
   freeze_embedding: yes
 train:
@@ -125,7 +125,7 @@ snapshots: {keep: true}
         "allowed: a number >= 0 and < 1 or a mapping with embedding, layers, output",
         "c.yaml:13: model.tie_weights: tied weights need embedding_dim and hidden_size to be equal "
         "(got 100 and 200)",
-        'c.yaml:15: model.softmax: unknown choice (got "adaptive"); allowed: full',
+        'c.yaml:15: model.softmax: unknown choice (got "sample"); allowed: full, adaptive, sampled',
         "c.yaml:16: model.init_range: not a finite number (got Infinity); allowed: a number > 0",
         'c.yaml:17: model.freeze_embedding: of the wrong kind (got "yes"); allowed: true or false',
         "c.yaml:19: train.hidden_size: unknown key; it belongs under model",
@@ -145,7 +145,7 @@ snapshots: {keep: true}
         "--set model.dropout.output=1: model.dropout: has no keys, it is 1.5; set it as a whole",
         "--set seed=-1: seed: too small (got -1); allowed: a whole number >= 0",
         "--set model.cel=gru: model.cel: unknown key; did you mean 'cell'?",
-        '--set train.precision=half: train.precision: unknown choice (got "half"); allowed: float32',
+        '--set train.precision=half: train.precision: unknown choice (got "half"); allowed: float32, bfloat16',
     ]
 
 

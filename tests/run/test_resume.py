@@ -12,6 +12,8 @@ from support import STEPS, Silent, fingerprint, last_snapshot, make_corpus, run,
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lmtrain.errors import Interrupted, UsageError
+from lmtrain.model import kernels
+from lmtrain.run import build
 from lmtrain.training.interrupt import StopRequest
 from lmtrain.training.snapshot import SnapshotStore
 
@@ -46,6 +48,13 @@ CASES: dict[str, dict[str, Any]] = {
     "lstm": {"model__cell": "lstm"},
     "gru": {"model__cell": "gru"},
     "tied": {"model__tie_weights": True, "model__embedding_dim": 7},
+    "adaptive": {"model__softmax": "adaptive"},
+    "sampled": {"model__softmax": "sampled", "model__sampled": {"num_samples": 5}},
+    "sampled unigram": {
+        "model__softmax": "sampled",
+        "model__sampled": {"num_samples": 5, "distribution": "unigram"},
+    },
+    "bfloat16": {"train__precision": "bfloat16"},
     "line context": {"data__context": "line"},
     "sum over time": {"train__loss_reduction": "sum_over_time"},
     "momentum": {"train__optimizer": {"name": "sgd", "lr": 0.1, "momentum": 0.9, "nesterov": True}},
@@ -91,6 +100,16 @@ def test_snapshots_do_not_change_training(corpus: Path, tmp_path: Path) -> None:
     for name in ("model.safetensors", "training.safetensors"):
         last = [last_snapshot(tmp_path / d) / name for d in ("often", "once")]
         assert last[0].read_bytes() == last[1].read_bytes()
+
+
+@pytest.mark.parametrize("case", ["elman", "lstm", "tied", "sampled", "bfloat16"])
+def test_so_do_the_paths_of_large_models(
+    case: str, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kernels, "has_faster_elman", lambda x, size: True)  # noqa: ARG005
+    monkeypatch.setattr(kernels, "has_faster_lstm", lambda x, size: True)  # noqa: ARG005
+    monkeypatch.setattr(build, "_SMALL_EMBEDDING", 0)
+    test_any_step_continues_bit_identically(case, corpus, tmp_path)
 
 
 @pytest.mark.parametrize("moment", ["step", "validation", "test"])
