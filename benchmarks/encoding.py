@@ -6,8 +6,6 @@
 The text is synthetic: words by Zipf's law, the same for the same --words and --types; or a file.
 """
 
-import argparse
-import json
 import statistics
 import subprocess
 import sys
@@ -16,16 +14,15 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
+from common import append_zipf_text, parser, print_header, print_row, write_json
 
 from lmtrain.corpus.corpus import encode_text
 from lmtrain.corpus.text import TextRules, file_blocks
 from lmtrain.corpus.vocab import EOS, UNK, Vocabulary
 
-LINE_WORDS = 25
 RULES = TextRules()
 
-# VmHWM, because the ru_maxrss of a fresh process starts from that of the process that started it.
+# VmHWM, and not ru_maxrss: see common.memory.
 REPORT_PEAK = """
 import pathlib, re
 status = pathlib.Path("/proc/self/status").read_text()
@@ -40,25 +37,6 @@ text, cache = map(pathlib.Path, sys.argv[1:])
 vocab = build_vocabulary([text], TextRules(), cache_dir=cache)
 load_corpus([text], vocab, TextRules(), cache)
 """
-
-
-def write_zipf_text(path: Path, num_words: int, num_types: int) -> None:
-    """Writes words drawn independently, the r-th most frequent with probability ∝ 1 / (r + 2.7)."""
-    syllables = [consonant + vowel for consonant in "bcdfghjklmnprstvwxyz" for vowel in "aeiou"]
-    spelled = []
-    for rank in range(num_types):
-        word = syllables[rank % 100]
-        while rank := rank // 100:
-            word += syllables[rank % 100]
-        spelled.append(word)
-    cumulative = np.cumsum(1 / (np.arange(1, num_types + 1) + 2.7))
-    rng = np.random.default_rng(1)
-    with path.open("w", encoding="utf-8") as file:
-        for start in range(0, num_words, 250_000):
-            draws = rng.random(min(250_000, num_words - start)) * cumulative[-1]
-            words = [spelled[rank] for rank in np.searchsorted(cumulative, draws).tolist()]
-            for first in range(0, len(words), LINE_WORDS):
-                file.write(" ".join(words[first : first + LINE_WORDS]) + "\n")
 
 
 def plain_loop(path: Path, ids_by_word: dict[str, int]) -> list[int]:
@@ -112,27 +90,26 @@ def peak_bytes(program: str, *arguments: Path) -> int:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--text", type=Path, help="a text file instead of a synthetic one")
-    parser.add_argument("--words", type=int, default=10_000_000)
-    parser.add_argument("--types", type=int, default=500_000, help="different words in the source")
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--memory", action="store_true", help="measure memory instead of speed")
-    parser.add_argument("--json", type=Path, help="also write the figures to this file")
-    args = parser.parse_args()
+    arguments = parser(__doc__)
+    arguments.add_argument("--text", type=Path, help="a text file instead of a synthetic one")
+    arguments.add_argument("--words", type=int, default=10_000_000)
+    arguments.add_argument("--types", type=int, default=500_000, help="different words in the source")
+    arguments.add_argument("--repeats", type=int, default=5)
+    arguments.add_argument("--memory", action="store_true", help="measure memory instead of speed")
+    args = arguments.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         text = args.text or Path(folder, "zipf.txt")
         if not args.text:
-            write_zipf_text(text, args.words, args.types)
-        figures = {"text_bytes": text.stat().st_size}
+            append_zipf_text(text, args.words, args.types)
+        figures: dict[str, float] = {"text_bytes": text.stat().st_size}
         if args.memory:
             figures |= measure_memory(text, Path(folder, "cache"))
         else:
             figures |= measure_speed(text, args.repeats)
+    print_header("figure", "value")
     for name, value in figures.items():
-        print(f"{name:28} {value:15,.2f}")
-    if args.json:
-        args.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+        print_row((name, f"{value:,.2f}"))
+    write_json(args.json, figures)
 
 
 if __name__ == "__main__":

@@ -13,9 +13,11 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-_CHUNK_BYTES = 32 << 20
+_CHUNK_BYTES = 64 << 20
 """Logits (float32) are made for as many rows at once as fit into this: larger blocks are fetched anew from
 the system at each use, which takes as long as a pass of arithmetic."""
+_CACHE_BYTES = 2 << 20
+"""Of logits, for as many rows at once as the passes of a softmax find in the caches again."""
 _MIN_CHUNK_ROWS = 64
 """For huge vocabularies: with fewer rows, a product would only wait for the weights to come from memory."""
 _ONEDNN_MIN_OPERATIONS = 2_000_000
@@ -156,11 +158,19 @@ class _Linear(torch.autograd.Function):
         return grad_x, grad_weight, gradient.sum(0, dtype=torch.float32) if ctx.has_bias else None
 
 
+def _softmax_gradient(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """The summed cost, float64, and its gradient: the softmax less one at the target, 0 for padding."""
+    is_target, index = targets >= 0, targets.clamp(min=0)
+    costs, gradient = costs_of_logits(logits, index)
+    gradient.scatter_add_(1, index, gradient.new_full((1, 1), -1.0).expand_as(index)).mul_(is_target)
+    return (costs * is_target).sum(dtype=torch.float64), gradient
+
+
 class _LinearCrossEntropy(torch.autograd.Function):
     """Linear map and cross entropy in one, a chunk of rows at a time.
 
-    The gradient is softmax - one_hot, so it is formed in place of the probabilities while they are there,
-    and neither the logits nor the probabilities of a whole window ever exist.
+    The gradient is formed in place of the logits while they are there, so that neither the logits nor the
+    probabilities of a whole window ever exist.
     """
 
     @staticmethod
@@ -171,14 +181,14 @@ class _LinearCrossEntropy(torch.autograd.Function):
         grad_bias = torch.zeros_like(bias)
         cast_weight = weight.to(features.dtype)
         for rows in row_chunks(len(features), len(weight)):
-            x, t = features[rows], targets[rows, None]
-            is_target, index = t >= 0, t.clamp(min=0)
-            costs, gradient = costs_of_logits(linear(x, cast_weight, bias), index)
-            total += (costs * is_target).sum(dtype=torch.float64)
-            gradient.scatter_add_(1, index, gradient.new_full((1, 1), -1.0).expand_as(index))
-            gradient.mul_(is_target)
-            grad_bias += gradient.sum(dim=0)
-            gradient = gradient.to(x.dtype)
+            x = features[rows]
+            gradient = linear(x, cast_weight, bias)  # logits, which become the gradient
+            for part in _slices(len(x), _CACHE_BYTES // (4 * len(weight))):
+                cost, grad_part = _softmax_gradient(gradient[part], targets[rows][part, None])
+                total += cost
+                grad_bias += grad_part.sum(dim=0)
+                if x.dtype != torch.float32:  # else it is there already
+                    gradient[part] = grad_part
             grad_features[rows] = product(gradient, cast_weight)
             add_weight_gradient(grad_weight, gradient, x, is_first=rows.start == 0)
         if len(features) == 0:
