@@ -4,6 +4,7 @@ The classes are frozen, refuse unknown keys and convert nothing: the text ``"20"
 ``20.0`` are no whole numbers, and NaN or infinity are no numbers at all.
 """
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -98,6 +99,13 @@ class AdaptiveOptions(Options):
         default=None, description="ids where clusters begin; null: a 20th and a quarter of the vocabulary"
     )
     div: Annotated[float, Field(ge=1)] = Field(default=4.0, description="each cluster is this much narrower")
+
+    @field_validator("cutoffs")
+    @classmethod
+    def _ascending(cls, cutoffs: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        if cutoffs and any(a >= b for a, b in pairwise(cutoffs)):
+            raise ValueError("not ascending")
+        return cutoffs
 
 
 class SampledOptions(Options):

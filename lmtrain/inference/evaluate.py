@@ -19,8 +19,9 @@ from lmtrain.corpus.batching import IGNORED, Ids, Lines, Window
 from lmtrain.corpus.corpus import Corpus
 from lmtrain.corpus.vocab import Vocabulary
 from lmtrain.model.language_model import LanguageModel
+from lmtrain.model.softmax import TokenCosts
 
-_WINDOW_TOKENS = 2048
+_WINDOW_TOKENS = 4096
 """Tokens scored at once. It bounds memory, and how long a request to stop waits; it changes no figure beyond
 rounding."""
 
@@ -180,9 +181,8 @@ def evaluate(
         for input_ids, targets in windows:
             if state is None or not windows.carries_state:
                 state = model.initial_state(input_ids.shape[1])
-            targets = targets.to(device, non_blocking=True)
             costs, state = model.token_costs(input_ids.to(device, non_blocking=True), targets, state)
-            tally.add(costs.nats, costs.hits, targets.flatten())
+            tally.add(costs, targets[targets >= 0].to(device))
         return tally.result(started)
 
 
@@ -190,17 +190,14 @@ class _Tally:
     """Sums on the device: it is asked for them once, at the end."""
 
     def __init__(self, vocab: Vocabulary, device: torch.device) -> None:
-        self._kinds = (None, vocab.eos_id, vocab.unk_id)
+        self._kinds = torch.tensor([[vocab.eos_id], [vocab.unk_id]], device=device)
         self._nats = torch.zeros(3, dtype=torch.float64, device=device)
         self._counts = torch.zeros(4, dtype=torch.int64, device=device)
 
-    def add(self, nats: Tensor, hits: Tensor, targets: Tensor) -> None:
-        nats = nats.double()
-        for i, kind in enumerate(self._kinds):
-            selected = targets >= 0 if kind is None else targets == kind
-            self._nats[i] += (nats * selected).sum()
-            self._counts[i] += selected.sum()
-        self._counts[3] += (hits & (targets >= 0)).sum()
+    def add(self, costs: TokenCosts, targets: Tensor) -> None:
+        selected = torch.cat([targets[None] >= 0, targets == self._kinds])  # all, <eos>, <unk>
+        self._nats += torch.where(selected, costs.nats.double(), 0.0).sum(dim=1)
+        self._counts += torch.cat([selected, costs.hits[None]]).sum(dim=1)
 
     def result(self, started: float) -> Evaluation:
         nats, eos_nats, unk_nats = self._nats.tolist()

@@ -1,10 +1,11 @@
 """Text out of a language model, word by word."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lmtrain.corpus.vocab import EOS, Vocabulary
 from lmtrain.model.language_model import LanguageModel
@@ -116,11 +117,39 @@ def _choose(logits: Tensor, draw: Tensor, sampling: Sampling, unk_id: int) -> Te
     if sampling.greedy:
         return logits.argmax(dim=1)
     # The best word stands at 0, so that no temperature, however low, makes infinities to subtract.
-    logits = logits.double()
-    logits = (logits - logits.max(dim=1, keepdim=True).values) / sampling.temperature
-    cumulative = _filtered(logits.softmax(dim=1), sampling).cumsum(dim=1)
-    chosen = torch.searchsorted(cumulative, draw[:, None] * cumulative[:, -1:], right=True)
-    return chosen[:, 0].clamp(max=logits.shape[1] - 1)
+    temperature = max(sampling.temperature, torch.finfo(logits.dtype).tiny)
+    logits = logits.sub_(logits.amax(dim=1, keepdim=True)).div_(temperature)
+    return _inverse_cdf(_filtered(logits.softmax(dim=1), sampling), draw)
+
+
+def _inverse_cdf(probabilities: Tensor, draw: Tensor) -> Tensor:
+    """The words at which the cumulative distributions pass the draws.
+
+    Looked for in two levels, blocks of words and words in the block found, since cumulative sums over a
+    whole vocabulary take longer than all the rest.
+
+    Args:
+        probabilities: (S, V), not normalised, some positive in each row.
+        draw: In [0, 1), float64, shape (S).
+    """
+    num_rows, num_words = probabilities.shape
+    size = math.isqrt(num_words - 1) + 1
+    blocks = nn.functional.pad(probabilities, (0, -num_words % size)).view(num_rows, -1, size)
+    ends = blocks.sum(dim=2).double().cumsum(dim=1)
+    block, rest = _passed(ends, draw[:, None] * ends[:, -1:])
+    within = blocks[torch.arange(num_rows, device=block.device), block[:, 0]].double().cumsum(dim=1)
+    word, _ = _passed(within, rest)
+    return (block * size + word)[:, 0]
+
+
+def _passed(cumulative: Tensor, point: Tensor) -> tuple[Tensor, Tensor]:
+    """The first places where cumulative sums (S, N) exceed points (S, 1), and what is left of the points."""
+    last = cumulative[:, -1:]
+    # Rounding must not carry a point to the very end, beyond the last word that has a probability.
+    point = torch.minimum(point, torch.nextafter(last, torch.zeros_like(last)))
+    index = torch.searchsorted(cumulative, point, right=True)
+    before = cumulative.gather(1, (index - 1).clamp(min=0))
+    return index, torch.where(index > 0, point - before, point)
 
 
 def _filtered(probabilities: Tensor, sampling: Sampling) -> Tensor:

@@ -23,7 +23,7 @@ class AdaptiveSoftmax(Softmax):
         input_size: Size H of the hidden vectors.
         vocab_size: Number of words V, whose ids stand in order of frequency.
         cutoffs: Where each cluster begins, ascending; None is V / 20 and V / 4, as far as they differ.
-        div: Cluster i = 1, 2, … is projected to H / div^i units.
+        div: Cluster i = 1, 2, … is projected to H / div^i units, at least 1.
 
     Raises:
         ValueError: The cutoffs do not cut the vocabulary.
@@ -42,7 +42,10 @@ class AdaptiveSoftmax(Softmax):
         if cutoffs is None:
             cutoffs = sorted({cut for cut in (vocab_size // 20, vocab_size // 4) if cut > 0})
         if list(cutoffs) != sorted({cut for cut in cutoffs if 0 < cut < vocab_size}):
-            raise ValueError(f"cutoffs must ascend from 1 to {vocab_size - 1}, not {list(cutoffs)}")
+            raise ValueError(
+                f"cutoffs must ascend from 1 to {vocab_size - 1} for a vocabulary of {vocab_size} words "
+                f"(got {list(cutoffs)})"
+            )
         self.bounds = [*cutoffs, vocab_size]
         self.num_clusters = len(self.bounds) - 1
         self.head_size = self.bounds[0]
@@ -50,8 +53,10 @@ class AdaptiveSoftmax(Softmax):
         self.bias = nn.Parameter(torch.empty(self.head_size + self.num_clusters))
         self.projections = nn.ParameterList()
         self.clusters = nn.ParameterList()
+        width = float(input_size)
         for i in range(self.num_clusters):
-            size = max(1, int(input_size // div ** (i + 1)))
+            width /= div  # step by step, since a power could overflow
+            size = max(1, int(width))
             self.projections.append(nn.Parameter(torch.empty(size, input_size)))
             self.clusters.append(nn.Parameter(torch.empty(self.bounds[i + 1] - self.bounds[i], size)))
 

@@ -17,7 +17,7 @@ _CHUNK_BYTES = 64 << 20
 """Logits (float32) are made for as many rows at once as fit into this: larger blocks are fetched anew from
 the system at each use, which takes as long as a pass of arithmetic."""
 _CACHE_BYTES = 2 << 20
-"""Of logits, for as many rows at once as the passes of a softmax find in the caches again."""
+"""What the caches of a processor hold, about."""
 _MIN_CHUNK_ROWS = 64
 """For huge vocabularies: with fewer rows, a product would only wait for the weights to come from memory."""
 _ONEDNN_MIN_OPERATIONS = 2_000_000
@@ -61,6 +61,11 @@ def _goes_to_onednn(x: Tensor) -> bool:
 def has_faster_elman(x: Tensor, hidden_size: int) -> bool:
     """Whether ``elman`` takes less time for inputs (T, B, E) than torch's function, as measured on a CPU."""
     return x.device.type == "cpu" and hidden_size >= 150
+
+
+def has_faster_step(x: Tensor) -> bool:
+    """Whether torch's function for one step is to be preferred to that for a window (T, B, E)."""
+    return x.device.type == "cpu" and len(x) == 1
 
 
 def has_faster_lstm(x: Tensor, hidden_size: int) -> bool:
@@ -114,24 +119,30 @@ def row_chunks(num_rows: int, vocab_size: int) -> Iterator[slice]:
     return _slices(num_rows, max(_CHUNK_BYTES // (4 * vocab_size), _MIN_CHUNK_ROWS))
 
 
+def row_groups(num_rows: int, vocab_size: int) -> Iterator[slice]:
+    """Rows whose logits the several passes of a softmax find in the caches again."""
+    return _slices(num_rows, _CACHE_BYTES // (4 * vocab_size))
+
+
 def _slices(length: int, size: int) -> Iterator[slice]:
     size = max(1, size)
     for start in range(0, length, size):
         yield slice(start, min(start + size, length))
 
 
-def costs_of_logits(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+def costs_of_logits(logits: Tensor, targets: Tensor, best: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """The costs of targets, and the probabilities of all words.
 
     Args:
         logits: (N, V); overwritten where they are float32.
         targets: int64, shape (N, 1), none of them negative.
+        best: The highest logit of each row, float32, shape (N, 1), if it is known.
 
     Returns:
         -ln p(target), float32 of shape (N, 1), and the softmax, float32 of shape (N, V).
     """
     logits = logits.float()
-    best = logits.amax(dim=1, keepdim=True)
+    best = logits.amax(dim=1, keepdim=True) if best is None else best
     at_target = logits.gather(1, targets)
     probabilities = torch.softmax(logits, dim=1, out=logits)
     # Of the best word, whose probability cannot underflow, the logit and its logarithm are both known; they
@@ -183,7 +194,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         for rows in row_chunks(len(features), len(weight)):
             x = features[rows]
             gradient = linear(x, cast_weight, bias)  # logits, which become the gradient
-            for part in _slices(len(x), _CACHE_BYTES // (4 * len(weight))):
+            for part in row_groups(len(x), len(weight)):
                 cost, grad_part = _softmax_gradient(gradient[part], targets[rows][part, None])
                 total += cost
                 grad_bias += grad_part.sum(dim=0)
@@ -327,6 +338,21 @@ def linear_cross_entropy(features: Tensor, weight: Tensor, bias: Tensor, targets
         The sum of -ln p(target) in nats, a float32 scalar.
     """
     return cast("Tensor", _LinearCrossEntropy.apply(features, weight, bias, targets))  # type: ignore[no-untyped-call]
+
+
+def lstm_step(
+    x: Tensor,
+    state: tuple[Tensor, Tensor],
+    weight_ih: Tensor,
+    weight_hh: Tensor,
+    bias_ih: Tensor,
+    bias_hh: Tensor,  # noqa: ARG001
+) -> tuple[Tensor, Tensor]:
+    """One time step without a gradient, as ``torch.lstm_cell`` but faster; the second bias is taken as zero."""
+    h, c = state
+    i, f, g, o = linear(x, weight_ih, bias_ih).add_(linear(h, weight_hh)).chunk(4, dim=1)
+    c = f.sigmoid_() * c + i.sigmoid_() * g.tanh_()
+    return o.sigmoid_() * c.tanh(), c
 
 
 def elman(

@@ -135,9 +135,16 @@ class LanguageModel(nn.Module):
     def token_costs(
         self, input_ids: Tensor, targets: Tensor, state: ModelState
     ) -> tuple[TokenCosts, ModelState]:
-        """The cost of each target of a window, shape (T * B) in row-major order; arguments as ``loss``."""
+        """The cost of each target of a window, without padding, in row-major order; arguments as ``loss``.
+
+        Targets may stay on the CPU while the model is elsewhere: no device is waited for to find padding.
+        """
         features, state = self(input_ids, state)
-        return self.softmax.token_costs(features.flatten(0, 1), targets.flatten()), state
+        features, targets = features.flatten(0, 1), targets.flatten()
+        rows = (targets >= 0).nonzero()[:, 0]
+        if len(rows) < len(targets):
+            features, targets = features[rows.to(features.device)], targets[rows]
+        return self.softmax.token_costs(features, targets.to(features.device)), state
 
     def recurrent_layers(self) -> list[RecurrentLayer]:
         """The layers from the embedding upwards."""

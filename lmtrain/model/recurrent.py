@@ -62,6 +62,10 @@ class _GatedLayer(RecurrentLayer):
     """
 
     num_gates: ClassVar[int] = 1
+    _window: ClassVar[Callable[..., tuple[Tensor, ...]]]
+    """Of torch, over a whole window."""
+    _step: ClassVar[Callable[..., Tensor | tuple[Tensor, ...]]]
+    """Of torch, for one time step: what ``_window`` would spend on preparing the weights is saved."""
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__(input_size, hidden_size)
@@ -77,24 +81,22 @@ class _GatedLayer(RecurrentLayer):
         """In the order of torch's functions, which know a second, redundant bias: it stays zero."""
         return [self.weight_ih, self.weight_hh, self.bias, torch.zeros_like(self.bias)]
 
-    def _run(
-        self, function: Callable[..., tuple[Tensor, ...]], inputs: Tensor, state: State
-    ) -> tuple[Tensor, State]:
-        """One of torch's functions over whole windows, which want everything in one type."""
-        before = tuple(s.to(inputs.dtype)[None] for s in state)
-        weights = [weight.to(inputs.dtype) for weight in self._weights()]
-        outputs, *after = function(
-            inputs,
-            before if len(before) > 1 else before[0],
-            weights,
-            True,
-            1,
-            0.0,
-            torch.is_grad_enabled(),
-            False,
-            False,
-        )
-        return outputs, tuple(s[0].to(old.dtype) for s, old in zip(after, state, strict=True))
+    def forward(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
+        """Reads ``inputs`` (T, B, E) from ``state`` on; returns outputs (T, B, H) and the new state."""
+        # torch's functions want everything in one type.
+        weights = [w if w.dtype == inputs.dtype else w.to(inputs.dtype) for w in self._weights()]
+        before = tuple(s.to(inputs.dtype) for s in state)
+        is_training = torch.is_grad_enabled()
+        if kernels.has_faster_step(inputs) and not is_training:
+            stepped = self._step(inputs[0], before if len(before) > 1 else before[0], *weights)
+            after = stepped if isinstance(stepped, tuple) else (stepped,)
+            outputs = after[0][None]
+        else:
+            stacked = tuple(s[None] for s in before)
+            hidden = stacked if len(stacked) > 1 else stacked[0]
+            outputs, *new = self._window(inputs, hidden, weights, True, 1, 0.0, is_training, False, False)
+            after = tuple(s[0] for s in new)
+        return outputs, tuple(s.to(old.dtype) for s, old in zip(after, state, strict=True))
 
 
 class ElmanLayer(_GatedLayer):
@@ -103,13 +105,14 @@ class ElmanLayer(_GatedLayer):
     Source: Elman (1990), "Finding structure in time".
     """
 
-    _rnn: ClassVar[Callable[..., tuple[Tensor, Tensor]]] = staticmethod(torch.rnn_tanh)
+    _window = staticmethod(torch.rnn_tanh)
+    _step = staticmethod(torch.rnn_tanh_cell)
     _is_relu: ClassVar[bool] = False
 
     def forward(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
         """Reads ``inputs`` (T, B, E) from ``state`` on; returns outputs (T, B, H) and the new state."""
         if not kernels.has_faster_elman(inputs, self.hidden_size):
-            return self._run(self._rnn, inputs, state)
+            return super().forward(inputs, state)
         (h,) = state
         outputs = kernels.elman(inputs, h, self.weight_ih, self.weight_hh, self.bias, self._is_relu)
         return outputs, (outputs[-1].to(h.dtype),)
@@ -122,7 +125,8 @@ class ReluElmanLayer(ElmanLayer):
     linear units", who start W as the identity.
     """
 
-    _rnn = staticmethod(torch.rnn_relu)
+    _window = staticmethod(torch.rnn_relu)
+    _step = staticmethod(torch.rnn_relu_cell)
     _is_relu = True
 
 
@@ -193,11 +197,13 @@ class LSTMLayer(_GatedLayer):
 
     num_gates = 4
     num_states = 2
+    _window = staticmethod(torch.lstm)
+    _step = staticmethod(kernels.lstm_step)
 
     def forward(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
         """Reads ``inputs`` (T, B, E) from ``state`` on; returns outputs (T, B, H) and the new state."""
         if not kernels.has_faster_lstm(inputs, self.hidden_size):
-            return self._run(torch.lstm, inputs, state)
+            return super().forward(inputs, state)
         h, c = state
         outputs, c = kernels.lstm(inputs, h, c, self.weight_ih, self.weight_hh, self.bias)
         return outputs, (outputs[-1].to(h.dtype), c)
@@ -219,14 +225,12 @@ class GRULayer(_GatedLayer):
     """
 
     num_gates = 3
+    _window = staticmethod(torch.gru)
+    _step = staticmethod(torch.gru_cell)
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__(input_size, hidden_size)
         self.bias_hh = nn.Parameter(torch.empty(hidden_size))
-
-    def forward(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
-        """Reads ``inputs`` (T, B, E) from ``state`` on; returns outputs (T, B, H) and the new state."""
-        return self._run(torch.gru, inputs, state)
 
     def _weights(self) -> list[Tensor]:
         bias_hh = torch.cat([self.bias_hh.new_zeros(2 * self.hidden_size), self.bias_hh])

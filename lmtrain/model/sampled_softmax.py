@@ -66,7 +66,7 @@ class SampledSoftmax(FullSoftmax):
         return cast("Tensor", loss)
 
     def _draw(self) -> Tensor:
-        """K different words, int64: systematic sampling (Madow, 1949), which takes one random number."""
+        """K different words, ascending, int64: systematic sampling (Madow, 1949), by one random number."""
         offset = torch.rand((), dtype=torch.float64, device=self.weight.device, generator=self.generator)
         ticks = offset + torch.arange(self.num_samples, dtype=torch.float64, device=self.weight.device)
         # Word i owns an interval of length π_i <= 1; ticks are 1 apart, so that no word is met twice.
@@ -108,7 +108,9 @@ class _SampledCrossEntropy(torch.autograd.Function):
         is_target = targets[:, None] >= 0
         logits = features.new_empty(len(features), num_drawn + 1, dtype=torch.float32)
         logits[:, :-1] = linear(features, of_drawn, biases[:num_drawn] - corrections)
-        logits[:, :-1].masked_fill_(drawn == targets[:, None], -torch.inf)  # the target stands for itself
+        # A target that was drawn stands for itself. Samples ascend: no pass over all logits is needed.
+        at = torch.searchsorted(drawn, targets).clamp(max=num_drawn - 1)[:, None]
+        logits.scatter_(1, at, torch.where(drawn[at] == targets[:, None], -torch.inf, logits.gather(1, at)))
         logits[:, -1] = (features.float() * of_targets).sum(dim=1) + biases[num_drawn:]
         costs, gradient = costs_of_logits(logits, torch.full_like(targets[:, None], num_drawn))
         total = (costs * is_target).sum(dtype=torch.float64)

@@ -145,7 +145,8 @@ snapshots: {keep: true}
         "--set model.dropout.output=1: model.dropout: has no keys, it is 1.5; set it as a whole",
         "--set seed=-1: seed: too small (got -1); allowed: a whole number >= 0",
         "--set model.cel=gru: model.cel: unknown key; did you mean 'cell'?",
-        '--set train.precision=half: train.precision: unknown choice (got "half"); allowed: float32, bfloat16',
+        '--set train.precision=half: train.precision: unknown choice (got "half"); '
+        "allowed: float32, bfloat16",
     ]
 
 
@@ -164,6 +165,9 @@ snapshots: {keep: true}
         ("model: {dropout: {output: .nan}}", "model.dropout.output: not a finite number (got NaN)"),
         ("model: {embedding_dim: true}", "embedding_dim: of the wrong kind (got true)"),
         ("model: {pretrained_embedding: ''}", 'names no file (got ""); allowed: a path or null'),
+        ("model: {adaptive: {cutoffs: [5, 5]}}", "model.adaptive.cutoffs: not ascending (got [5, 5])"),
+        ("model: {adaptive: {cutoffs: [0]}}", "model.adaptive.cutoffs[0]: too small (got 0)"),
+        ("model: {sampled: {num_samples: 0}}", "model.sampled.num_samples: too small (got 0)"),
         ("data: {train: []}", "data.train: too few items (got [])"),
         ("data: {train: a, valid: {b: c}}", 'data.valid: of the wrong kind (got {"b": "c"})'),
         ("train: {epochs: -0.5}", "train.epochs: does not fit (got -0.5); allowed: a number > 0 or null"),

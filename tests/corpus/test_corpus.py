@@ -71,13 +71,14 @@ def test_several_files_follow_each_other(text: Path, tmp_path: Path) -> None:
     assert both.sha256 != turned.sha256
 
 
-def test_line_ends_do_not_depend_on_how_ids_are_scanned(
+def test_line_ends_and_counts_do_not_depend_on_how_ids_are_scanned(
     text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(corpus, "_SCAN_TOKENS", 3)
-    line_ends = load_corpus([text], VOCAB, RULES, tmp_path).line_ends
-    assert line_ends.tolist() == [3, 6, 7, 10]
-    assert line_ends.dtype == np.int64
+    encoded = load_corpus([text], VOCAB, RULES, tmp_path)
+    assert encoded.line_ends.tolist() == [3, 6, 7, 10]
+    assert encoded.line_ends.dtype == np.int64
+    assert encoded.word_counts(6).tolist() == [2, 4, 2, 1, 2, 0]
 
 
 @given(st.text("abcé世\u00a0 \t\r\n", min_size=1), st.integers(1, 20), st.booleans())

@@ -114,8 +114,15 @@ def test_padding_has_no_gradient() -> None:
 
 @pytest.mark.parametrize("cutoffs", [[0, 5], [5, 5], [20, 5], [5, V], [V + 3]])
 def test_cutoffs_that_do_not_cut_are_refused(cutoffs: list[int]) -> None:
-    with pytest.raises(ValueError, match="cutoffs must ascend from 1 to 49"):
+    with pytest.raises(ValueError, match="cutoffs must ascend from 1 to 49 for a vocabulary of 50 words"):
         AdaptiveSoftmax(H, V, cutoffs)
+
+
+@pytest.mark.parametrize(("div", "sizes"), [(1.0, [16, 16]), (4.0, [4, 1]), (1e308, [1, 1])])
+def test_clusters_grow_narrower(div: float, sizes: list[int]) -> None:
+    softmax = AdaptiveSoftmax(H, V, CUTOFFS, div)
+    assert [len(projection) for projection in softmax.projections] == sizes
+    assert [tuple(cluster.shape) for cluster in softmax.clusters] == [(15, sizes[0]), (30, sizes[1])]
 
 
 @pytest.mark.parametrize("vocab_size", [1, 3, 4, 19, 20, 1000])

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from lmtrain.model.adaptive_softmax import AdaptiveSoftmax
 from lmtrain.model.initialization import initialize
 from lmtrain.model.language_model import LanguageModel
 
@@ -28,6 +29,14 @@ def test_lecun_normal_has_the_variance_of_its_fan_in() -> None:
     assert model.softmax.weight.std().item() == pytest.approx(1 / 8, rel=0.03)
     tied = drawn(init="lecun_normal", tie_weights=True)
     assert tied.softmax.weight.std().item() == pytest.approx(1 / 8, rel=0.03)
+
+
+def test_clusters_are_drawn_like_other_weights() -> None:
+    softmax = AdaptiveSoftmax(64, 3000, [1000])
+    initialize(LanguageModel(3000, 64, 64, 1, softmax=softmax), torch.Generator(), init="lecun_normal")
+    assert softmax.projections[0].std().item() == pytest.approx(1 / 8, rel=0.1)
+    assert softmax.clusters[0].std().item() == pytest.approx(1 / 4, rel=0.03)
+    assert not softmax.bias.any()
 
 
 def test_biases_start_at_zero() -> None:

@@ -5,9 +5,12 @@ import math
 import pytest
 import torch
 
+from lmtrain.model.adaptive_softmax import AdaptiveSoftmax
 from lmtrain.model.dropout import DropoutRates
 from lmtrain.model.initialization import initialize
 from lmtrain.model.language_model import LanguageModel, detach
+from lmtrain.model.sampled_softmax import SampledSoftmax
+from lmtrain.model.softmax import Softmax
 
 V = 13
 
@@ -61,6 +64,28 @@ def test_tied_weights_are_one_matrix() -> None:
     assert "softmax.weight" not in dict(model.named_parameters())
     with pytest.raises(ValueError, match="embedding_dim"):
         LanguageModel(V, 6, 8, 1, tie_weights=True)
+
+
+def test_a_softmax_without_a_row_for_each_word_is_not_tied() -> None:
+    with pytest.raises(ValueError, match="one row a word"):
+        LanguageModel(V, 8, 8, 1, tie_weights=True, softmax=AdaptiveSoftmax(8, V))
+
+
+@pytest.mark.parametrize("softmax", [AdaptiveSoftmax(8, V, [4, 8]), SampledSoftmax(8, V, 5)])
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_any_softmax_predicts_in_any_precision(softmax: Softmax, precision: torch.dtype) -> None:
+    model = make(softmax=softmax, precision=precision)
+    input_ids, targets = window()
+    state = model.initial_state(3)
+    loss, _ = model.loss(input_ids, targets, state)
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert model.embedding.weight.grad.any()
+    with torch.no_grad(), model.evaluating():
+        costs, _ = model.token_costs(input_ids, targets, state)
+        log_probs = model.softmax.logits(model(input_ids, state)[0]).log_softmax(-1)
+    expected = -log_probs.gather(2, targets[..., None]).flatten()
+    torch.testing.assert_close(costs.nats, expected)
 
 
 def test_tied_gradient_is_that_of_both_uses() -> None:

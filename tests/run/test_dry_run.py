@@ -7,7 +7,7 @@ import pytest
 from support import last_snapshot, make_corpus, run, settings
 
 from lmtrain.config import config_from_dict
-from lmtrain.errors import DataError, UsageError
+from lmtrain.errors import ConfigError, DataError, UsageError
 from lmtrain.run.dry_run import Estimate, dry_run
 
 
@@ -70,5 +70,9 @@ def test_what_training_would_refuse_is_refused(corpus: Path) -> None:
         estimate(corpus, data__train="missing.txt")
     with pytest.raises(DataError, match=r"fewer than train\.batch_size"):
         estimate(corpus, train__batch_size=100_000)
+    with pytest.raises(
+        ConfigError, match=r"model\.adaptive\.cutoffs: .* a vocabulary of 11 words \(got \[11\]\)"
+    ):
+        estimate(corpus, model__softmax="adaptive", model__adaptive={"cutoffs": [11]})
     with pytest.raises(UsageError, match="--device tpu"):
         dry_run(config_from_dict(settings(corpus), "test"), device="tpu")

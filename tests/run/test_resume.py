@@ -106,8 +106,8 @@ def test_snapshots_do_not_change_training(corpus: Path, tmp_path: Path) -> None:
 def test_so_do_the_paths_of_large_models(
     case: str, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kernels, "has_faster_elman", lambda x, size: True)  # noqa: ARG005
-    monkeypatch.setattr(kernels, "has_faster_lstm", lambda x, size: True)  # noqa: ARG005
+    monkeypatch.setattr(kernels, "has_faster_elman", lambda x, size: True)
+    monkeypatch.setattr(kernels, "has_faster_lstm", lambda x, size: True)
     monkeypatch.setattr(build, "_SMALL_EMBEDDING", 0)
     test_any_step_continues_bit_identically(case, corpus, tmp_path)
 

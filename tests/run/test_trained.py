@@ -140,6 +140,28 @@ def test_tied_weights_are_one_matrix_again(corpus: Path, tmp_path: Path) -> None
     assert model.embedding.weight is model.softmax.weight
 
 
+@pytest.mark.parametrize("softmax", ["adaptive", "sampled"])
+def test_models_of_any_softmax_are_loaded_and_used(softmax: str, corpus: Path, tmp_path: Path) -> None:
+    changes = {
+        "model__softmax": softmax,
+        "model__adaptive": {"cutoffs": [3, 6]},
+        "model__sampled": {"num_samples": 5, "distribution": "unigram"},
+    }
+    trained = load_model(trained_in(tmp_path / "run", corpus, **changes), "best", "cpu")
+    loss = trained.snapshot.provenance.best_loss
+    evaluation = trained.evaluate(corpus / "valid.txt").evaluation
+    assert evaluation.nll_nats / evaluation.num_tokens == pytest.approx(loss, rel=1e-6)
+    assert trained.generate("w1", num_words=5).texts[0].startswith("w1")
+
+
+def test_cutoffs_that_do_not_suit_the_vocabulary_are_refused(run_dir: Path, tmp_path: Path) -> None:
+    snapshot = find_snapshot(run_dir, "3")
+    changes = {"softmax": "adaptive", "adaptive": {"cutoffs": [500], "div": 4.0}}
+    config = {**snapshot.config, "model": {**snapshot.config["model"], **changes}}
+    with pytest.raises(ModelError, match=r"model\.adaptive\.cutoffs: .* a vocabulary of 11 words"):
+        load_model(rewritten(snapshot, tmp_path, config=config))
+
+
 def test_weights_of_another_shape_are_refused(run_dir: Path, tmp_path: Path) -> None:
     snapshot = find_snapshot(run_dir, "3")
     config = {**snapshot.config, "model": {**snapshot.config["model"], "hidden_size": 9}}
