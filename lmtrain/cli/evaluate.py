@@ -57,6 +57,13 @@ def evaluate(
     adapt: Annotated[
         Literal["none"], typer.Option(metavar="none", help="Adaptation to the text while reading it.")
     ] = "none",
+    precision: Annotated[
+        Literal["float32", "bfloat16"],
+        typer.Option(
+            metavar="float32|bfloat16",
+            help="Of the products; bfloat16 is faster where the processor has it, and not quite exact.",
+        ),
+    ] = "float32",
     snapshot: SnapshotOption = None,
     device: DeviceOption = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
@@ -70,7 +77,7 @@ def evaluate(
     from lmtrain.run.trained import load_model
 
     result = load_model(model, snapshot, device).evaluate(
-        data, context=context, streams=streams, batch_size=batch_size, adapt=adapt
+        data, context=context, streams=streams, batch_size=batch_size, adapt=adapt, precision=precision
     )
     if as_json:
         print_json(result.to_dict())

@@ -22,6 +22,8 @@ _MIN_CHUNK_ROWS = 64
 """For huge vocabularies: with fewer rows, a product would only wait for the weights to come from memory."""
 _ONEDNN_MIN_OPERATIONS = 2_000_000
 """Multiplications and additions: below, its overhead is what counts."""
+_ONEDNN_MAX_WEIGHTS = 32 << 20
+"""It makes a copy of the weights in an order of its own, which is too much where they fill the memory."""
 _BLOCK_BYTES = 32 << 20
 """Of a gradient of weights that is made apart before it is added."""
 
@@ -49,9 +51,20 @@ def _prefers_onednn() -> bool:
     runs at 215 GFLOP/s there, and at 450 with oneDNN's AVX-512 code. Decided by the processor and not by a
     stopwatch, so that a run repeats bit for bit.
     """
+    return _has_onednn() and {"amd", "avx512_f"} <= processor_features()
+
+
+@cache
+def _has_onednn() -> bool:
     is_there: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-    is_there &= hasattr(torch.ops.mkldnn, "_linear_pointwise")
-    return is_there and {"amd", "avx512_f"} <= processor_features()
+    return is_there and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+
+
+def _has_fused_bias(x: Tensor) -> bool:
+    """Whether oneDNN, where bfloat16 products go anyway, is to add the bias on the way: a pass is saved."""
+    return (
+        x.dtype == torch.bfloat16 and x.device.type == "cpu" and has_fast_bfloat16(x.device) and _has_onednn()
+    )
 
 
 def _goes_to_onednn(x: Tensor) -> bool:
@@ -77,7 +90,8 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """``x @ weight.T + bias`` without a gradient: (N, E), (M, E), (M) to (N, M), in the type of ``x``."""
     weight = weight.to(x.dtype)
     bias = None if bias is None else bias.to(x.dtype)
-    if _goes_to_onednn(x) and x.numel() * len(weight) >= _ONEDNN_MIN_OPERATIONS:
+    is_worth_it = x.numel() * len(weight) >= _ONEDNN_MIN_OPERATIONS and weight.numel() <= _ONEDNN_MAX_WEIGHTS
+    if is_worth_it and (_goes_to_onednn(x) or (bias is not None and _has_fused_bias(x))):
         # What torch.compile makes of nn.Linear on a CPU. It crawls where the weight has gaps in memory.
         if not (weight.is_contiguous() or weight.t().is_contiguous()):
             weight = weight.contiguous()
@@ -119,9 +133,10 @@ def row_chunks(num_rows: int, vocab_size: int) -> Iterator[slice]:
     return _slices(num_rows, max(_CHUNK_BYTES // (4 * vocab_size), _MIN_CHUNK_ROWS))
 
 
-def row_groups(num_rows: int, vocab_size: int) -> Iterator[slice]:
-    """Rows whose logits the several passes of a softmax find in the caches again."""
-    return _slices(num_rows, _CACHE_BYTES // (4 * vocab_size))
+def row_groups(logits: Tensor) -> Iterator[slice]:
+    """Rows of logits (N, V) that the passes of a softmax find in the caches again; all of them on CUDA."""
+    num_rows, vocab_size = logits.shape
+    return _slices(num_rows, _CACHE_BYTES // (4 * vocab_size) if logits.device.type == "cpu" else num_rows)
 
 
 def _slices(length: int, size: int) -> Iterator[slice]:
@@ -194,7 +209,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         for rows in row_chunks(len(features), len(weight)):
             x = features[rows]
             gradient = linear(x, cast_weight, bias)  # logits, which become the gradient
-            for part in row_groups(len(x), len(weight)):
+            for part in row_groups(gradient):
                 cost, grad_part = _softmax_gradient(gradient[part], targets[rows][part, None])
                 total += cost
                 grad_bias += grad_part.sum(dim=0)
@@ -348,7 +363,7 @@ def lstm_step(
     bias_ih: Tensor,
     bias_hh: Tensor,  # noqa: ARG001
 ) -> tuple[Tensor, Tensor]:
-    """One time step without a gradient, as ``torch.lstm_cell`` but faster; the second bias is taken as zero."""
+    """One time step without a gradient, as ``torch.lstm_cell`` has it; the second bias is taken as zero."""
     h, c = state
     i, f, g, o = linear(x, weight_ih, bias_ih).add_(linear(h, weight_hh)).chunk(4, dim=1)
     c = f.sigmoid_() * c + i.sigmoid_() * g.tanh_()

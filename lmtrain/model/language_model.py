@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -97,8 +98,7 @@ class LanguageModel(nn.Module):
 
     def use_sparse_gradients(self) -> None:
         """Lets word vectors that a window does not touch have no gradient at all, not even of zeros."""
-        self.embedding.sparse = True
-        self.softmax.sparse = True
+        self.embedding.sparse = self.softmax.sparse = True
 
     def initial_state(self, batch_size: int) -> ModelState:
         """The state before any word: zeros."""
@@ -114,12 +114,29 @@ class LanguageModel(nn.Module):
         Returns:
             What the softmax predicts the next words from, shape (T, B, H), and the state after.
         """
-        x = self.embedding_activation(self.embedding(input_ids)).to(self.precision)  # (T, B, E)
+        x = self.embedding_activation(self._embed(input_ids)).to(self.precision)  # (T, B, E)
         new_state = []
         for dropout, layer, layer_state in zip(self.dropouts, self.recurrent_layers(), state, strict=False):
             x, layer_state = layer(dropout(x), layer_state)  # (T, B, H)
             new_state.append(layer_state)
         return self.dropouts[-1](x), new_state
+
+    def _embed(self, input_ids: Tensor) -> Tensor:
+        if not (self.is_tied and self.embedding.sparse and torch.is_grad_enabled()):
+            return cast("Tensor", self.embedding(input_ids))
+        # Autograd would add a sparse and a dense gradient into a new tensor of their size. Here the rows are
+        # a leaf, whose gradient is added in place to that of the softmax, which by then is there.
+        weight = self.embedding.weight
+        rows = nn.functional.embedding(input_ids, weight.detach()).requires_grad_()
+
+        def add(rows: Tensor) -> None:
+            assert rows.grad is not None and weight.grad is not None  # noqa: S101, PT018
+            indices, values = input_ids.flatten()[None], rows.grad.flatten(0, 1)
+            weight.grad.add_(torch.sparse_coo_tensor(indices, values, weight.shape, check_invariants=False))
+            rows.grad = None
+
+        rows.register_post_accumulate_grad_hook(add)  # type: ignore[no-untyped-call]
+        return rows
 
     def loss(self, input_ids: Tensor, targets: Tensor, state: ModelState) -> tuple[Tensor, ModelState]:
         """The summed cost of a window's targets in nats, with a gradient, and the state after.

@@ -71,11 +71,10 @@ class FullSoftmax(Softmax):
         nats, hits = [], []
         for rows in row_chunks(len(features), len(weight)):
             logits, t = linear(features[rows], weight, self.bias), targets[rows]
-            for part in row_groups(len(logits), len(weight)):
-                log_probs = torch.log_softmax(logits[part].float(), dim=1)
-                index = t[part, None].clamp(min=0)
-                nats.append(-log_probs.gather(1, index)[:, 0])
-                hits.append(_are_best(log_probs, index))
+            for part in row_groups(logits):
+                scores, index = logits[part].float(), t[part, None].clamp(min=0)
+                hits.append(_are_best(scores, index))
+                nats.append(-torch.log_softmax(scores, dim=1).gather(1, index)[:, 0])
         is_target = targets >= 0
         return TokenCosts(torch.where(is_target, torch.cat(nats), 0.0), torch.cat(hits) & is_target)
 
@@ -90,10 +89,10 @@ class FullSoftmax(Softmax):
         return f"{input_size}, {vocab_size}"
 
 
-def _are_best(log_probs: Tensor, index: Tensor) -> Tensor:
+def _are_best(logits: Tensor, index: Tensor) -> Tensor:
     """Whether each word of ``index`` (N, 1) is the most probable of its row, the first of them in a tie."""
-    are_best = (log_probs.gather(1, index) == log_probs.amax(dim=1, keepdim=True))[:, 0]
+    are_best = (logits.gather(1, index) == logits.amax(dim=1, keepdim=True))[:, 0]
     # An argmax takes ten times as long as a maximum: it is asked only where it could say yes.
     rows = are_best.nonzero()[:, 0]
-    are_best[rows] = log_probs[rows].argmax(dim=1) == index[rows, 0]
+    are_best[rows] = logits[rows].argmax(dim=1) == index[rows, 0]
     return are_best

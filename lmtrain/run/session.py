@@ -15,6 +15,7 @@ from lmtrain.corpus.corpus import Corpus
 from lmtrain.errors import Interrupted, ModelError
 from lmtrain.inference.evaluate import Evaluation, HeldOutWindows, evaluate, held_out_windows
 from lmtrain.inference.generate import generate, to_text
+from lmtrain.model.kernels import has_fast_bfloat16
 from lmtrain.model.language_model import LanguageModel
 from lmtrain.run.build import (
     Corpora,
@@ -169,6 +170,8 @@ class _Run:
         with self.log.open(first_step=steps if self.loop.will_log_present_step else steps + 1):
             self.log.hyper_parameters(_hyper_parameters(self.config))
             self.observer.on_start(self._start())
+            if self.config.train.precision == "bfloat16" and not has_fast_bfloat16(self.device):
+                self.observer.on_note("bfloat16 is not computed in hardware here: float32 would be faster")
             if steps == 0:
                 self.observer.on_samples(0, self._sample())
             self.loop.run()

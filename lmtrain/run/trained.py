@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -98,6 +98,7 @@ class TrainedModel:
         streams: int = 1,
         batch_size: int | None = None,
         adapt: str = "none",
+        precision: Literal["float32", "bfloat16"] = "float32",
     ) -> HeldOutResult:
         """The perplexity of a held-out text.
 
@@ -107,6 +108,7 @@ class TrainedModel:
             streams: How many streams the text is cut into in stream context; 1 is exact.
             batch_size: Lines at once in line context; None lets memory decide.
             adapt: ``none``.
+            precision: Of the products, whatever the model was trained in.
 
         Raises:
             DataError: The text cannot be used.
@@ -123,14 +125,14 @@ class TrainedModel:
             corpus = load_corpus([path], self.vocab, self.rules)
         windows = held_out_windows(corpus, self.vocab, context, streams=streams, batch_size=batch_size)
         label = context if context == "line" else f"stream{min(streams, corpus.num_tokens)}"
-        evaluation = evaluate(self.model, windows, self.vocab)
+        evaluation = evaluate(self.model, windows, self.vocab, getattr(torch, precision))
         return HeldOutResult(
             evaluation,
             path,
             self.snapshot.path,
             label,
             adapt,
-            self._signature(corpus, label, adapt),
+            self._signature(corpus, label, adapt, precision),
             source_perplexity([path], evaluation),
         )
 
@@ -185,9 +187,10 @@ class TrainedModel:
             "config": self.config.to_dict(),
         }
 
-    def _signature(self, corpus: Corpus, context: str, adapt: str) -> str:
+    def _signature(self, corpus: Corpus, context: str, adapt: str, precision: str) -> str:
+        approximate = "" if precision == "float32" else f"|prec:{precision}"
         return (
-            f"ppl|tok:{self.rules.name}|unk:incl|eos:incl|ctx:{context}|adapt:{adapt}"
+            f"ppl|tok:{self.rules.name}|unk:incl|eos:incl|ctx:{context}|adapt:{adapt}{approximate}"
             f"|vocab:{self.vocab.sha256[:8]}|data:{corpus.sha256[:8]}|lmtrain:{__version__}"
         )
 

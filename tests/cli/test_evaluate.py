@@ -50,6 +50,14 @@ def test_json(trained: Trained) -> None:
     assert found["snapshot"] == "runs/tiny/snapshots/step-00000017"
 
 
+def test_bfloat16_is_near_and_says_so(trained: Trained) -> None:
+    exact, near = figures(trained), figures(trained, "--precision", "bfloat16")
+    assert near["nll_nats"] != exact["nll_nats"]
+    assert near["perplexity"] == pytest.approx(exact["perplexity"], rel=0.01)
+    assert "|prec:bfloat16|vocab:" in near["signature"]
+    assert near["signature"].replace("|prec:bfloat16", "") == exact["signature"]
+
+
 def test_the_signature_names_what_a_number_depends_on(trained: Trained) -> None:
     vocab = sha256(trained.run_dir / "snapshots" / "step-00000017" / "vocab.txt")
     data = sha256(trained.folder / "test.txt")

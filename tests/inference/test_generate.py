@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tiny_models import VOCAB, V, make_model, unigram_model
 
 from lmtrain.corpus.vocab import Vocabulary
-from lmtrain.inference.generate import Sampling, generate, to_text
+from lmtrain.inference.generate import Sampling, _inverse_cdf, generate, to_text
 from lmtrain.model.dropout import DropoutRates
 from lmtrain.model.language_model import LanguageModel
 
@@ -197,3 +197,32 @@ def test_values_out_of_range_are_refused_by_name(option: str, value: float) -> N
 )
 def test_line_breaks_stand_for_eos(words: str, text: str) -> None:
     assert to_text(words.split()) == text
+
+
+@given(
+    weights=st.lists(st.sampled_from([0.0, 1e-30, 1e-7, 0.1, 1.0, 3.0]), min_size=1, max_size=40).filter(any),
+    draw=st.one_of(st.floats(0, 1, exclude_max=True), st.sampled_from([0.0, 1 - 2**-53])),
+)
+def test_the_word_is_where_the_cumulative_distribution_passes_the_draw(
+    weights: list[float], draw: float
+) -> None:
+    probabilities = torch.tensor([weights], dtype=torch.float32)
+    (word,) = _inverse_cdf(probabilities, torch.tensor([draw], dtype=torch.float64)).tolist()
+    assert weights[word] > 0
+    shares = probabilities[0].double() / probabilities.double().sum()
+    assert shares[:word].sum() <= draw + 1e-6
+    assert shares[: word + 1].sum() >= draw - 1e-6
+
+
+@pytest.mark.parametrize("cell", ["elman", "lstm", "gru", "concat_elman"])
+@pytest.mark.parametrize("num_samples", [1, 5])
+def test_one_step_is_as_a_window_of_one(cell: str, num_samples: int) -> None:
+    model = make_model(cell=cell)
+    words = torch.arange(num_samples)[None]
+    state = model.initial_state(num_samples)
+    with_gradient, after = model(words, state)
+    with torch.inference_mode():
+        without, after_without = model(words, state)
+    torch.testing.assert_close(without, with_gradient.detach(), rtol=1e-5, atol=1e-6)
+    for ours, theirs in zip(sum(after_without, ()), sum(after, ()), strict=True):
+        torch.testing.assert_close(ours, theirs.detach(), rtol=1e-5, atol=1e-6)

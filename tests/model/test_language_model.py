@@ -155,3 +155,22 @@ def test_detach_cuts_the_graph() -> None:
 def test_unknown_cell_is_refused() -> None:
     with pytest.raises(ValueError, match=r"lstm.*relu"):
         LanguageModel(V, cell="lstm", activation="relu")
+
+
+@pytest.mark.parametrize("is_sampled", [False, True])
+def test_tied_weights_have_the_same_gradient_when_it_is_sparse(is_sampled: bool) -> None:
+    gradients = []
+    for is_sparse in (False, True):
+        generator = torch.Generator().manual_seed(3)
+        softmax = SampledSoftmax(6, V, 4, generator=generator) if is_sampled else None
+        model = LanguageModel(V, 6, 6, 1, tie_weights=True, softmax=softmax)
+        initialize(model, torch.Generator().manual_seed(0))
+        if is_sparse:
+            model.use_sparse_gradients()
+        words = torch.arange(12).view(4, 3) % V
+        for _ in range(2):  # a second gradient is added to the first
+            model.loss(words, words.flip(0), model.initial_state(3))[0].backward()
+        gradient = model.embedding.weight.grad
+        assert gradient.is_sparse == (is_sampled and is_sparse)
+        gradients.append(gradient.to_dense())
+    torch.testing.assert_close(*gradients)

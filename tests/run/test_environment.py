@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from lmtrain.model import kernels
 from lmtrain.run.environment import command_line, describe_environment, git_revision
 
 
@@ -47,3 +48,9 @@ def test_the_processor_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(Path, "read_text", refuse)
     assert describe_environment()["processor"]
+
+
+@pytest.mark.parametrize(("features", "answer"), [({"avx512_bf16"}, "in hardware"), ({"avx2"}, "slower")])
+def test_whether_bfloat16_pays(features: set[str], answer: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernels, "processor_features", lambda: features)
+    assert describe_environment()["cpu_bfloat16"].startswith(answer)
