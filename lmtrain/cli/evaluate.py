@@ -1,5 +1,6 @@
 """``lmtrain eval``."""
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -8,6 +9,7 @@ import typer
 from lmtrain.cli.text import print_json, print_pairs
 
 if TYPE_CHECKING:
+    from lmtrain.corpus.batching import Window
     from lmtrain.run.trained import HeldOutResult
 
 ModelArgument = Annotated[
@@ -77,12 +79,34 @@ def evaluate(
     from lmtrain.run.trained import load_model
 
     result = load_model(model, snapshot, device).evaluate(
-        data, context=context, streams=streams, batch_size=batch_size, adapt=adapt, precision=precision
+        data,
+        context=context,
+        streams=streams,
+        batch_size=batch_size,
+        adapt=adapt,
+        precision=precision,
+        watch=None if as_json else _with_bar,
     )
     if as_json:
         print_json(result.to_dict())
     else:
         _print(result)
+
+
+def _with_bar(windows: Iterable["Window"], num_tokens: int) -> Iterator["Window"]:
+    from tqdm import tqdm
+
+    with tqdm(
+        total=num_tokens,
+        unit=" tokens",
+        unit_scale=True,
+        leave=False,
+        dynamic_ncols=True,
+        disable=None,  # where standard error is no terminal
+    ) as bar:
+        for input_ids, targets in windows:
+            yield input_ids, targets
+            bar.update(int((targets >= 0).sum()))
 
 
 def _print(result: "HeldOutResult") -> None:

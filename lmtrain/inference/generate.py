@@ -156,11 +156,14 @@ def _filtered(probabilities: Tensor, sampling: Sampling) -> Tensor:
     """The probabilities (S, V) with 0 for each word that top-k and then top-p rule out; not normalised."""
     if sampling.top_k is None and sampling.top_p is None:
         return probabilities
-    # Stable: of equally probable words the first counts as the more probable, as in argmax.
-    ranked, order = probabilities.sort(dim=1, descending=True, stable=True)
-    if sampling.top_k is not None:
-        ranked[:, sampling.top_k :] = 0.0
+    num_words = probabilities.shape[1]
+    # The bits of a probability, as a whole number, and the word: no two are equal, and of equally probable
+    # words the first counts as the more probable, as in argmax.
+    words = torch.arange(num_words, device=probabilities.device)
+    keys = (probabilities.view(torch.int32).long() << 32) - words
+    order = keys.topk(min(sampling.top_k or num_words, num_words)).indices
+    ranked = probabilities.gather(1, order)
     if sampling.top_p is not None:
         before = ranked.cumsum(dim=1) - ranked
         ranked[before >= sampling.top_p * ranked.sum(dim=1, keepdim=True)] = 0.0
-    return probabilities.scatter(1, order, ranked)
+    return torch.zeros_like(probabilities).scatter_(1, order, ranked)

@@ -2,8 +2,8 @@
 
 import hashlib
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +12,7 @@ import torch
 
 from lmtrain import __version__
 from lmtrain.config import Config, config_from_dict
+from lmtrain.corpus.batching import Window
 from lmtrain.corpus.corpus import Corpus, encode_text, load_corpus
 from lmtrain.corpus.synthetic import source_log_probs
 from lmtrain.corpus.text import EOS, TextRules, read_blocks
@@ -99,6 +100,7 @@ class TrainedModel:
         batch_size: int | None = None,
         adapt: str = "none",
         precision: Literal["float32", "bfloat16"] = "float32",
+        watch: Callable[[Iterable[Window], int], Iterable[Window]] | None = None,
     ) -> HeldOutResult:
         """The perplexity of a held-out text.
 
@@ -109,6 +111,7 @@ class TrainedModel:
             batch_size: Lines at once in line context; None lets memory decide.
             adapt: ``none``.
             precision: Of the products, whatever the model was trained in.
+            watch: Hands on the windows that it is given, with the number of their tokens.
 
         Raises:
             DataError: The text cannot be used.
@@ -124,6 +127,8 @@ class TrainedModel:
         else:
             corpus = load_corpus([path], self.vocab, self.rules)
         windows = held_out_windows(corpus, self.vocab, context, streams=streams, batch_size=batch_size)
+        if watch is not None:
+            windows = replace(windows, windows=watch(windows, corpus.num_tokens))
         label = context if context == "line" else f"stream{min(streams, corpus.num_tokens)}"
         evaluation = evaluate(self.model, windows, self.vocab, getattr(torch, precision))
         return HeldOutResult(

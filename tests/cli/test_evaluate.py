@@ -1,17 +1,21 @@
 """``lmtrain eval``: the JSON that others read, the table a person reads, and what the options change."""
 
 import hashlib
+import io
 import json
 import math
 import re
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from program import Trained, lmtrain
 
 from lmtrain import __version__
+from lmtrain.cli.evaluate import _with_bar
 
 FIELDS = [
     *("perplexity", "nll_nats", "num_tokens", "bits_per_word"),
@@ -56,6 +60,16 @@ def test_bfloat16_is_near_and_says_so(trained: Trained) -> None:
     assert near["perplexity"] == pytest.approx(exact["perplexity"], rel=0.01)
     assert "|prec:bfloat16|vocab:" in near["signature"]
     assert near["signature"].replace("|prec:bfloat16", "") == exact["signature"]
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_progress_is_for_terminals(is_terminal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.StringIO()
+    stream.isatty = lambda: is_terminal  # type: ignore[method-assign]
+    monkeypatch.setattr(sys, "stderr", stream)
+    windows = [(torch.zeros(3, 2), torch.tensor([[4, 5], [6, 7], [8, -1]]))]
+    assert list(_with_bar(iter(windows), 5)) == windows
+    assert ("5.00 tokens" in stream.getvalue().replace("/5.00 [", "5.00 tokens")) == is_terminal
 
 
 def test_the_signature_names_what_a_number_depends_on(trained: Trained) -> None:
