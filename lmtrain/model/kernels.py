@@ -24,7 +24,7 @@ _ONEDNN_MIN_OPERATIONS = 2_000_000
 """Multiplications and additions: below, its overhead is what counts."""
 _ONEDNN_MAX_WEIGHTS = 32 << 20
 """It makes a copy of the weights in an order of its own, which is too much where they fill the memory."""
-_BLOCK_BYTES = 32 << 20
+_BLOCK_BYTES = 16 << 20
 """Of a gradient of weights that is made apart before it is added."""
 
 
@@ -217,6 +217,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
                     gradient[part] = grad_part
             grad_features[rows] = product(gradient, cast_weight)
             add_weight_gradient(grad_weight, gradient, x, is_first=rows.start == 0)
+            del gradient, grad_part  # before the next chunk takes as much memory again
         if len(features) == 0:
             grad_weight.zero_()
         # Not `save_for_backward`: the gradients are handed on as they are, not copied.
