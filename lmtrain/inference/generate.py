@@ -148,6 +148,7 @@ def _passed(cumulative: Tensor, point: Tensor) -> tuple[Tensor, Tensor]:
     # Rounding must not carry a point to the very end, beyond the last word that has a probability.
     point = torch.minimum(point, torch.nextafter(last, torch.zeros_like(last)))
     index = torch.searchsorted(cumulative, point, right=True)
+    index = index.clamp(max=cumulative.shape[1] - 1)  # NaN, of a model that diverged, is passed nowhere
     before = cumulative.gather(1, (index - 1).clamp(min=0))
     return index, torch.where(index > 0, point - before, point)
 
