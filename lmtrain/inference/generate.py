@@ -116,14 +116,15 @@ def _choose(logits: Tensor, draw: Tensor, sampling: Sampling, unk_id: int) -> Te
         logits[:, unk_id] = -torch.inf
     if sampling.greedy:
         return logits.argmax(dim=1)
-    # The best word stands at 0, so that no temperature, however low, makes infinities to subtract.
-    temperature = max(sampling.temperature, torch.finfo(logits.dtype).tiny)
-    logits = logits.sub_(logits.amax(dim=1, keepdim=True)).div_(temperature)
+    if sampling.temperature != 1:
+        # The best word stands at 0, so that no temperature, however low, makes infinities to subtract.
+        temperature = max(sampling.temperature, torch.finfo(logits.dtype).tiny)
+        logits = logits.sub_(logits.amax(dim=1, keepdim=True)).div_(temperature)
     return _inverse_cdf(_filtered(logits.softmax(dim=1), sampling), draw)
 
 
 def _inverse_cdf(probabilities: Tensor, draw: Tensor) -> Tensor:
-    """The words at which the cumulative distributions pass the draws.
+    """The words at which the cumulative distributions pass the draws; none of probability 0.
 
     Looked for in two levels, blocks of words and words in the block found, since cumulative sums over a
     whole vocabulary take longer than all the rest.
@@ -132,25 +133,18 @@ def _inverse_cdf(probabilities: Tensor, draw: Tensor) -> Tensor:
         probabilities: (S, V), not normalised, some positive in each row.
         draw: In [0, 1), float64, shape (S).
     """
-    num_rows, num_words = probabilities.shape
+    num_words = probabilities.shape[1]
     size = math.isqrt(num_words - 1) + 1
-    blocks = nn.functional.pad(probabilities, (0, -num_words % size)).view(num_rows, -1, size)
-    ends = blocks.sum(dim=2).double().cumsum(dim=1)
-    block, rest = _passed(ends, draw[:, None] * ends[:, -1:])
-    within = blocks[torch.arange(num_rows, device=block.device), block[:, 0]].double().cumsum(dim=1)
-    word, _ = _passed(within, rest)
-    return (block * size + word)[:, 0]
-
-
-def _passed(cumulative: Tensor, point: Tensor) -> tuple[Tensor, Tensor]:
-    """The first places where cumulative sums (S, N) exceed points (S, 1), and what is left of the points."""
-    last = cumulative[:, -1:]
-    # Rounding must not carry a point to the very end, beyond the last word that has a probability.
-    point = torch.minimum(point, torch.nextafter(last, torch.zeros_like(last)))
-    index = torch.searchsorted(cumulative, point, right=True)
-    index = index.clamp(max=cumulative.shape[1] - 1)  # NaN, of a model that diverged, is passed nowhere
-    before = cumulative.gather(1, (index - 1).clamp(min=0))
-    return index, torch.where(index > 0, point - before, point)
+    blocks = nn.functional.pad(probabilities, (0, -num_words % size)).unflatten(1, (-1, size))
+    ends = blocks.sum(dim=2).cumsum(dim=1, dtype=torch.float64)
+    # Below the last end, however it is rounded: a draw is at most 1 - 2^-53.
+    point = draw[:, None] * ends[:, -1:]
+    block = torch.searchsorted(ends, point, right=True)
+    point -= nn.functional.pad(ends, (1, 0)).gather(1, block)
+    within = blocks.gather(1, block[..., None].expand(-1, -1, size))[:, 0].cumsum(dim=1, dtype=torch.float64)
+    # Here it need not be: the sum of the block was rounded.
+    point = torch.minimum(point, torch.nextafter(within[:, -1:], within.new_zeros(())))
+    return (block * size + torch.searchsorted(within, point, right=True))[:, 0]
 
 
 def _filtered(probabilities: Tensor, sampling: Sampling) -> Tensor:

@@ -366,9 +366,10 @@ def lstm_step(
 ) -> tuple[Tensor, Tensor]:
     """One time step without a gradient, as ``torch.lstm_cell`` has it; the second bias is taken as zero."""
     h, c = state
-    i, f, g, o = linear(x, weight_ih, bias_ih).add_(linear(h, weight_hh)).chunk(4, dim=1)
-    c = f.sigmoid_() * c + i.sigmoid_() * g.tanh_()
-    return o.sigmoid_() * c.tanh(), c
+    gates = linear(x, weight_ih, bias_ih).add_(linear(h, weight_hh))
+    i, f, _, o = gates.sigmoid().chunk(4, dim=1)
+    c = torch.addcmul(f * c, i, gates.chunk(4, dim=1)[2].tanh())
+    return o * c.tanh(), c
 
 
 def elman(

@@ -226,3 +226,8 @@ def test_one_step_is_as_a_window_of_one(cell: str, num_samples: int) -> None:
     torch.testing.assert_close(without, with_gradient.detach(), rtol=1e-5, atol=1e-6)
     for ours, theirs in zip(sum(after_without, ()), sum(after, ()), strict=True):
         torch.testing.assert_close(ours, theirs.detach(), rtol=1e-5, atol=1e-6)
+
+
+def test_a_model_that_diverged_still_gives_words_of_its_vocabulary() -> None:
+    words = _inverse_cdf(torch.full((3, 7), math.nan), torch.tensor([0.0, 0.5, 0.9], dtype=torch.float64))
+    assert all(0 <= word < 7 for word in words.tolist())
