@@ -133,18 +133,20 @@ def _inverse_cdf(probabilities: Tensor, draw: Tensor) -> Tensor:
         probabilities: (S, V), not normalised, some positive in each row.
         draw: In [0, 1), float64, shape (S).
     """
-    num_words = probabilities.shape[1]
+    num_samples, num_words = probabilities.shape
     size = math.isqrt(num_words - 1) + 1
-    blocks = nn.functional.pad(probabilities, (0, -num_words % size)).unflatten(1, (-1, size))
+    blocks = nn.functional.pad(probabilities, (0, -num_words % size)).view(num_samples, -1, size)
     ends = blocks.sum(dim=2).cumsum(dim=1, dtype=torch.float64)
     # Below the last end, however it is rounded: a draw is at most 1 - 2^-53.
     point = draw[:, None] * ends[:, -1:]
-    block = torch.searchsorted(ends, point, right=True)
+    # NaN, of a model that diverged, is passed nowhere: any word will do, but one of the vocabulary.
+    block = torch.searchsorted(ends, point, right=True).clamp(max=ends.shape[1] - 1)
     point -= nn.functional.pad(ends, (1, 0)).gather(1, block)
     within = blocks.gather(1, block[..., None].expand(-1, -1, size))[:, 0].cumsum(dim=1, dtype=torch.float64)
     # Here it need not be: the sum of the block was rounded.
     point = torch.minimum(point, torch.nextafter(within[:, -1:], within.new_zeros(())))
-    return (block * size + torch.searchsorted(within, point, right=True))[:, 0]
+    word = block * size + torch.searchsorted(within, point, right=True)
+    return word[:, 0].clamp(max=num_words - 1)
 
 
 def _filtered(probabilities: Tensor, sampling: Sampling) -> Tensor:
