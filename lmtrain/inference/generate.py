@@ -161,6 +161,6 @@ def _filtered(probabilities: Tensor, sampling: Sampling) -> Tensor:
     order = keys.topk(min(sampling.top_k or num_words, num_words)).indices
     ranked = probabilities.gather(1, order)
     if sampling.top_p is not None:
-        before = ranked.cumsum(dim=1) - ranked
-        ranked[before >= sampling.top_p * ranked.sum(dim=1, keepdim=True)] = 0.0
+        cumulative = ranked.cumsum(dim=1, dtype=torch.float64)
+        ranked[cumulative - ranked >= sampling.top_p * cumulative[:, -1:]] = 0.0
     return torch.zeros_like(probabilities).scatter_(1, order, ranked)

@@ -362,11 +362,13 @@ def lstm_step(
     weight_ih: Tensor,
     weight_hh: Tensor,
     bias_ih: Tensor,
-    bias_hh: Tensor,  # noqa: ARG001
+    bias_hh: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    """One time step without a gradient, as ``torch.lstm_cell`` has it; the second bias is taken as zero."""
+    """``torch.lstm_cell`` without a gradient, with the products of ``linear`` where they are large."""
+    if x.numel() * len(weight_ih) < _ONEDNN_MIN_OPERATIONS:
+        return torch.lstm_cell(x, state, weight_ih, weight_hh, bias_ih, bias_hh)
     h, c = state
-    gates = linear(x, weight_ih, bias_ih).add_(linear(h, weight_hh))
+    gates = linear(x, weight_ih, bias_ih).add_(linear(h, weight_hh, bias_hh))
     i, f, _, o = gates.sigmoid().chunk(4, dim=1)
     c = torch.addcmul(f * c, i, gates.chunk(4, dim=1)[2].tanh())
     return o * c.tanh(), c

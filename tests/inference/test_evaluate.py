@@ -4,7 +4,7 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
@@ -27,6 +27,7 @@ from lmtrain.inference.evaluate import (
 )
 from lmtrain.model.dropout import DropoutRates
 from lmtrain.model.language_model import LanguageModel
+from lmtrain.model.softmax import TokenCosts
 
 EOS, UNK = VOCAB.eos_id, VOCAB.unk_id
 
@@ -83,6 +84,38 @@ def test_figures_of_a_known_distribution(context: str) -> None:
     assert result.perplexity_without_unk == pytest.approx(math.prod(known) ** (-1 / 5), rel=1e-6)
     words = everything / p["<eos>"] ** 3
     assert result.perplexity_without_eos == pytest.approx(words ** (-1 / 4), rel=1e-6)
+
+
+def test_of_equally_probable_words_the_first_counts() -> None:
+    result = evaluated(unigram_model([1 / V] * V), [["the", "cat"], ["the"]])
+    assert VOCAB.id_of("the") == 0
+    assert (result.num_correct, result.num_tokens) == (2, 5)
+
+
+@pytest.mark.parametrize("options", [{"context": "line"}, {"streams": 4}])
+def test_padding_does_not_reach_the_softmax(options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    model, rows = make_model(), []
+    costs_of = model.softmax.token_costs
+
+    def watched(features: Tensor, targets: Tensor) -> TokenCosts:
+        rows.append(len(features))
+        return costs_of(features, targets)
+
+    monkeypatch.setattr(model.softmax, "token_costs", watched)
+    result = evaluated(model, random_lines(31), **options)
+    assert sum(rows) == result.num_tokens
+
+
+@pytest.mark.parametrize("context", ["stream", "line"])
+def test_bfloat16_is_near(context: str) -> None:
+    model, corpus = make_model(), corpus_of(random_lines(60))
+    exact, near = (
+        evaluate(model, held_out_windows(corpus, VOCAB, context), VOCAB, precision)
+        for precision in (torch.float32, torch.bfloat16)
+    )
+    assert near.nll_nats != exact.nll_nats
+    assert near.nll_nats == pytest.approx(exact.nll_nats, rel=0.01)
+    assert model.precision == torch.float32
 
 
 def test_the_limits_of_perplexity() -> None:

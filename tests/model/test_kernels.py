@@ -16,6 +16,7 @@ from lmtrain.model.kernels import (
     linear,
     linear_cross_entropy,
     lstm,
+    lstm_step,
     product,
 )
 
@@ -188,6 +189,14 @@ def test_lstm_agrees_with_torch(dtype: torch.dtype, length: int) -> None:
     assert ours[1].dtype == torch.float32  # the cell
     for got, expected in zip(ours, recurrence(theirs, inputs, torch.float32), strict=True):
         assert distance(got, expected) < (1e-6 if dtype == torch.float32 else 3e-2)
+
+
+@pytest.mark.usefixtures("library")
+def test_lstm_step_agrees_with_torch() -> None:
+    shapes = [(B, E), (B, H), (B, H), (4 * H, E), (4 * H, H), (4 * H,), (4 * H,)]
+    x, h, c, *weights = (draw(*s, seed=i) for i, s in enumerate(shapes))
+    with torch.inference_mode():
+        torch.testing.assert_close(lstm_step(x, (h, c), *weights), torch.lstm_cell(x, (h, c), *weights))
 
 
 @pytest.mark.parametrize("cell", ["elman", "lstm"])

@@ -42,7 +42,9 @@ def test_loss_and_gradients_agree_with_torch(rows: int, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("rows", [1, 4, 1000])
-def test_token_costs_agree_with_torch(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("rows_in_cache", [1, 3, 1000])
+def test_token_costs_agree_with_torch(rows: int, rows_in_cache: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernels, "_CACHE_BYTES", 4 * V * rows_in_cache)
     monkeypatch.setattr(kernels, "_CHUNK_BYTES", 4 * V * rows)
     monkeypatch.setattr(kernels, "_MIN_CHUNK_ROWS", 1)
     softmax, features, targets = make()
