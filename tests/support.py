@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import safetensors.torch
 
 from lmtrain.config import config_from_dict
@@ -77,6 +78,14 @@ def settings(corpus: Path, **changes: Any) -> dict[str, Any]:
 def run(values: dict[str, Any], run_dir: Path, observer: Silent | None = None, **options: Any) -> RunResult:
     """Trains in this process."""
     return train(config_from_dict(values, "test"), observer or Silent(), run_dir=run_dir, **options)
+
+
+def trained_in(run_dir: Path, corpus: Path, **changes: Any) -> Path:
+    """A finished run; the cache lies beside it."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("LMTRAIN_CACHE", str(run_dir.parent / "cache"))
+        run(settings(corpus, **changes), run_dir)
+    return run_dir
 
 
 def last_snapshot(run_dir: Path) -> Path:

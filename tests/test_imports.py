@@ -21,7 +21,7 @@ FLOORS = (
     {"inference"},
     {"training", "report"},
     {"run"},
-    {"cli"},
+    {"", "cli"},
     {"__main__"},
 )
 HEAVY = {"torch", "numpy", "pydantic", "tensorboard", "yaml"}
@@ -74,15 +74,13 @@ def find_upward_imports(sources: Sources) -> list[str]:
 
 
 def _room(dotted: str) -> str:
-    """``training`` for ``lmtrain.training.loop``; nothing for the package itself."""
+    """``training`` for ``lmtrain.training.loop``; nothing for the package itself, which opens the house."""
     return f"{dotted}.".split(".")[1]
 
 
 def _allowed(room: str) -> set[str]:
     """The rooms that one may import from."""
-    own = {room, "", "__version__"}
-    if room == "":
-        return own
+    own = {room, "__version__"}
     if room == "config":
         return own | {"errors"}
     floor = next((i for i, rooms in enumerate(FLOORS) if room in rooms), None)

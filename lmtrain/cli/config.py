@@ -6,13 +6,11 @@ from typing import Annotated, Any
 
 import typer
 
+from lmtrain.cli.options import SetOption
+
 app = typer.Typer(help="Configs: checked, or shown with every value.", no_args_is_help=True)
 
 ConfigArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A YAML config.", show_default=False)]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY.PATH=VALUE", help="Overrides a value of the config; repeatable."),
-]
 
 
 @app.command()

@@ -6,24 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from lmtrain.cli.options import DeviceOption, JsonOption, ModelArgument, SnapshotOption
 from lmtrain.cli.text import print_json, print_pairs
 
 if TYPE_CHECKING:
     from lmtrain.corpus.batching import Window
     from lmtrain.run.trained import HeldOutResult
-
-ModelArgument = Annotated[
-    Path, typer.Argument(metavar="MODEL", help="Run directory or snapshot.", show_default=False)
-]
-SnapshotOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="best|last|STEP",
-        help="Which one of a run directory.  [default: best by validation, else last]",
-        show_default=False,
-    ),
-]
-DeviceOption = Annotated[str, typer.Option(metavar="auto|cpu|cuda|cuda:N", help="Where to compute.")]
 
 
 def evaluate(
@@ -68,7 +56,7 @@ def evaluate(
     ] = "float32",
     snapshot: SnapshotOption = None,
     device: DeviceOption = "auto",
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Measures the perplexity of held-out text.
 
@@ -76,7 +64,7 @@ def evaluate(
 
     Example: lmtrain eval runs/quickstart --data data/toy-english/test.txt
     """
-    from lmtrain.run.trained import load_model
+    from lmtrain.run.loading import load_model
 
     result = load_model(model, snapshot, device).evaluate(
         data,

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from lmtrain.cli.evaluate import DeviceOption, ModelArgument, SnapshotOption
+from lmtrain.cli.options import DeviceOption, JsonOption, ModelArgument, SnapshotOption
 from lmtrain.cli.text import note, print_json
 
 
@@ -42,7 +42,7 @@ def generate(
     allow_unk: Annotated[bool, typer.Option("--allow-unk", help="Let <unk> be produced.")] = False,
     snapshot: SnapshotOption = None,
     device: DeviceOption = "auto",
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Writes text with a model.
 
@@ -50,7 +50,7 @@ def generate(
     """
     from lmtrain.errors import UsageError
     from lmtrain.inference.generate import Sampling
-    from lmtrain.run.trained import load_model
+    from lmtrain.run.loading import load_model
 
     try:
         sampling = Sampling(allow_unk, temperature, top_k, top_p, greedy)

@@ -1,13 +1,7 @@
 """``lmtrain info`` and ``lmtrain env``."""
 
-from typing import Annotated
-
-import typer
-
-from lmtrain.cli.evaluate import ModelArgument, SnapshotOption
+from lmtrain.cli.options import JsonOption, ModelArgument, SnapshotOption
 from lmtrain.cli.text import duration, print_json, print_pairs
-
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 def info(model: ModelArgument, snapshot: SnapshotOption = None, as_json: JsonOption = False) -> None:
@@ -15,7 +9,7 @@ def info(model: ModelArgument, snapshot: SnapshotOption = None, as_json: JsonOpt
 
     Its parts and their parameters, its vocabulary, steps, epochs and time, the hashes of its texts.
     """
-    from lmtrain.run.trained import load_model
+    from lmtrain.run.loading import load_model
 
     about = load_model(model, snapshot, "cpu").describe()
     if as_json:

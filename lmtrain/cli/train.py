@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
 
-from lmtrain.cli.config import SetOption
-from lmtrain.cli.evaluate import DeviceOption
+from lmtrain.cli.options import DeviceOption, SetOption
 from lmtrain.cli.text import duration, note, print_pairs, size
 
 if TYPE_CHECKING:

@@ -2,6 +2,7 @@
 
 - ``build``: a config becomes corpora, a model, a trainer.
 - ``session``: they become a run in a directory, from its first step or its last snapshot to its end.
-- ``trained``: a run directory or snapshot becomes a model that evaluates and writes.
+- ``loading``: a run directory or snapshot becomes a model.
+- ``trained``: that model, which evaluates and writes.
 - ``dry_run``: what a run would take, without running it.
 """

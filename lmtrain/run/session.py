@@ -28,8 +28,9 @@ from lmtrain.run.build import (
 )
 from lmtrain.run.directory import refuse_differences, snapshot_to_continue, write_description
 from lmtrain.run.environment import command_line, describe_environment, git_revision
+from lmtrain.run.loading import refuse_other_shapes, refuse_other_state
 from lmtrain.run.lock import owning
-from lmtrain.run.trained import refuse_other_shapes, refuse_other_state, source_perplexity
+from lmtrain.run.trained import source_perplexity
 from lmtrain.training.interrupt import StopRequest
 from lmtrain.training.loggers import RunLog
 from lmtrain.training.loop import Intervals, Observer, TrainingLoop, metrics

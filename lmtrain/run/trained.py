@@ -1,4 +1,4 @@
-"""A run directory or snapshot becomes a model that evaluates and writes. It needs no corpus."""
+"""A trained model: it evaluates and writes. It needs no corpus."""
 
 import hashlib
 import sys
@@ -11,18 +11,17 @@ import numpy as np
 import torch
 
 from lmtrain import __version__
-from lmtrain.config import Config, config_from_dict
+from lmtrain.config import Config
 from lmtrain.corpus.batching import Window
 from lmtrain.corpus.corpus import Corpus, encode_text, load_corpus
 from lmtrain.corpus.synthetic import source_log_probs
 from lmtrain.corpus.text import EOS, TextRules, read_blocks
 from lmtrain.corpus.vocab import UNK, Vocabulary
-from lmtrain.errors import ConfigError, ModelError, UsageError
+from lmtrain.errors import UsageError
 from lmtrain.inference.evaluate import Evaluation, evaluate, held_out_windows, perplexity
 from lmtrain.inference.generate import Sampling, generate, to_text
 from lmtrain.model.language_model import LanguageModel
-from lmtrain.run.build import build_model, resolve_device
-from lmtrain.training.snapshot import Snapshot, SnapshotStore, read_snapshot, weights_of
+from lmtrain.training.snapshot import Snapshot
 
 _SPLITS = ("train", "valid", "test")
 
@@ -200,101 +199,6 @@ class TrainedModel:
         )
 
 
-def load_model(path: Path, which: str | None = None, device: str = "auto") -> TrainedModel:
-    """Loads a model.
-
-    Args:
-        path: A run directory or one snapshot directory.
-        which: For a run directory: ``best``, ``last`` or a step; by default the best by validation, else
-            the last.
-        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-
-    Raises:
-        ModelError: There is no such model, or it is damaged.
-        UsageError: There is no such device, or ``which`` has no meaning here.
-    """
-    where = resolve_device(device)
-    snapshot = find_snapshot(path, which)
-    try:
-        config = config_from_dict(snapshot.config, str(snapshot.path))
-        vocab = _read_vocabulary(snapshot)
-        with torch.device("meta"):  # sizes are compared before memory is taken
-            refuse_other_shapes(snapshot, build_model(config.model, len(vocab)))
-    except ConfigError as error:
-        raise ModelError(str(error)) from error
-    model = build_model(config.model, len(vocab))
-    model.load_state_dict(snapshot.model_tensors(), strict=False)
-    return TrainedModel(model.to(where).eval(), vocab, TextRules(config.data.lowercase), config, snapshot)
-
-
-def find_snapshot(path: Path, which: str | None = None) -> Snapshot:
-    """The snapshot that ``MODEL`` and ``--snapshot`` name; see ``load_model``."""
-    if (path / "snapshot.json").exists():
-        if which is not None:
-            raise UsageError(f"{path}: one snapshot; --snapshot {which} picks from a run directory")
-        return read_snapshot(path)
-    store = SnapshotStore(path / "snapshots")
-    steps = store.steps()
-    if not steps:
-        raise ModelError(f"{path}: neither a run directory with a snapshot nor a snapshot")
-    if which is not None and which not in ("best", "last"):
-        if not which.isdecimal():
-            raise UsageError(f"--snapshot {which}: allowed: best, last or the number of a step")
-        if int(which) not in steps:
-            raise ModelError(
-                f"{path}: there is no snapshot of step {which}, only of {', '.join(map(str, steps))}"
-            )
-        return store.read(int(which))
-    newest = store.read(steps[-1])
-    best_step = newest.provenance.best_step
-    if which == "best" and best_step is None:
-        raise ModelError(f"{path}: no snapshot is the best, since the run was not validated; use last")
-    return newest if which == "last" or best_step is None else store.read(best_step)
-
-
-def refuse_other_shapes(snapshot: Snapshot, model: LanguageModel) -> None:
-    """Compares the weights of a snapshot with those of a model, without reading any.
-
-    Raises:
-        ModelError: They differ; names the first that does.
-    """
-    expected = {name: tuple(p.shape) for name, p in weights_of(model).items()}
-    found = snapshot.model_shapes()
-    for name in sorted(expected.keys() | found.keys()):
-        if expected.get(name) != found.get(name):
-            raise ModelError(
-                f"{snapshot.path}: its weights do not fit its config: {name} is "
-                f"{found.get(name, 'missing')}, expected {expected.get(name, 'nothing')}"
-            )
-
-
-def refuse_other_state(state: Any, model: LanguageModel, batch_size: int) -> None:
-    """Compares a training state with what it is to be used with, since fused kernels trust shapes blindly.
-
-    Args:
-        state: Of a trainer, as ``Trainer.state_dict`` gave it.
-        model: Whose weights the moments are of.
-        batch_size: Of the hidden state.
-
-    Raises:
-        ValueError: A moment or the hidden state has another shape or type.
-    """
-    weights = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    for index, moments in state["optimizer"]["moments"].items():
-        weight = weights[int(index)]
-        for name, moment in moments.items():
-            shape = () if name == "step" else weight.shape
-            if moment is not None and (moment.shape != shape or moment.dtype != torch.float32):
-                raise ValueError(f"{name} of weight {index} is {moment.dtype} of shape {tuple(moment.shape)}")
-    if state["hidden"] is not None:
-        found, expected = (
-            [[(tensor.shape, tensor.dtype) for tensor in layer] for layer in hidden]
-            for hidden in (state["hidden"], model.initial_state(batch_size))
-        )
-        if found != expected:
-            raise ValueError("the hidden state is that of another model or batch")
-
-
 def source_perplexity(paths: Sequence[Path], evaluation: Evaluation) -> float | None:
     """What the source of synthetic texts reaches on them.
 
@@ -307,15 +211,6 @@ def source_perplexity(paths: Sequence[Path], evaluation: Evaluation) -> float | 
     if not known or len(known) < len(sources):
         return None
     return perplexity(sum(s.nll_nats for s in known), sum(s.num_tokens for s in known))
-
-
-def _read_vocabulary(snapshot: Snapshot) -> Vocabulary:
-    data, name = snapshot.vocab_bytes(), str(snapshot.path / "vocab.txt")
-    shape = snapshot.model_shapes().get("embedding.weight", ())
-    num_words, num_rows = data.count(b"\n"), shape[0] if shape else 0
-    if num_words > num_rows:  # counted before millions of lines become objects
-        raise ModelError(f"{name}: {num_words:,} words, where its weights are for {num_rows:,}")
-    return Vocabulary.from_bytes(data, name)
 
 
 def _read_standard_input(vocab: Vocabulary, rules: TextRules) -> Corpus:

@@ -1,0 +1,24 @@
+"""Options and arguments that several commands have."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+ModelArgument = Annotated[
+    Path, typer.Argument(metavar="MODEL", help="Run directory or snapshot.", show_default=False)
+]
+SnapshotOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="best|last|STEP",
+        help="Which one of a run directory.  [default: best by validation, else last]",
+        show_default=False,
+    ),
+]
+DeviceOption = Annotated[str, typer.Option(metavar="auto|cpu|cuda|cuda:N", help="Where to compute.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY.PATH=VALUE", help="Overrides a value of the config; repeatable."),
+]
