@@ -25,6 +25,14 @@ def print_pairs(pairs: Sequence[tuple[str, object]]) -> None:
         typer.echo(f"{name:<{width}}  {value}")
 
 
+def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Columns under a header, the first one flush left and the others, which are figures, flush right."""
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    for row in (header, *rows):
+        cells = [f"{row[0]:<{widths[0]}}", *(f"{c:>{w}}" for c, w in zip(row[1:], widths[1:], strict=True))]
+        typer.echo("  ".join(cells))
+
+
 def duration(seconds: float) -> str:
     """``12s``, ``3:05`` or ``1:02:03``."""
     whole = round(seconds)

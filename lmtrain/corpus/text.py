@@ -54,6 +54,23 @@ class TextRules:
         words = text.encode(errors="surrogatepass").split()
         return [word.decode(errors="surrogatepass") for word in words]
 
+    def words(self, line: str, place: str) -> list[str]:
+        """The words of a line to be scored; as ``split``, but its end alone is ``<eos>``.
+
+        Args:
+            line: The line, without its end.
+            place: What errors call it.
+
+        Raises:
+            DataError: The line itself holds ``<eos>``.
+        """
+        words = self.split(line)
+        if EOS in words:
+            raise DataError(
+                f"{place}: the text itself holds {EOS}, which every line end already stands for; remove it"
+            )
+        return words
+
     def to_dict(self) -> dict[str, bool]:
         """The rules for a snapshot's manifest."""
         return asdict(self)

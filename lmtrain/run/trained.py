@@ -1,62 +1,30 @@
-"""A trained model: it evaluates and writes. It needs no corpus."""
+"""A trained model: it evaluates, scores and writes. It needs no corpus."""
 
-import hashlib
-import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
 
 from lmtrain import __version__
 from lmtrain.config import Config
-from lmtrain.corpus.batching import Window
-from lmtrain.corpus.corpus import Corpus, encode_text, load_corpus
-from lmtrain.corpus.synthetic import source_log_probs
-from lmtrain.corpus.text import EOS, TextRules, read_blocks
+from lmtrain.corpus.corpus import Corpus
+from lmtrain.corpus.text import EOS, TextRules
 from lmtrain.corpus.vocab import UNK, Vocabulary
 from lmtrain.errors import UsageError
-from lmtrain.inference.evaluate import Evaluation, evaluate, held_out_windows, perplexity
+from lmtrain.inference.evaluate import evaluate, held_out_windows, perplexity
 from lmtrain.inference.generate import Sampling, generate, to_text
+from lmtrain.inference.score import ScoredLine, Scorer
+from lmtrain.inference.windows import HeldOutWindow
 from lmtrain.model.language_model import LanguageModel
+from lmtrain.run.held_out import HeldOutResult, read_held_out, source_perplexity
 from lmtrain.training.snapshot import Snapshot
 
 _SPLITS = ("train", "valid", "test")
 
-
-@dataclass(frozen=True)
-class HeldOutResult:
-    """The evaluation of a file, and everything its figures depend on."""
-
-    evaluation: Evaluation
-    data: Path
-    snapshot: Path
-    context: str
-    """``stream1``, ``stream10``, … or ``line``."""
-    adapt: str
-    signature: str
-    """All that the perplexity depends on, in one line fit for a paper."""
-    source_perplexity: float | None
-    """What the source of a synthetic text itself reaches on it."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """The fields of ``eval --json``."""
-        figures = self.evaluation
-        names = (
-            *("perplexity", "nll_nats", "num_tokens", "bits_per_word"),
-            *("perplexity_without_eos", "perplexity_without_unk", "num_oov", "oov_rate"),
-            *("accuracy", "words_per_second"),
-        )
-        return {
-            **{name: getattr(figures, name) for name in names},
-            "context": self.context,
-            "adapt": self.adapt,
-            "signature": self.signature,
-            "snapshot": str(self.snapshot),
-            "data": str(self.data),
-        }
+Watch = Callable[[Iterable[HeldOutWindow], int], Iterable[HeldOutWindow]]
+"""Hands on windows, and is told how many tokens they hold."""
 
 
 @dataclass(frozen=True)
@@ -90,18 +58,22 @@ class TrainedModel:
     config: Config
     snapshot: Snapshot
 
+    def perplexity(self, path: str | Path, **options: Any) -> float:
+        """The perplexity of a held-out text; the figure alone of what ``evaluate`` finds."""
+        return self.evaluate(path, **options).evaluation.perplexity
+
     def evaluate(
         self,
-        path: Path,
+        path: str | Path,
         *,
         context: str | None = None,
         streams: int = 1,
         batch_size: int | None = None,
         adapt: str = "none",
         precision: Literal["float32", "bfloat16"] = "float32",
-        watch: Callable[[Iterable[Window], int], Iterable[Window]] | None = None,
+        watch: Watch | None = None,
     ) -> HeldOutResult:
-        """The perplexity of a held-out text.
+        """Scores a held-out text, each token once.
 
         Args:
             path: UTF-8 text; ``-`` is standard input.
@@ -121,24 +93,44 @@ class TrainedModel:
             raise UsageError("streams cut a text in stream context; in line context each line is on its own")
         if context == "stream" and batch_size is not None:
             raise UsageError("a batch size is for line context; in stream context there are streams")
-        if path == Path("-"):
-            corpus = _read_standard_input(self.vocab, self.rules)
-        else:
-            corpus = load_corpus([path], self.vocab, self.rules)
+        text = read_held_out(Path(path), self.vocab, self.rules)
+        corpus = text.corpus
         windows = held_out_windows(corpus, self.vocab, context, streams=streams, batch_size=batch_size)
         if watch is not None:
-            windows = replace(windows, windows=watch(windows, corpus.num_tokens))
+            windows = watch(windows, corpus.num_tokens)
         label = context if context == "line" else f"stream{min(streams, corpus.num_tokens)}"
         evaluation = evaluate(self.model, windows, self.vocab, getattr(torch, precision))
         return HeldOutResult(
             evaluation,
-            path,
+            Path(path),
             self.snapshot.path,
             label,
             adapt,
             self._signature(corpus, label, adapt, precision),
-            source_perplexity([path], evaluation),
+            text.most_frequent_oov(),
+            source_perplexity([Path(path)], evaluation),
         )
+
+    def score(
+        self, sentences: str | Iterable[str], *, context: str = "line", with_details: bool = False
+    ) -> list[ScoredLine]:
+        """What each word of some sentences costs, and each sentence's end.
+
+        Args:
+            sentences: One string or several, cut into words as the model's training text was.
+            context: ``line``, each sentence on its own, or ``stream``, each after the one before.
+            with_details: Whether to find the entropy and the rank at each token too.
+
+        Raises:
+            DataError: A sentence holds ``<eos>``, which stands for its end.
+        """
+        given = [sentences] if isinstance(sentences, str) else sentences
+        lines = [self.rules.words(sentence, f"sentence {number}") for number, sentence in enumerate(given, 1)]
+        return self.scorer(context, with_details=with_details).score(lines)
+
+    def scorer(self, context: str = "line", *, with_details: bool = False) -> Scorer:
+        """Scores lines as they come; see there."""
+        return Scorer(self.model, self.vocab, context, with_details=with_details)
 
     def generate(
         self,
@@ -197,31 +189,3 @@ class TrainedModel:
             f"ppl|tok:{self.rules.name}|unk:incl|eos:incl|ctx:{context}|adapt:{adapt}{approximate}"
             f"|vocab:{self.vocab.sha256[:8]}|data:{corpus.sha256[:8]}|lmtrain:{__version__}"
         )
-
-
-def source_perplexity(paths: Sequence[Path], evaluation: Evaluation) -> float | None:
-    """What the source of synthetic texts reaches on them.
-
-    None where a text is not of such a source, or where the model did not have to predict the same tokens.
-    """
-    if evaluation.num_oov:
-        return None
-    sources = [source_log_probs(path) for path in paths]
-    known = [source for source in sources if source is not None]
-    if not known or len(known) < len(sources):
-        return None
-    return perplexity(sum(s.nll_nats for s in known), sum(s.num_tokens for s in known))
-
-
-def _read_standard_input(vocab: Vocabulary, rules: TextRules) -> Corpus:
-    """A text that can be read but once: its ids are kept in memory, not in the cache."""
-    digest = hashlib.sha256()
-
-    def blocks() -> Iterator[bytes]:
-        for block in read_blocks(sys.stdin.buffer):
-            digest.update(block)
-            yield block
-
-    ids = np.concatenate(list(encode_text(blocks(), vocab, rules, "standard input")))
-    num_lines, num_oov = (int(np.count_nonzero(ids == i)) for i in (vocab.eos_id, vocab.unk_id))
-    return Corpus(ids, num_lines, num_oov, vocab.eos_id, digest.hexdigest(), (Path("-"),))

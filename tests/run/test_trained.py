@@ -8,8 +8,9 @@ from support import trained_in
 
 from lmtrain.errors import DataError
 from lmtrain.inference.generate import Sampling
+from lmtrain.run.held_out import source_perplexity
 from lmtrain.run.loading import load_model
-from lmtrain.run.trained import TrainedModel, source_perplexity
+from lmtrain.run.trained import TrainedModel
 
 
 def test_what_a_model_says_of_itself(run_dir: Path) -> None:
