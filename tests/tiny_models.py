@@ -14,7 +14,7 @@ V, E, H = len(VOCAB), 5, 6
 
 def make_model(**options: Any) -> LanguageModel:
     """A model with opinions: costs differ much from word to word, and with what was read before."""
-    model = LanguageModel(V, E, H, 2, **options)
+    model = LanguageModel(V, options.pop("embedding_dim", E), H, 2, **options)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in model.parameters():
