@@ -21,7 +21,7 @@ texts = st.lists(st.lists(st.sampled_from(["the", "cat", "sat", "on", "dog"]), m
 
 def make_model(**options: Any) -> LanguageModel:
     """A model with opinions: costs differ much from word to word, and with what was read before."""
-    model = LanguageModel(V, E, H, 2, **options)
+    model = LanguageModel(V, options.pop("embedding_dim", E), H, 2, **options)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in model.parameters():

@@ -69,10 +69,13 @@ class Softmax(nn.Module):
         for rows in row_chunks(len(features), self.vocab_size):
             logits, chunk_targets = self.logits(features[rows]), targets[rows]
             for part in row_groups(logits):
-                log_probs = torch.log_softmax(logits[part], dim=1)
-                of_target = log_probs.gather(1, chunk_targets[part, None])
-                rank = (log_probs > of_target).sum(dim=1) + 1
-                parts.append((-of_target[:, 0], torch.special.entr(log_probs.exp()).sum(dim=1), rank))
+                scores = logits[part]
+                of_target = scores.gather(1, chunk_targets[part, None])
+                log_norm = torch.logsumexp(scores, dim=1)
+                # -Σ p ln p with ln p = score - log_norm, since the p sum to 1.
+                entropy = log_norm - torch.linalg.vecdot(torch.softmax(scores, dim=1), scores)
+                rank = (scores > of_target).sum(dim=1) + 1
+                parts.append((log_norm - of_target[:, 0], entropy.clamp(min=0), rank))
         return TokenDetails(*map(torch.cat, zip(*parts, strict=True)))
 
     def logits(self, features: Tensor) -> Tensor:
