@@ -100,7 +100,12 @@ def test_encoding(command: str, started: dict[str, Running]) -> None:
 
 def test_inference(started: dict[str, Running]) -> None:
     figures = started["inference"].figures()
-    assert {task: len(sides) for task, sides in figures.items()} == {"stream": 5, "line": 3, "generate": 3}
+    assert {task: len(sides) for task, sides in figures.items()} == {
+        "stream": 5,
+        "line": 3,
+        "score": 3,
+        "generate": 3,
+    }
     for sides in figures.values():
         assert sides["reference"]["ratio"] == 1
         for side in sides.values():
