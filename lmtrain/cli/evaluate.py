@@ -1,6 +1,7 @@
 """``lmtrain eval``."""
 
 import functools
+import math
 import operator
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -8,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from lmtrain.cli.options import DeviceOption, JsonOption, ModelArgument, SnapshotOption
+from lmtrain.cli.options import (
+    DeviceOption,
+    JsonOption,
+    ModelArgument,
+    NgramOption,
+    SnapshotOption,
+    WeightOption,
+)
+from lmtrain.cli.rescoring import interpolation_of, refuse_weight_alone
 from lmtrain.cli.text import note, print_json, print_pairs, print_table
 
 if TYPE_CHECKING:
@@ -63,6 +72,14 @@ def evaluate(
             help="Of the products; bfloat16 is faster where the processor has it, and not quite exact.",
         ),
     ] = "float32",
+    ngram: NgramOption = None,
+    weight: WeightOption = None,
+    tune_on: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Text that the weight of the n-gram model is tuned on.", show_default=False
+        ),
+    ] = None,
     snapshot: SnapshotOption = None,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
@@ -75,7 +92,14 @@ def evaluate(
     """
     from lmtrain.run.loading import load_model
 
+    _refuse_contradictions(ngram, weight, tune_on)
     loaded = load_model(model, snapshot, device)
+    watch = None if as_json else _with_bar
+    interpolation = interpolation_of(loaded, ngram, weight)
+    if interpolation is not None and tune_on is not None:
+        interpolation = loaded.tune(interpolation.ngram, tune_on, context=context, watch=watch)
+        if tune_on in data:
+            note(f"{tune_on}: the weight is tuned on a text that is evaluated with it, which flatters it")
     results = []
     for path in data:
         result = loaded.evaluate(
@@ -85,7 +109,8 @@ def evaluate(
             batch_size=batch_size,
             adapt=adapt,
             precision=precision,
-            watch=None if as_json else _with_bar,
+            interpolation=interpolation,
+            watch=watch,
         )
         results.append(result)
     if as_json:
@@ -97,6 +122,16 @@ def evaluate(
         _print_one(results[0])
     for result in results:
         _warn_of_oov(result)
+
+
+def _refuse_contradictions(ngram: Path | None, weight: float | None, tune_on: Path | None) -> None:
+    from lmtrain.errors import UsageError
+
+    refuse_weight_alone(ngram, weight)
+    if tune_on is not None and ngram is None:
+        raise UsageError("--tune-on tunes the weight of an n-gram model; name one with --ngram")
+    if tune_on is not None and weight is not None:
+        raise UsageError("--weight and --tune-on exclude each other")
 
 
 def _with_bar(windows: Iterable["HeldOutWindow"], num_tokens: int) -> Iterator["HeldOutWindow"]:
@@ -129,6 +164,15 @@ def _print_one(result: "HeldOutResult") -> None:
         ("snapshot", result.snapshot),
         ("signature", result.signature),
     ]
+    if math.isnan(figures.accuracy):  # a mixture, of which only the tokens' own probabilities are known
+        pairs = [pair for pair in pairs if pair[0] != "accuracy"]
+    if (mixture := result.mixture) is not None:
+        tuned = f", tuned on {mixture.interpolation.tuned_on}" if mixture.interpolation.tuned_on else ""
+        pairs[1:1] = [
+            ("  of the model", f"{mixture.model.perplexity:.4f}"),
+            ("  of the n-gram", f"{mixture.ngram.perplexity:.4f}"),
+            ("n-gram weight", f"{mixture.interpolation.weight:.4f}{tuned}"),
+        ]
     if result.source_perplexity is not None:
         ratio = figures.perplexity / result.source_perplexity
         pairs.insert(1, ("  of the source", f"{result.source_perplexity:.4f} (ratio {ratio:.4f})"))
@@ -164,7 +208,7 @@ def _print_many(results: Sequence["HeldOutResult"]) -> None:
             *(f"{value:.2f}" for value in perplexities),
             f"{figures.bits_per_word:.3f}",
             f"{figures.oov_rate:.2%}",
-            f"{figures.accuracy:.4f}",
+            "-" if math.isnan(figures.accuracy) else f"{figures.accuracy:.4f}",
         )
 
     together = functools.reduce(operator.add, (result.evaluation for result in results))

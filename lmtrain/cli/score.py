@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from lmtrain.cli.options import DeviceOption, ModelArgument, SnapshotOption
+from lmtrain.cli.options import DeviceOption, ModelArgument, NgramOption, SnapshotOption, WeightOption
+from lmtrain.cli.rescoring import interpolation_of, refuse_weight_alone
 from lmtrain.cli.text import note
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ def score(
             "--extended", help="tsv and json: also whether a word is unknown, entropy (bits) and rank."
         ),
     ] = False,
+    ngram: NgramOption = None,
+    weight: WeightOption = None,
     snapshot: SnapshotOption = None,
     device: DeviceOption = "auto",
 ) -> None:
@@ -62,8 +65,12 @@ def score(
         raise UsageError(
             f"--format {form} lists alternatives: each is scored on its own, with --context line"
         )
+    if extended and ngram is not None:
+        raise UsageError("--extended tells of the model alone, and has no meaning with --ngram")
+    refuse_weight_alone(ngram, weight)
     loaded = load_model(model, snapshot, device)
-    scorer = loaded.scorer(context, with_details=extended)
+    interpolation = interpolation_of(loaded, ngram, weight)
+    scorer = loaded.scorer(context, with_details=extended, interpolation=interpolation)
     name = "standard input" if str(file) == "-" else str(file)
     num_tokens = num_unk = 0
     has_begun = False

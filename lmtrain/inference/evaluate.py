@@ -4,11 +4,13 @@ import math
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from lmtrain.corpus.batching import Ids
 from lmtrain.corpus.corpus import Corpus
 from lmtrain.corpus.vocab import Vocabulary
 from lmtrain.inference.windows import HeldOutWindow, line_windows, stream_windows
@@ -43,6 +45,13 @@ class Evaluation:
     eos_id: int
     unk_id: int
     seconds: float
+
+    @classmethod
+    def of_tokens(cls, ids: Ids, nats: npt.NDArray[np.float64], vocab: Vocabulary) -> Self:
+        """Of tokens of which the costs are known, and nothing else."""
+        nats_by_word = np.bincount(ids, weights=nats, minlength=len(vocab)).astype(np.float64)
+        counts = np.bincount(ids, minlength=len(vocab))
+        return cls(nats_by_word, counts, None, vocab.eos_id, vocab.unk_id, math.nan)
 
     def __add__(self, other: "Evaluation") -> "Evaluation":
         """Of two texts together."""

@@ -3,13 +3,32 @@
 Jelinek and Mercer, Interpolated estimation of Markov source parameters from sparse data (1980).
 """
 
+from dataclasses import dataclass
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lmtrain.errors import ModelError
+from lmtrain.inference.ngram import NGramModel
 
 _HALVINGS = 40
 """Of the interval [0, 1] in which the weight is sought: 1e-12 is left."""
+
+
+@dataclass(frozen=True)
+class Interpolation:
+    """An n-gram model that is mixed into a neural one."""
+
+    ngram: NGramModel
+    weight: float
+    """Of the n-gram model, in [0, 1]."""
+    tuned_on: Path | None = None
+    """The text that the weight was tuned on."""
+
+    def mix(self, nats: NDArray[np.float64], ids: NDArray[np.int32]) -> NDArray[np.float64]:
+        """What the tokens of whole lines cost in the mixture, given what they cost the neural model."""
+        return np.maximum(-interpolate(-nats, self.ngram.log_probs(ids), self.weight), 0.0)
 
 
 def interpolate(model: ArrayLike, ngram: ArrayLike, weight: float) -> NDArray[np.float64]:

@@ -16,10 +16,36 @@ from lmtrain.corpus.synthetic import source_log_probs
 from lmtrain.corpus.text import TextRules, file_blocks, mark_lines, read_blocks
 from lmtrain.corpus.vocab import UNK, Vocabulary
 from lmtrain.inference.evaluate import Evaluation, perplexity
+from lmtrain.inference.mixture import Interpolation
 
 STANDARD_INPUT = Path("-")
 _OOV_WORDS = 10
 """Of the most frequent ones that a result names."""
+
+
+@dataclass(frozen=True)
+class MixtureResult:
+    """What an n-gram model contributed to an evaluation."""
+
+    interpolation: Interpolation
+    evaluation: Evaluation
+    """Of the mixture."""
+    model: Evaluation
+    """Of the neural model alone."""
+    ngram: Evaluation
+    """Of the n-gram model alone."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The field ``ngram`` of ``eval --json``."""
+        ngram, tuned_on = self.interpolation.ngram, self.interpolation.tuned_on
+        return {
+            "file": str(ngram.path),
+            "weight": self.interpolation.weight,
+            "tuned_on": str(tuned_on) if tuned_on else None,
+            "perplexity_of_model": self.model.perplexity,
+            "perplexity_of_ngram": self.ngram.perplexity,
+            "num_unknown_words": ngram.num_unknown_words,
+        }
 
 
 @dataclass(frozen=True)
@@ -39,6 +65,7 @@ class HeldOutResult:
     calls so."""
     source_perplexity: float | None
     """What the source of a synthetic text itself reaches on it."""
+    mixture: MixtureResult | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The fields of ``eval --json``."""
@@ -60,6 +87,7 @@ class HeldOutResult:
                 {"ranks": band.name, "num_tokens": band.num_tokens, "perplexity": band.perplexity}
                 for band in figures.bands()
             ],
+            **({"ngram": self.mixture.to_dict()} if self.mixture else {}),
         }
 
 

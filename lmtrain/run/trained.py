@@ -1,7 +1,8 @@
 """A trained model: it evaluates, scores and writes. It needs no corpus."""
 
+import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,12 +14,14 @@ from lmtrain.corpus.corpus import Corpus
 from lmtrain.corpus.text import EOS, TextRules
 from lmtrain.corpus.vocab import UNK, Vocabulary
 from lmtrain.errors import UsageError
-from lmtrain.inference.evaluate import evaluate, held_out_windows, perplexity
+from lmtrain.inference.evaluate import Evaluation, evaluate, held_out_windows, perplexity
 from lmtrain.inference.generate import Sampling, generate, to_text
-from lmtrain.inference.score import ScoredLine, Scorer
+from lmtrain.inference.mixture import Interpolation, interpolate, tune_weight
+from lmtrain.inference.ngram import NGramModel
+from lmtrain.inference.score import Floats, ScoredLine, Scorer, token_nats
 from lmtrain.inference.windows import HeldOutWindow
 from lmtrain.model.language_model import LanguageModel
-from lmtrain.run.held_out import HeldOutResult, read_held_out, source_perplexity
+from lmtrain.run.held_out import HeldOutResult, MixtureResult, read_held_out, source_perplexity
 from lmtrain.training.snapshot import Snapshot
 
 _SPLITS = ("train", "valid", "test")
@@ -71,6 +74,7 @@ class TrainedModel:
         batch_size: int | None = None,
         adapt: str = "none",
         precision: Literal["float32", "bfloat16"] = "float32",
+        interpolation: Interpolation | None = None,
         watch: Watch | None = None,
     ) -> HeldOutResult:
         """Scores a held-out text, each token once.
@@ -82,6 +86,7 @@ class TrainedModel:
             batch_size: Lines at once in line context; None lets memory decide.
             adapt: ``none``.
             precision: Of the products, whatever the model was trained in.
+            interpolation: An n-gram model to be mixed in; see ``tune``.
             watch: Hands on the windows that it is given, with the number of their tokens.
 
         Raises:
@@ -99,17 +104,51 @@ class TrainedModel:
         if watch is not None:
             windows = watch(windows, corpus.num_tokens)
         label = context if context == "line" else f"stream{min(streams, corpus.num_tokens)}"
-        evaluation = evaluate(self.model, windows, self.vocab, getattr(torch, precision))
+        dtype, mixture = getattr(torch, precision), None
+        if interpolation is None:
+            evaluation = evaluate(self.model, windows, self.vocab, dtype)
+        else:
+            started = time.perf_counter()
+            nats = token_nats(self.model, windows, corpus.num_tokens, dtype)
+            mixture = self._mixed(corpus, nats, interpolation)
+            evaluation = replace(mixture.evaluation, seconds=time.perf_counter() - started)
         return HeldOutResult(
             evaluation,
             Path(path),
             self.snapshot.path,
             label,
             adapt,
-            self._signature(corpus, label, adapt, precision),
+            self._signature(corpus, label, adapt, precision, interpolation),
             text.most_frequent_oov(),
             source_perplexity([Path(path)], evaluation),
+            mixture,
         )
+
+    def ngram(self, path: str | Path) -> NGramModel:
+        """An n-gram model (ARPA or KenLM binary) over the vocabulary of this one.
+
+        Raises:
+            ModelError: The file is no n-gram model.
+            UsageError: The ``kenlm`` package is not installed.
+        """
+        return NGramModel(Path(path), self.vocab)
+
+    def tune(
+        self, ngram: NGramModel, path: str | Path, *, context: str | None = None, watch: Watch | None = None
+    ) -> Interpolation:
+        """The mixture with an n-gram model whose weight suits a text best; arguments as of ``evaluate``."""
+        corpus = read_held_out(Path(path), self.vocab, self.rules).corpus
+        windows = held_out_windows(corpus, self.vocab, context or self.config.data.context)
+        if watch is not None:
+            windows = watch(windows, corpus.num_tokens)
+        nats = token_nats(self.model, windows, corpus.num_tokens)
+        return Interpolation(ngram, tune_weight(-nats, ngram.log_probs(corpus.ids)), Path(path))
+
+    def _mixed(self, corpus: Corpus, nats: Floats, interpolation: Interpolation) -> MixtureResult:
+        of_ngram = -interpolation.ngram.log_probs(corpus.ids)
+        mixed = -interpolate(-nats, -of_ngram, interpolation.weight)
+        evaluations = (Evaluation.of_tokens(corpus.ids, n, self.vocab) for n in (mixed, nats, of_ngram))
+        return MixtureResult(interpolation, *evaluations)
 
     def score(
         self, sentences: str | Iterable[str], *, context: str = "line", with_details: bool = False
@@ -128,9 +167,16 @@ class TrainedModel:
         lines = [self.rules.words(sentence, f"sentence {number}") for number, sentence in enumerate(given, 1)]
         return self.scorer(context, with_details=with_details).score(lines)
 
-    def scorer(self, context: str = "line", *, with_details: bool = False) -> Scorer:
+    def scorer(
+        self,
+        context: str = "line",
+        *,
+        with_details: bool = False,
+        interpolation: Interpolation | None = None,
+    ) -> Scorer:
         """Scores lines as they come; see there."""
-        return Scorer(self.model, self.vocab, context, with_details=with_details)
+        mix = interpolation.mix if interpolation else None
+        return Scorer(self.model, self.vocab, context, with_details=with_details, mix=mix)
 
     def generate(
         self,
@@ -183,9 +229,13 @@ class TrainedModel:
             "config": self.config.to_dict(),
         }
 
-    def _signature(self, corpus: Corpus, context: str, adapt: str, precision: str) -> str:
-        approximate = "" if precision == "float32" else f"|prec:{precision}"
+    def _signature(
+        self, corpus: Corpus, context: str, adapt: str, precision: str, interpolation: Interpolation | None
+    ) -> str:
+        more = "" if precision == "float32" else f"|prec:{precision}"
+        if interpolation:
+            more += f"|ngram:{interpolation.ngram.sha256[:8]}*{interpolation.weight:.4g}"
         return (
-            f"ppl|tok:{self.rules.name}|unk:incl|eos:incl|ctx:{context}|adapt:{adapt}{approximate}"
+            f"ppl|tok:{self.rules.name}|unk:incl|eos:incl|ctx:{context}|adapt:{adapt}{more}"
             f"|vocab:{self.vocab.sha256[:8]}|data:{corpus.sha256[:8]}|lmtrain:{__version__}"
         )

@@ -132,12 +132,12 @@ def test_a_mixture_is_made_of_what_the_model_says() -> None:
     plain = Scorer(model, VOCAB).score(lines)
     asked = []
 
-    def mix(costs: np.ndarray, words: Lines) -> np.ndarray:
-        asked.append((costs.tolist(), words))
+    def mix(costs: np.ndarray, ids: np.ndarray) -> np.ndarray:
+        asked.append((costs.tolist(), ids.tolist()))
         return costs / 2
 
     mixed = Scorer(model, VOCAB, mix=mix).score(lines)
-    assert asked == [(nats(plain), lines)]
+    assert asked == [(nats(plain), corpus_of(lines).ids.tolist())]
     assert nats(mixed) == [value / 2 for value in nats(plain)]
 
 
