@@ -1,4 +1,4 @@
-"""``--ngram`` of ``eval`` and ``score``: the mixture of what the two models say on their own, word by word."""
+"""``--ngram`` of ``eval`` and ``score``: a mixture of what two models say, word by word."""
 
 import hashlib
 import json
@@ -77,10 +77,11 @@ def test_an_evaluation_is_the_sum_of_scores(trained: Trained, arpa: Path) -> Non
 @pytest.mark.parametrize("context", ["line", "stream"])
 def test_a_tuned_weight_is_the_best_there_is(trained: Trained, arpa: Path, context: str) -> None:
     options = ("--ngram", arpa, "--context", context)
-    tune = trained.folder / "valid.txt"
+    tune = arpa.with_name("tune.txt")
+    tune.write_text("the old cat\nthe old\nsaw often\ndog sat and slept\n")
 
     def on_tuning_text(*weight: object) -> dict[str, Any]:
-        arguments = ("runs/tiny", "--data", "valid.txt", "--json", *options, *weight)
+        arguments = ("runs/tiny", "--data", tune, "--json", *options, *weight)
         outcome = lmtrain("eval", *arguments, folder=trained.folder)
         assert outcome.code == 0, outcome.err
         return dict(json.loads(outcome.out))
