@@ -31,6 +31,7 @@ from lmtrain.errors import ModelError, UsageError
 
 _BEGIN, _END = "<s>", "</s>"
 _LN_10 = math.log(10)
+_ANOTHER_FORMAT = "neither an ARPA file nor a KenLM binary"
 
 
 class NGramModel:
@@ -112,20 +113,23 @@ def _load(path: Path, kenlm: Any) -> Any:
     try:
         with path.open("rb"), _quiet_stderr():  # opening names what is missing or forbidden in plain words
             return kenlm.Model(str(path), config)
-    except UnicodeDecodeError:  # of kenlm, which quotes the file in its message
-        raise ModelError(f"{path}: neither an ARPA file nor a KenLM binary") from None
+    except UnicodeDecodeError:  # KenLM quotes the file in its message
+        raise ModelError(f"{path}: {_ANOTHER_FORMAT}") from None
     except MemoryError:
         raise ModelError(f"{path}: not enough memory for this n-gram model") from None
     except (OSError, RuntimeError) as error:
         reason = (isinstance(error, OSError) and error.strerror) or _reason(str(error))
-        raise ModelError(f"{path}: no n-gram model that can be read: {reason}") from None
+        raise ModelError(f"{path}: {reason}") from None
 
 
 def _reason(message: str) -> str:
     """What a person needs of a message like ``Cannot read model 'x' (file.cc:1 in f() threw E. Reason)``."""
+    if "first non-empty line was" in message:
+        return _ANOTHER_FORMAT
     inner = re.sub(r"^Cannot read model '.*?' \((.*)\)$", r"\1", " ".join(message.split()))
     inner = re.sub(r"^.*? threw \w+(?: because `.*?')?\. ", "", inner)
-    return re.sub(r"(?:\. .*?)?\.? Byte: (\d+)$", r" (byte \1)", inner)  # its first sentence, and where
+    inner = re.sub(r"(?:\. .*?)?\.? Byte: (\d+)$", r" (byte \1)", inner)  # the first sentence, and where
+    return "damaged, or unlike what KenLM reads: " + "".join(filter(str.isprintable, inner))[:300]
 
 
 @contextlib.contextmanager
