@@ -56,7 +56,10 @@ class ScoreFormat:
 
 
 class TsvFormat(ScoreFormat):
-    """A line a token, as LM-Zoo's ``get-surprisals``: ids from 1, surprisal in bits."""
+    """A line a token, as LM-Zoo specifies: ids from 1, surprisal in bits, ``<unk>`` for unknown words.
+
+    Extended, beyond what LM-Zoo knows, it has words as in the text, and a column that marks unknown ones.
+    """
 
     takes_details = True
 
@@ -66,9 +69,10 @@ class TsvFormat(ScoreFormat):
         return f"sentence_id\ttoken_id\ttoken\tsurprisal{more}\n"
 
     def _write(self, prefix: str, line: "ScoredLine") -> str:  # noqa: ARG002
+        tokens = line.scored_tokens if line.details is None else line.tokens
         rows = [
             f"{self.number}\t{i}\t{token}\t{bits:.6f}"
-            for i, (token, bits) in enumerate(zip(line.tokens, line.surprisal.tolist(), strict=True), 1)
+            for i, (token, bits) in enumerate(zip(tokens, line.surprisal.tolist(), strict=True), 1)
         ]
         if line.details is not None:
             extra = zip(line.is_unk, line.details.entropy.tolist(), line.details.rank.tolist(), strict=True)
@@ -107,7 +111,8 @@ class SrilmFormat(ScoreFormat):
 
     Since ``<unk>`` is a word of the model like any other, it is printed in the place of unknown words and
     scored, and no word is out of vocabulary, as with ``-unk`` there. ``[3gram]`` says that the word was
-    predicted from the two tokens before it on its line, which for a recurrent model are all there are.
+    predicted from the two tokens before it on its line, which for a recurrent model are all there are. Empty
+    lines, which SRILM skips, are scored: their end is a token.
     """
 
     def __init__(self, name: Path, is_extended: bool = False) -> None:
@@ -122,7 +127,7 @@ class SrilmFormat(ScoreFormat):
         before = "<s> "
         for order, (token, value) in enumerate(zip(tokens, log10, strict=True), 2):
             probability = 10.0**value
-            rows.append(f"\tp( {token} | {before}) \t= [{order}gram] {probability:g} [ {value:g} ]")
+            rows.append(f"\tp( {token} | {before}) \t= [{order}gram] {probability:.7g} [ {value:.7g} ]")
             before = f"{token} ..."
         num_words = len(tokens) - 1
         self._num_words += num_words
@@ -162,7 +167,9 @@ class NbestFormat(ScoreFormat):
             float(fields[0]), float(fields[1])
             is_whole = int(fields[2]) == len(words.split())
         except (IndexError, ValueError):
-            raise DataError(f"{place}: expected 'ascore lscore nwords w1 w2 …'") from None
+            raise DataError(
+                f"{place}: expected 'ascore lscore nwords w1 w2 …', without a header such as NBestList1.0"
+            ) from None
         if not is_whole:
             raise DataError(f"{place}: {fields[2]} words are announced, {len(words.split())} are there")
         return f"{fields[0]} {fields[2]}", words
@@ -174,23 +181,21 @@ class NbestFormat(ScoreFormat):
 
 
 def _statistics(num_sentences: int, num_words: int, log10: float) -> tuple[str, str]:
-    """SRILM's two lines; it leaves sentence ends out of ppl1, and prints NaN where there is no word."""
-    ppl = _power(-log10, num_words + num_sentences)
-    ppl1 = _power(-log10, num_words)
+    """SRILM's two lines: perplexity, and that of the words alone, whose logarithms it divides by fewer."""
+    ppl, ppl1 = (_power(log10, divisor) for divisor in (num_words + num_sentences, num_words))
     return (
         f"{num_sentences} sentences, {num_words} words, 0 OOVs",
-        f"0 zeroprobs, logprob= {log10:g} ppl= {ppl:g} ppl1= {ppl1:g}",
+        f"0 zeroprobs, logprob= {log10:.7g} ppl= {ppl} ppl1= {ppl1}",
     )
 
 
-def _power(value: float, divisor: int) -> float:
-    """10 ** (value / divisor), as C has it at the limits."""
+def _power(log10: float, divisor: int) -> str:
     if not divisor:
-        return math.nan if value == 0 else math.inf
+        return "undefined"
     try:
-        return float(10.0 ** (value / divisor))
+        return f"{10.0 ** (-log10 / divisor):.7g}"
     except OverflowError:
-        return math.inf
+        return "inf"
 
 
 def _number(value: float) -> float | None:

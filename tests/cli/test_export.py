@@ -1,7 +1,6 @@
 """``lmtrain export``, and the programs of its page of the documentation."""
 
 import ast
-import math
 import re
 import shutil
 import subprocess
@@ -9,13 +8,10 @@ import sys
 from pathlib import Path
 from unittest.mock import patch
 
-import numpy as np
 import pytest
-import torch
 from program import Trained, files_in, lmtrain
 
 from lmtrain.run.loading import load_model
-from lmtrain.run.trained import TrainedModel
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "export.md"
 ONNX_PROGRAM, TORCH_PROGRAM = re.findall(
@@ -93,17 +89,8 @@ def imported_by(program: str) -> set[str]:
     return {module.partition(".")[0] for module in modules}
 
 
-@torch.inference_mode()
-def surprisals(trained: TrainedModel, words: list[str]) -> list[float]:
-    """In bits, of the words of a line and of its ``<eos>``, by the model itself."""
-    targets = torch.tensor(trained.vocab.encode_line(words))[:, None]
-    inputs = torch.cat([torch.tensor([[trained.vocab.eos_id]]), targets[:-1]])
-    costs, _ = trained.model.token_costs(inputs, targets, trained.model.initial_state(1))
-    return [nats / math.log(2) for nats in costs.nats.tolist()]
-
-
 @pytest.mark.parametrize("lowercase", [False, True])
-def test_the_program_of_the_documentation_scores_as_the_model_does(
+def test_the_program_of_the_documentation_prints_what_score_prints(
     lowercase: bool, trained: Trained, tmp_path: Path
 ) -> None:
     run_dir = trained.run_dir
@@ -113,19 +100,14 @@ def test_the_program_of_the_documentation_scores_as_the_model_does(
         changes = [word for option in options for word in ("--set", option)]
         lmtrain("train", "--config", "config.yaml", *changes, "--run-dir", run_dir, folder=trained.folder)
     assert lmtrain("export", run_dir, "--format", "onnx", "--out", tmp_path / "out").code == 0
-    header, *lines = run_program(ONNX_PROGRAM, tmp_path / "out", stdin=TEXT).splitlines()
-    assert header == "sentence_id\ttoken_id\ttoken\tsurprisal"
-    rows = [line.split("\t") for line in lines]
-    model = load_model(run_dir, device="cpu")
-    the = "the" if lowercase else "The"
-    expected = [[the, "old", "cat", "saw", "the", "unicorn"], [], ["the", "\u00a0", "dog"], ["and", "slept"]]
-    assert [tuple(row[:3]) for row in rows] == [
-        (str(n), str(i), token)
-        for n, words in enumerate(expected, 1)
-        for i, token in enumerate([*words, "<eos>"], 1)
-    ]
-    ours = [bits for words in expected for bits in surprisals(model, words)]
-    np.testing.assert_allclose([float(row[3]) for row in rows], ours, rtol=0, atol=2e-5)
+    printed = run_program(ONNX_PROGRAM, tmp_path / "out", stdin=TEXT).splitlines()
+    expected = lmtrain("score", run_dir, "-", stdin=TEXT.encode()).out.splitlines()
+    assert printed[0] == expected[0]
+    assert "\t<unk>\t" in "\n".join(printed)
+    for line, wanted in zip(printed[1:], expected[1:], strict=True):
+        (*names, bits), (*wanted_names, wanted_bits) = line.split("\t"), wanted.split("\t")
+        assert names == wanted_names
+        assert float(bits) == pytest.approx(float(wanted_bits), abs=2e-5)
 
 
 def test_it_has_twenty_lines_and_needs_no_lmtrain() -> None:
@@ -139,7 +121,8 @@ def test_the_program_for_torch(trained: Trained, tmp_path: Path) -> None:
     assert lmtrain("export", trained.run_dir, "--format", "safetensors", "--out", out).code == 0
     assert "lmtrain" not in imported_by(TORCH_PROGRAM)
     model = load_model(trained.run_dir, device="cpu")
-    first = min(model.vocab.words, key=lambda word: surprisals(model, [word])[0])
+    starts = model.scorer().score([[word] for word in model.vocab.words])
+    first = min(starts, key=lambda line: line.nats[0]).tokens[0]
     assert run_program(TORCH_PROGRAM, out) == f"a line begins most often with {first}\n"
 
 

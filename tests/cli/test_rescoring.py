@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -141,5 +142,5 @@ def test_what_is_no_ngram_model(trained: Trained) -> None:
     for command in (("eval", "runs/tiny", "--data", "test.txt"), ("score", "runs/tiny", "test.txt")):
         outcome = lmtrain(*command, "--ngram", "test.txt", folder=trained.folder)
         assert outcome.code == 4
-        assert outcome.err.startswith("lmtrain: test.txt: no n-gram model")
+        assert re.match("lmtrain: test.txt: (no n-gram model|neither an ARPA file nor)", outcome.err)
         assert lmtrain(*command, "--ngram", "nowhere", folder=trained.folder).code == 4
