@@ -95,14 +95,14 @@ def writing(path: Path) -> Iterator[BinaryIO]:
 
 
 def content_hash(path: Path, cache_dir: Path) -> str:
-    """SHA-256 of a text file, in hexadecimal; a file known to be unchanged is not read again.
+    """SHA-256 of a text, decompressed, in hexadecimal; a file known to be unchanged is not read again.
 
     As in git's index, a file is known by its size, its times of modification and of change, and its
     inode. They are recorded only if both times lie clearly before the hashing: a file written during
     the same tick of the clock could change once more without showing it.
 
     Raises:
-        DataError: The file is missing, is binary, or cannot be read.
+        DataError: The file is missing, is binary, damaged, or cannot be read.
         StorageError: The cache folder cannot be written.
     """
     status = regular_file_stat(path)

@@ -6,11 +6,10 @@ from typing import Any
 import torch
 
 from lmtrain.config import config_from_dict
-from lmtrain.corpus.text import TextRules
 from lmtrain.corpus.vocab import Vocabulary
 from lmtrain.errors import ConfigError, ModelError, UsageError
 from lmtrain.model.language_model import LanguageModel
-from lmtrain.run.build import build_model, resolve_device
+from lmtrain.run.build import build_model, resolve_device, text_rules
 from lmtrain.run.trained import TrainedModel
 from lmtrain.training.snapshot import Snapshot, SnapshotStore, read_snapshot, weights_of
 
@@ -39,7 +38,7 @@ def load_model(path: Path, which: str | None = None, device: str = "auto") -> Tr
         raise ModelError(str(error)) from error
     model = build_model(config.model, len(vocab))
     model.load_state_dict(snapshot.model_tensors(), strict=False)
-    return TrainedModel(model.to(where).eval(), vocab, TextRules(config.data.lowercase), config, snapshot)
+    return TrainedModel(model.to(where).eval(), vocab, text_rules(config.data), config, snapshot)
 
 
 def find_snapshot(path: Path, which: str | None = None) -> Snapshot:
