@@ -71,10 +71,27 @@ class CacheEntry:
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[BinaryIO]:
-    """A file that appears under its name, whole and on the disk, when the block ends without error.
+    """A file of the cache that appears whole; see :func:`appearing_whole`.
 
     Raises:
         StorageError: The cache folder cannot be written, or is full.
+    """
+    try:
+        with appearing_whole(path) as file:
+            yield file
+    except OSError as error:
+        raise StorageError(
+            f"{path.parent}: the cache cannot be written: {error.strerror or error};"
+            " free space there, or set LMTRAIN_CACHE to another folder"
+        ) from error
+
+
+@contextlib.contextmanager
+def appearing_whole(path: Path) -> Iterator[BinaryIO]:
+    """A file that appears under its name, whole and on the disk, when the block ends without error.
+
+    Raises:
+        OSError: The disk or the system refused.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
@@ -84,11 +101,6 @@ def writing(path: Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    except OSError as error:
-        raise StorageError(
-            f"{path.parent}: the cache cannot be written: {error.strerror or error};"
-            " free space there, or set LMTRAIN_CACHE to another folder"
-        ) from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
