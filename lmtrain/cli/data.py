@@ -1,12 +1,21 @@
 """``lmtrain data``."""
 
-from collections.abc import Iterable, Iterator
+import contextlib
+import shutil
+import sys
+import tempfile
+from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lmtrain.cli.text import note, print_pairs
+from lmtrain.cli.check import print_report
+from lmtrain.cli.options import JsonOption, SnapshotOption
+from lmtrain.cli.text import note, print_json, print_pairs
+
+if TYPE_CHECKING:
+    from lmtrain.corpus.text import TextRules
 
 app = typer.Typer(
     help="Corpora: known ones fetched, texts checked, synthetic ones made.", no_args_is_help=True
@@ -57,6 +66,60 @@ def fetch(
 
 
 @app.command()
+def check(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A text; - is standard input.", show_default=False)
+    ],
+    vocab: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="MODEL|vocab.txt",
+            help="Counts the words it does not know: a model, or a list with one word a line.",
+            show_default=False,
+        ),
+    ] = None,
+    snapshot: SnapshotOption = None,
+    train: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="Looks for lines of FILE in this training text; repeatable, patterns allowed.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Looks through a text: what it holds, what training would refuse, what looks odd.
+
+    Ends with 0 if training would take it, else with 3. All of it is read, whatever is wrong with it.
+
+    Example: lmtrain data check data/ptb/valid.txt --train data/ptb/train.txt
+    """
+    from lmtrain.corpus.check import check_text
+    from lmtrain.corpus.patterns import expand_patterns
+    from lmtrain.errors import DataError, UsageError
+
+    if snapshot is not None and (vocab is None or vocab.is_file()):
+        raise UsageError("--snapshot picks from the run directory that --vocab names")
+    known, rules = (None, None) if vocab is None else _words_of(vocab, snapshot)
+    with _as_file(file) as path:
+        report = check_text(
+            *(path, known, rules),
+            vocab_name=str(vocab),
+            train=expand_patterns(train or ()),
+        )
+    if as_json:
+        print_json({"file": str(file), **report.to_dict()})
+    else:
+        print_report(report)
+    if not report.is_usable:
+        faults = "1 fault" if report.num_faults == 1 else f"{report.num_faults:,} faults"
+        raise DataError(
+            f"{_name(file)}: cannot be used: {faults}, the first in line {report.faults[0].line:,}"
+        )
+
+
+@app.command()
 def synth(
     name: Annotated[
         str, typer.Argument(metavar="NAME", help="Of a synthetic corpus; see list.", show_default=False)
@@ -74,6 +137,38 @@ def synth(
 
     for path in write_synthetic(name, out, seed):
         typer.echo(path)
+
+
+def _words_of(path: Path, snapshot: str | None) -> "tuple[Container[str], TextRules | None]":
+    """What a vocabulary knows, and how text becomes its words; None where that is not said."""
+    if path.is_file():
+        from lmtrain.corpus.text import file_lines
+        from lmtrain.errors import DataError
+
+        try:
+            return frozenset(line.decode().strip() for line in file_lines(path)), None
+        except UnicodeDecodeError as error:
+            raise DataError(f"{path}: not UTF-8 ({error.reason})") from None
+    from lmtrain.run.loading import load_vocabulary
+
+    words, rules = load_vocabulary(path, snapshot)
+    return frozenset(words.words), rules
+
+
+@contextlib.contextmanager
+def _as_file(path: Path) -> Iterator[Path]:
+    """A file that can be read more than once; standard input is copied to one."""
+    if path != Path("-"):
+        yield path
+        return
+    with tempfile.NamedTemporaryFile(prefix="lmtrain-") as copy:
+        shutil.copyfileobj(sys.stdin.buffer, copy)
+        copy.flush()
+        yield Path(copy.name)
+
+
+def _name(path: Path) -> str:
+    return "standard input" if path == Path("-") else str(path)
 
 
 def _with_bar(blocks: Iterable[bytes], name: str, size: int | None) -> Iterator[bytes]:

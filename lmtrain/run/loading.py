@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from lmtrain.config import config_from_dict
+from lmtrain.corpus.text import TextRules
 from lmtrain.corpus.vocab import Vocabulary
 from lmtrain.errors import ConfigError, ModelError, UsageError
 from lmtrain.model.language_model import LanguageModel
@@ -39,6 +40,25 @@ def load_model(path: Path, which: str | None = None, device: str = "auto") -> Tr
     model = build_model(config.model, len(vocab))
     model.load_state_dict(snapshot.model_tensors(), strict=False)
     return TrainedModel(model.to(where).eval(), vocab, text_rules(config.data), config, snapshot)
+
+
+def load_vocabulary(path: Path, which: str | None = None) -> tuple[Vocabulary, TextRules]:
+    """The words of a model and how text becomes words for it; its weights are not read.
+
+    Args:
+        path: A run directory or one snapshot directory.
+        which: As in ``load_model``.
+
+    Raises:
+        ModelError: There is no such model, or it is damaged.
+        UsageError: ``which`` has no meaning here.
+    """
+    snapshot = find_snapshot(path, which)
+    try:
+        config = config_from_dict(snapshot.config, str(snapshot.path))
+    except ConfigError as error:
+        raise ModelError(str(error)) from error
+    return _read_vocabulary(snapshot), text_rules(config.data)
 
 
 def find_snapshot(path: Path, which: str | None = None) -> Snapshot:
