@@ -198,8 +198,9 @@ class _Scan:
         self.longest_line = (0, 0)
         self.odd_lines: dict[str, _OddLines] = {kind: _OddLines() for kind in _LINE_SIGNS}
         self._max_faults = max_faults
-        self._num_words = 0  # of the line that is open
-        self._position = 0  # in bytes, of the piece within its line
+        # Of the line that is open; the position is in bytes, of the piece within its line.
+        self._num_words = self._position = 0
+        self._has_runs = False
 
     def read(self, blocks: Iterable[bytes]) -> None:
         """Reads all of it."""
@@ -234,11 +235,13 @@ class _Scan:
         self.counts.update(words)
         self.lines.add(words, ends=ends)
         self._num_words += len(words)
+        self._has_runs = self._has_runs or b"  " in piece.strip() or b"\t" in piece
         self._position += len(piece)
         if ends:
             self.num_lines += 1
             self._look_at_line(piece, words)
             self._num_words = self._position = 0
+            self._has_runs = False
 
     def _look_at_line(self, piece: bytes, words: Sequence[bytes]) -> None:
         self.num_empty_lines += not self._num_words
@@ -246,7 +249,7 @@ class _Scan:
             self.longest_line = (self.num_lines, self._num_words)
         signs = {
             "carriage_returns": piece.endswith(b"\r"),
-            "runs_of_spaces": b"  " in piece.strip() or b"\t" in piece,
+            "runs_of_spaces": self._has_runs,
             "glued_full_stops": words and len(words) > 1 and _SENTENCE_END.search(words[-1]),
             "long_lines": self._num_words > _LONG_LINE,
         }
@@ -264,8 +267,8 @@ class _Scan:
             self._note(line, self._position + piece.index(b"\0") + 1, "binary: a NUL")
         if EOS_BYTES in piece and EOS_BYTES in piece.split():
             self._note(line, None, f"holds {EOS}, which every line end already stands for; remove it")
-        if len(piece) > LONGEST_WORD and len(longest := max(piece.split(), key=len)) > LONGEST_WORD:
-            self._note(line, None, f"a word of {len(longest):,} bytes; is this text?")
+        if len(piece) > LONGEST_WORD and max(map(len, piece.split())) > LONGEST_WORD:
+            self._note(line, None, f"a word of more than {LONGEST_WORD:,} bytes; is this text?")
 
     def _find_wrong_bytes(self, piece: bytes, line: int) -> None:
         # What is not listed is only counted, so that gigabytes that are no text take no longer than text.

@@ -71,7 +71,7 @@ _GLUON = "https://apache-mxnet.s3-accelerate.dualstack.amazonaws.com/gluon/datas
 
 KNOWN_CORPORA: Final[Mapping[str, KnownCorpus]] = {
     "ptb": KnownCorpus(
-        about="Penn Treebank, as Mikolov prepared it: 929,589 tokens, 10,000 types",
+        about="Penn Treebank, Mikolov's version: 929,589 tokens, 10,000 types",
         digests={
             "train": "sha256:fcea919f6cf83f35d4d00c6cbf08040d13d4155226340912e2fef9c9c4102cbf",
             "valid": "sha256:c9fe6985fe0d4ccb578183407d7668fc6066c20700cb4cf87d8ff1cc34df1bf2",

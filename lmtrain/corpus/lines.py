@@ -20,12 +20,13 @@ LONG_ENOUGH = 5
 
 _NUM_EXAMPLES = 5
 _BATCH = 1 << 16
+_PIECE_BYTES = 1 << 16
 
 
 def line_pieces(blocks: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:
     """The lines of a text without their ends, and whether each ends there.
 
-    A line of more than 1 MiB comes in pieces, cut between words where there are any.
+    A line of more than 64 KiB comes in pieces, cut between words, which must not be longer than 1 MiB.
     """
     rest, is_open = b"", False
     for block in blocks:
@@ -33,11 +34,13 @@ def line_pieces(blocks: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:
         for line in lines:
             yield line, True
             is_open = False
-        if len(rest) > LONGEST_WORD:
+        if len(rest) > _PIECE_BYTES:
             cut = max(map(rest.rfind, WHITESPACE))
-            cut = cut if cut > 0 else len(rest)
-            yield rest[:cut], False
-            rest, is_open = rest[cut:], True
+            if cut <= 0 and len(rest) > LONGEST_WORD:
+                cut = len(rest)
+            if cut > 0:
+                yield rest[:cut], False
+                rest, is_open = rest[cut:], True
     if rest or is_open:
         yield rest, True
 

@@ -51,17 +51,25 @@ _FOREIGN_MARKS = frozenset(
     for mark in (f"<{name}>", f"<{name.upper()}>", f"[{name}]", f"[{name.upper()}]")
 ) - {"<unk>", "<eos>"}
 
+_GLUED = re.compile(r"""^[("“«\[{]\w|\w[,;:!?"”»)\]}]$""")
+_ESCAPE = re.compile(r"&(?:amp|lt|gt|quot|apos|nbsp|#\d+|#x[0-9a-fA-F]+);")
+
+
+def _is_glued(word: str) -> bool:
+    return bool(_GLUED.search(word)) and word not in _FOREIGN_MARKS and not _ESCAPE.search(word)
+
+
 _SIGNS = (
     _Sign(
         "glued_punctuation",
         "words with punctuation stuck to them: not tokenised? data.tokenizer: moses splits it off",
-        re.compile(r"""^[("“«\[{]\w|\w[,;:!?"”»)\]}]$""").search,
+        _is_glued,
         from_share=0.002,
     ),
     _Sign(
         "escapes",
         "words with XML escapes such as &quot;: written by a tokeniser that escapes, or cut from HTML",
-        re.compile(r"&(?:amp|lt|gt|quot|apos|nbsp|#\d+|#x[0-9a-fA-F]+);").search,
+        _ESCAPE.search,
     ),
     _Sign(
         "foreign_marks",

@@ -26,7 +26,7 @@ from lmtrain.errors import DataError, StorageError, UsageError
 
 SYNTHETIC: Final[Mapping[str, str]] = {
     "counting": "1 2 2 3 3 3 … up to 9, over and over: can be learnt without error",
-    "toy-english": "sentences of a grammar that knows the probability of each word",
+    "toy-english": "from a grammar that knows the probability of each word",
 }
 
 _NUM_LINES = {"train": 40_000, "valid": 4_000, "test": 4_000}  # of toy-english
