@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -57,6 +58,8 @@ def serving() -> Iterator[Web]:
     web = Web()
     listener = _Listener(web)
     web.address = f"http://127.0.0.1:{listener.server_address[1]}"
+    # Commands that ran in this process before may have left a closed connection to end it.
+    before = signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     thread = threading.Thread(target=listener.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:
@@ -66,6 +69,7 @@ def serving() -> Iterator[Web]:
         listener.shutdown()
         thread.join()
         listener.server_close()
+        signal.signal(signal.SIGPIPE, before)
 
 
 def missing(request: Request) -> None:

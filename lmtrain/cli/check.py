@@ -9,7 +9,7 @@ import typer
 from lmtrain.cli.text import print_pairs, size
 
 if TYPE_CHECKING:
-    from lmtrain.corpus.check import TextReport
+    from lmtrain.corpus.text_report import TextReport
 
 _COLUMNS = 80
 

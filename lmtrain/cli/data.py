@@ -2,6 +2,7 @@
 
 import contextlib
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Container, Iterable, Iterator
@@ -61,7 +62,9 @@ def fetch(
     """
     from lmtrain.corpus.fetch import FetchObserver, fetch
 
-    for path in fetch(name, to, mirror, FetchObserver(note, _with_bar)):
+    with _closed_connections_raise():
+        paths = fetch(name, to, mirror, FetchObserver(note, _with_bar))
+    for path in paths:
         typer.echo(path)
 
 
@@ -169,6 +172,19 @@ def _as_file(path: Path) -> Iterator[Path]:
 
 def _name(path: Path) -> str:
     return "standard input" if path == Path("-") else str(path)
+
+
+@contextlib.contextmanager
+def _closed_connections_raise() -> Iterator[None]:
+    """A server that hangs up is an error of this source, and not the silent end that a closed pipe is."""
+    if not hasattr(signal, "SIGPIPE"):
+        yield
+        return
+    before = signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGPIPE, before)
 
 
 def _with_bar(blocks: Iterable[bytes], name: str, size: int | None) -> Iterator[bytes]:

@@ -1,10 +1,13 @@
 """``lmtrain data``."""
 
 import json
+import signal
 from pathlib import Path
 
 import pytest
 from program import Trained, files_in, lmtrain
+
+from lmtrain.corpus import fetch
 
 
 def test_list() -> None:
@@ -24,6 +27,16 @@ def test_fetch_prints_the_files_it_wrote(tmp_path: Path, shared_data: Path) -> N
     again = lmtrain(*command, "--to", "data/ptb", folder=tmp_path)
     assert (again.code, again.out) == (0, outcome.out)
     assert again.err.count("is there already") == 3
+
+
+def test_a_server_that_hangs_up_does_not_end_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    handlers = []
+    monkeypatch.setattr(
+        fetch, "fetch", lambda *arguments: handlers.append(signal.getsignal(signal.SIGPIPE)) or []
+    )
+    assert lmtrain("data", "fetch", "ptb").code == 0
+    assert handlers == [signal.SIG_IGN]
+    assert signal.getsignal(signal.SIGPIPE) == signal.SIG_DFL
 
 
 def test_fetch_ends_with_the_code_of_what_is_wrong(tmp_path: Path) -> None:
