@@ -1,9 +1,8 @@
 """The corpora that ``lmtrain data fetch`` knows: where they are to be had, and the hashes they must have.
 
-The SHA-256 of ptb and wikitext-2 are of the files that their published MD5 sums belong to (torchtext for
-ptb, GluonNLP's SHA-1 for wikitext-2). Of wikitext-103 the SHA-256 of the archive is known (Hugging Face
-datasets, CorpusLoaders.jl); of the texts in it only the SHA-1 that GluonNLP published, so that these are
-what a text from elsewhere is held against. A hash nobody published is not in here.
+The SHA-256 of ptb and wikitext-2 are of texts that have the published MD5 (torchtext, ptb) and SHA-1
+(GluonNLP, wikitext-2). For wikitext-103 several public programs agree on the SHA-256 of the archive; of the
+texts in it only GluonNLP's SHA-1 was found, so a text from elsewhere is held against that. No hash is a guess.
 
 The address that WikiText first had, s3.amazonaws.com/research.metamind.io, is dead.
 """
