@@ -2,7 +2,7 @@
 
 The SHA-256 of ptb and wikitext-2 are of texts that have the published MD5 (torchtext, ptb) and SHA-1
 (GluonNLP, wikitext-2). For wikitext-103 several public programs agree on the SHA-256 of the archive; of the
-texts in it only GluonNLP's SHA-1 was found, so a text from elsewhere is held against that. No hash is a guess.
+texts in it only GluonNLP's SHA-1 was found, which a text from elsewhere is held against. No hash is a guess.
 
 The address that WikiText first had, s3.amazonaws.com/research.metamind.io, is dead.
 """
