@@ -34,7 +34,9 @@ def evaluate(
     data: Annotated[
         list[Path],
         typer.Option(
-            metavar="FILE", help="Held-out text; repeatable; - is standard input.", show_default=False
+            metavar="FILE",
+            help="Held-out text, or a pattern; repeatable; - is standard input.",
+            show_default=False,
         ),
     ],
     context: Annotated[
@@ -90,18 +92,20 @@ def evaluate(
 
     Example: lmtrain eval runs/quickstart --data data/toy-english/test.txt
     """
+    from lmtrain.corpus.patterns import expand_patterns
     from lmtrain.run.loading import load_model
 
     _refuse_contradictions(ngram, weight, tune_on)
+    paths = expand_patterns(data)
     loaded = load_model(model, snapshot, device)
     watch = None if as_json else _with_bar
     interpolation = interpolation_of(loaded, ngram, weight)
     if interpolation is not None and tune_on is not None:
         interpolation = loaded.tune(interpolation.ngram, tune_on, context=context, watch=watch)
-        if tune_on in data:
+        if tune_on in paths:
             note(f"{tune_on}: the weight is tuned on a text that is evaluated with it, which flatters it")
     results = []
-    for path in data:
+    for path in paths:
         result = loaded.evaluate(
             path,
             context=context,
@@ -115,8 +119,8 @@ def evaluate(
         results.append(result)
     if as_json:
         objects = [result.to_dict() for result in results]
-        print_json(objects if len(data) > 1 else objects[0])
-    elif len(data) > 1:
+        print_json(objects if len(results) > 1 else objects[0])
+    elif len(results) > 1:
         _print_many(results)
     else:
         _print_one(results[0])

@@ -282,7 +282,7 @@ class _Run:
             self.loop.best_step,
             self.loop.best_loss,
             test,
-            source_perplexity(self.config.data.test, test) if test else None,
+            source_perplexity(self.corpora.test.paths, test) if test and self.corpora.test else None,
             self.loop.elapsed,
         )
 

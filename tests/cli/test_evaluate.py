@@ -201,6 +201,12 @@ def test_several_texts_make_a_table(trained: Trained) -> None:
     together = math.exp((one["nll_nats"] + other["nll_nats"]) / 122)
     assert rows[2][1:3] == ["122", f"{together:.2f}"]
     assert outcome.out.endswith(f"{one['signature']}\n{other['signature']}\n")
+    pattern = lmtrain("eval", "runs/tiny", "--data", "[tv]*.txt", folder=trained.folder)
+    assert [line.split()[0] for line in pattern.out.splitlines()[1:4]] == [
+        "test.txt",
+        "train.txt",
+        "valid.txt",
+    ]
     listed = json.loads(lmtrain("eval", *arguments, "--json", folder=trained.folder).out)
     assert [each["nll_nats"] for each in listed] == [one["nll_nats"], other["nll_nats"]]
 

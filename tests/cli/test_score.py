@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import lzma
 import math
 import os
 import re
@@ -201,6 +202,8 @@ def test_a_file_is_scored_as_standard_input_is(trained: Trained, tmp_path: Path)
     (tmp_path / "text.txt").write_text(SENTENCES)
     from_file = lmtrain("score", trained.run_dir, tmp_path / "text.txt")
     assert (from_file.code, from_file.out) == (0, score(trained).out)
+    (tmp_path / "text.txt.xz").write_bytes(lzma.compress(SENTENCES.encode()))
+    assert lmtrain("score", trained.run_dir, tmp_path / "text.txt.xz").out == from_file.out
 
 
 @pytest.mark.parametrize(
