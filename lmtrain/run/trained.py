@@ -1,7 +1,7 @@
 """A trained model: it evaluates, scores and writes. It needs no corpus."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -11,16 +11,20 @@ import torch
 from lmtrain import __version__
 from lmtrain.config import Config
 from lmtrain.corpus.corpus import Corpus
-from lmtrain.corpus.text import EOS, TextRules
-from lmtrain.corpus.vocab import UNK, Vocabulary
+from lmtrain.corpus.detokenize import detokenize
+from lmtrain.corpus.text import TextRules
+from lmtrain.corpus.vocab import Vocabulary
 from lmtrain.errors import UsageError
+from lmtrain.inference.beam import BeamSearch
+from lmtrain.inference.continuation import Length
 from lmtrain.inference.evaluate import Evaluation, evaluate, held_out_windows, perplexity
-from lmtrain.inference.generate import Sampling, generate, to_text
 from lmtrain.inference.mixture import Interpolation, interpolate, tune_weight
 from lmtrain.inference.ngram import NGramModel
+from lmtrain.inference.sampling import Sampling
 from lmtrain.inference.score import Floats, ScoredLine, Scorer, token_nats
 from lmtrain.inference.windows import HeldOutWindow
 from lmtrain.model.language_model import LanguageModel
+from lmtrain.run.generated import GeneratedText, continue_texts
 from lmtrain.run.held_out import HeldOutResult, MixtureResult, read_held_out, source_perplexity
 from lmtrain.training.snapshot import Snapshot
 
@@ -28,27 +32,6 @@ _SPLITS = ("train", "valid", "test")
 
 Watch = Callable[[Iterable[HeldOutWindow], int], Iterable[HeldOutWindow]]
 """Hands on windows, and is told how many tokens they hold."""
-
-
-@dataclass(frozen=True)
-class GeneratedText:
-    """What a model wrote."""
-
-    prompt: str
-    unknown_words: list[str]
-    """Words of the prompt that the model read as ``<unk>``."""
-    texts: list[str]
-    """Each sample with the prompt before it."""
-    seed: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """The fields of ``generate --json``."""
-        return {
-            "prompt": self.prompt,
-            "oov": self.unknown_words,
-            "seed": self.seed,
-            "samples": [{"text": text} for text in self.texts],
-        }
 
 
 @dataclass(frozen=True)
@@ -182,25 +165,64 @@ class TrainedModel:
         self,
         prompt: str = "",
         *,
-        num_words: int = 100,
+        num_words: int | None = None,
         num_samples: int = 1,
-        sampling: Sampling | None = None,
+        sampling: Sampling | BeamSearch | None = None,
         seed: int = 1,
+        num_sentences: int | None = None,
+        readable: bool = False,
     ) -> GeneratedText:
-        """Continues a prompt, whose line breaks are ``<eos>``; see ``lmtrain.inference.generate``."""
-        words = self.rules.split(prompt.replace("\n", f" {EOS} "))
-        samples = generate(
-            self.model,
-            self.vocab,
-            [self.vocab.id_of(word) for word in words],
+        """Continues a prompt; see ``generate_many``."""
+        (result,) = self.generate_many(
+            [prompt],
             num_words=num_words,
             num_samples=num_samples,
             sampling=sampling,
             seed=seed,
+            num_sentences=num_sentences,
+            readable=readable,
         )
-        texts = [to_text([*words, *self.vocab.decode(ids)]) for ids in samples]
-        unknown = [word for word in words if word not in self.vocab or word == UNK]
-        return GeneratedText(prompt, unknown, texts, seed)
+        return result
+
+    def generate_many(
+        self,
+        prompts: Iterable[str],
+        *,
+        num_words: int | None = None,
+        num_samples: int = 1,
+        sampling: Sampling | BeamSearch | None = None,
+        seed: int = 1,
+        num_sentences: int | None = None,
+        readable: bool = False,
+    ) -> Iterator[GeneratedText]:
+        """Continues prompts, each from the start of a line and on its own, many side by side.
+
+        Args:
+            prompts: Taken as they are needed; line breaks in them are ``<eos>``.
+            num_words: At most so many tokens, ``<eos>`` included; None is 100, or 100 a sentence.
+            num_samples: Texts for each prompt; of a beam search, the best.
+            sampling: How words are chosen; a ``BeamSearch`` looks for the most probable texts.
+            seed: Of the draws, at least 0.
+            num_sentences: A text ends with this ``<eos>``.
+            readable: Whether texts are put together as people write them; see ``corpus.detokenize``.
+
+        Yields:
+            What was written, in the order of the prompts.
+
+        Raises:
+            ValueError: A number is out of range.
+        """
+        return continue_texts(
+            self.model,
+            self.vocab,
+            self.rules,
+            prompts,
+            length=Length(num_words, num_sentences),
+            num_samples=num_samples,
+            decoding=sampling or Sampling(),
+            seed=seed,
+            finish=detokenize if readable else str,
+        )
 
     def describe(self) -> dict[str, Any]:
         """The fields of ``info --json``."""
