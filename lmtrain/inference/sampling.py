@@ -100,23 +100,35 @@ def choose(logits: Tensor, draws: Tensor, sampling: Sampling, unk_id: int) -> tu
     Returns:
         The words, int64 of shape (B), and their ln p in the model's own distribution, float32 of shape (B).
     """
+    if not sampling.greedy and sampling.temperature == 1:
+        return _choose_as_predicted(logits, draws, sampling, unk_id)
     log_probs = torch.log_softmax(logits, dim=1, out=logits)
     if not sampling.allow_unk:
         log_probs[:, unk_id] = -torch.inf
     if sampling.greedy:
         words = log_probs.argmax(dim=1)
     else:
-        words = _inverse_cdf(_filtered(_heated(log_probs, sampling.temperature), sampling), draws)
+        # The best word stands at 0, so that no temperature, however low, makes infinities to subtract.
+        scaled = log_probs - log_probs.amax(dim=1, keepdim=True)
+        scaled.div_(max(sampling.temperature, torch.finfo(scaled.dtype).tiny))
+        words = _inverse_cdf(_filtered(scaled.softmax(dim=1), sampling), draws)
     return words, log_probs.gather(1, words[:, None])[:, 0]
 
 
-def _heated(log_probs: Tensor, temperature: float) -> Tensor:
-    """Probabilities (B, V), normalised over the words that are allowed."""
-    if temperature == 1:
-        return log_probs.softmax(dim=1)
-    # The best word stands at 0, so that no temperature, however low, makes infinities to subtract.
-    scaled = log_probs - log_probs.amax(dim=1, keepdim=True)
-    return scaled.div_(max(temperature, torch.finfo(scaled.dtype).tiny)).softmax(dim=1)
+def _choose_as_predicted(
+    logits: Tensor, draws: Tensor, sampling: Sampling, unk_id: int
+) -> tuple[Tensor, Tensor]:
+    """``choose`` at temperature 1, where one pass over the vocabulary gives probability and normaliser."""
+    of_unk = logits[:, unk_id].clone()
+    if not sampling.allow_unk:
+        logits[:, unk_id] = -torch.inf
+    probabilities = logits.softmax(dim=1)
+    words = _inverse_cdf(_filtered(probabilities, sampling), draws)
+    log_probs = probabilities.gather(1, words[:, None])[:, 0].log()
+    if not sampling.allow_unk:
+        scores = logits.gather(1, words[:, None])[:, 0]
+        log_probs = scores - torch.logaddexp(scores - log_probs, of_unk)  # less the normaliser with <unk>
+    return words, log_probs
 
 
 def _inverse_cdf(probabilities: Tensor, draws: Tensor) -> Tensor:
