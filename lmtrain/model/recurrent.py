@@ -110,7 +110,7 @@ class _GatedLayer(RecurrentLayer):
         return outputs, tuple(s.to(old.dtype) for s, old in zip(after, state, strict=True))
 
     def _sums(self, inputs: Tensor, state: State) -> tuple[Tensor, Tensor, Tensor]:
-        """W x_t + b and U h_{t-1} for all time steps at once, (T, B, num_gates * H), and the h_t, (T, B, H)."""
+        """W x_t + b and U h_{t-1} for all time steps, (T, B, num_gates * H), and all h_t, (T, B, H)."""
         outputs, _ = self.forward(inputs, state)
         before = torch.cat([state[0][None].to(outputs.dtype), outputs[:-1]])
         from_input = kernels.linear(inputs.flatten(0, 1), self.weight_ih, self.bias)
@@ -139,7 +139,7 @@ class ElmanLayer(_GatedLayer):
 
     @torch.no_grad()
     def gates(self, inputs: Tensor, state: State) -> dict[str, Tensor]:
-        """``hidden``, the state h_t; see ``RecurrentLayer``."""
+        """``hidden``, the state h_t."""
         return {"hidden": self.forward(inputs, state)[0]}
 
 
@@ -196,10 +196,10 @@ class ConcatElmanLayer(RecurrentLayer):
 
     @torch.no_grad()
     def gates(self, inputs: Tensor, state: State) -> dict[str, Tensor]:
-        """``hidden``, the output y_t, and ``recurrent``, the state r_t; see ``RecurrentLayer``."""
+        """``recurrent``, the state r_t, and ``hidden``, the output y_t."""
         outputs, recurrent = [], []
-        for step in inputs.split(1):
-            output, state = self.forward(step, state)
+        for x in inputs.unbind():
+            output, state = self.forward(x[None], state)
             outputs.append(output)
             recurrent.append(state[0])
         return {"recurrent": torch.stack(recurrent), "hidden": torch.cat(outputs)}
@@ -245,10 +245,7 @@ class LSTMLayer(_GatedLayer):
 
     @torch.no_grad()
     def gates(self, inputs: Tensor, state: State) -> dict[str, Tensor]:
-        """``input``, ``forget``, ``candidate``, ``output``: i, f, g and o; ``cell`` and ``hidden``: c_t and h_t.
-
-        See ``RecurrentLayer``.
-        """
+        """``input``, ``forget``, ``candidate``, ``output`` (i, f, g, o), ``cell``, ``hidden`` (c_t, h_t)."""
         from_input, from_state, outputs = self._sums(inputs, state)
         i, f, g, o = (from_input + from_state).float().chunk(4, dim=-1)
         i, f, g, o = i.sigmoid(), f.sigmoid(), g.tanh(), o.sigmoid()
@@ -289,7 +286,7 @@ class GRULayer(_GatedLayer):
 
     @torch.no_grad()
     def gates(self, inputs: Tensor, state: State) -> dict[str, Tensor]:
-        """``reset``, ``update``, ``candidate``: r, z and n; ``hidden``, the state h_t; see ``RecurrentLayer``."""
+        """``reset``, ``update``, ``candidate`` (r, z, n) and ``hidden``, the state h_t."""
         from_input, from_state, outputs = self._sums(inputs, state)
         (r, z, n), (of_r, of_z, of_n) = (part.float().chunk(3, dim=-1) for part in (from_input, from_state))
         r, z = (r + of_r).sigmoid(), (z + of_z).sigmoid()

@@ -9,6 +9,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from lmtrain.errors import StorageError
 from lmtrain.training.loggers import MetricsFile, RunLog, last_logged_step
+from lmtrain.training.summaries import HyperParameter
 
 
 def rows(run_dir: Path) -> list[dict[str, object]]:
@@ -19,7 +20,7 @@ def test_both_logs_say_the_same(tmp_path: Path) -> None:
     log = RunLog(tmp_path)
     assert log.last_step == -1
     with log.open(first_step=1):
-        log.hyper_parameters({"train.lr": 0.5, "model.cell": "lstm"})
+        log.describe([HyperParameter("train.lr", float)], {"train.lr": 0.5})
         log.write(10, {"epoch": 0.5, "train/loss": 1.25})
         log.write(20, {"epoch": 1.0, "train/loss": 1.0, "valid/perplexity": math.inf}, {"samples": "a b"})
         log.sync()
