@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from lmtrain import __version__
-from lmtrain.cli import config, data, evaluate, generate, info, train
+from lmtrain.cli import config, data, evaluate, generate, info, runs, train
 from lmtrain.errors import Interrupted, LmtrainError
 from lmtrain.run.process import prepare_process
 
@@ -30,6 +30,7 @@ app.command("train")(train.train)
 app.command("eval")(evaluate.evaluate)
 app.command("generate")(generate.generate)
 app.command("info")(info.info)
+app.command("runs")(runs.runs)
 app.command("env")(info.env)
 app.add_typer(data.app, name="data")
 app.add_typer(config.app, name="config")

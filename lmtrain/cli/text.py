@@ -2,7 +2,8 @@
 
 import json
 import math
-from collections.abc import Sequence
+import sys
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import typer
@@ -23,6 +24,43 @@ def print_pairs(pairs: Sequence[tuple[str, object]]) -> None:
     width = max(len(name) for name, _ in pairs)
     for name, value in pairs:
         typer.echo(f"{name:<{width}}  {value}")
+
+
+def print_table(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    left: Collection[str] = (),
+    styles: Sequence[Mapping[str, str]] = (),
+) -> None:
+    """A table that fits a terminal; where standard output is none, plain text of aligned columns.
+
+    Args:
+        columns: Their headings.
+        rows: A text for each column.
+        left: Columns of texts, which may be broken into lines; the others are of numbers.
+        styles: For each row, the style of a column, as rich names it.
+    """
+    if not sys.stdout.isatty():
+        widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
+        for row in [columns, *rows]:
+            cells = (
+                cell.ljust(width) if name in left else cell.rjust(width)
+                for cell, width, name in zip(row, widths, columns, strict=True)
+            )
+            typer.echo("  ".join(cells).rstrip())
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for name in columns:
+        is_text = name in left
+        table.add_column(name, justify="left" if is_text else "right", no_wrap=not is_text, overflow="fold")
+    for row, style in zip(rows, styles or [{}] * len(rows), strict=True):
+        table.add_row(*(Text(cell, style.get(name, "")) for name, cell in zip(columns, row, strict=True)))
+    Console(file=sys.stdout).print(table)
 
 
 def duration(seconds: float) -> str:

@@ -10,8 +10,14 @@ from lmtrain.config.options import Options
 from lmtrain.training.summaries import HyperParameter, Setting
 
 _SECTIONS = ("model", "train", "seed")
-_FIRST = ("model.cell", "model.hidden_size", "model.num_layers", "train.optimizer.lr", "model.dropout.output")
-"""Of the columns, TensorBoard shows five until it is told otherwise."""
+_TELLING = (
+    "model.cell",
+    "model.hidden_size",
+    "model.num_layers",
+    "model.dropout.output",
+    "train.optimizer.lr",
+)
+"""TensorBoard shows five columns until it is told otherwise."""
 
 
 def settings(config: Config) -> dict[str, Setting]:
@@ -25,13 +31,14 @@ def settings(config: Config) -> dict[str, Setting]:
 
 
 def columns() -> list[HyperParameter]:
-    """All settings that any run may have, the most telling ones first."""
+    """All settings that any run may have."""
     found: dict[str, HyperParameter] = {}
     for section in _SECTIONS:
         for each in _columns(section, Config.model_fields[section].annotation):
             others = found[each.name].choices if each.name in found else ()
-            found[each.name] = replace(each, choices=(*others, *each.choices))
-    return [found.pop(name) for name in _FIRST] + list(found.values())
+            is_telling = each.name in _TELLING
+            found[each.name] = replace(each, choices=(*others, *each.choices), is_telling=is_telling)
+    return list(found.values())
 
 
 def _leaves(section: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Setting]]:

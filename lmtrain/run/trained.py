@@ -3,7 +3,7 @@
 import hashlib
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +21,7 @@ from lmtrain.errors import UsageError
 from lmtrain.inference.evaluate import Evaluation, evaluate, held_out_windows, perplexity
 from lmtrain.inference.generate import Sampling, generate, to_text
 from lmtrain.model.language_model import LanguageModel
+from lmtrain.run.description import describe_parts, read_history
 from lmtrain.training.snapshot import Snapshot
 
 _SPLITS = ("train", "valid", "test")
@@ -189,6 +190,8 @@ class TrainedModel:
             "best_loss": best_loss,
             "best_perplexity": None if best_loss is None else perplexity(best_loss, 1),
             "config": self.config.to_dict(),
+            "parts": [asdict(part) for part in describe_parts(self.model)],
+            "history": [asdict(each) for each in read_history(self.snapshot.path, self.snapshot.step)],
         }
 
     def _signature(self, corpus: Corpus, context: str, adapt: str, precision: str) -> str:

@@ -28,7 +28,7 @@ _CHARTS: Mapping[str, Mapping[str, Sequence[str]]] = {
     },
 }
 """What stands in one chart, in TensorBoard's custom scalars."""
-_FINAL_FIGURES = ("valid/best_perplexity", "test/perplexity", "train/perplexity", "elapsed")
+_FINAL_FIGURES = ("valid/best_perplexity", "test/perplexity", "train/perplexity", "train/words_per_second")
 """What TensorBoard shows beside the hyper-parameters: the last of each."""
 
 
@@ -131,14 +131,16 @@ class RunLog:
 
         Args:
             step: Its number.
-            figures: ``epoch`` and others by tag; what is not finite is logged as null.
+            figures: ``epoch``, ``elapsed`` (seconds) and others by tag; what is not finite is logged as null.
             texts: Texts by tag, for TensorBoard.
             activations: Numbers by tag, of which TensorBoard shows how they are distributed.
         """
         figures = finite(figures)
         with _refusing_faults(self._run_dir):
             self._metrics.write({"step": step, **figures})
-            self._events.add(summaries.figures(figures), step)
+            # TensorBoard has an axis of time of its own.
+            charted = {tag: value for tag, value in figures.items() if tag != "elapsed"}
+            self._events.add(summaries.figures(charted), step)
             for tag, text in (texts or {}).items():
                 self._events.add(summaries.text(tag, text), step)
             for tag, values in (activations or {}).items():

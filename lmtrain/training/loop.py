@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from textwrap import indent
+from textwrap import fill, indent
 from typing import Any, Protocol
 
 from torch import Tensor
@@ -18,6 +18,7 @@ from lmtrain.training.trainer import Trainer, TrainingFigures
 
 _MAX_SAMPLE_TEXT = 100_000
 """Characters: the text waits in a snapshot until it is logged, and a snapshot is no place for more."""
+_SAMPLE_WIDTH = 100
 
 
 @dataclass(frozen=True)
@@ -259,8 +260,7 @@ class TrainingLoop:
             self._row["valid/best_perplexity"] = perplexity(self.best_loss, 1)
         samples = self._sample()
         if samples:
-            # Indented, which TensorBoard's Markdown leaves as it stands.
-            self._texts["samples"] = indent("\n\n".join(samples), "    ")[:_MAX_SAMPLE_TEXT]
+            self._texts["samples"] = _as_markdown(samples)[:_MAX_SAMPLE_TEXT]
         train = self.trainer.table_meter.read(self.trainer.optimizer.lr)
         self._evaluated_step = self.trainer.steps
         self._observer.on_row(
@@ -290,6 +290,13 @@ class TrainingLoop:
         path = self._write_snapshot(self)
         self._saved = self._now
         self._observer.on_snapshot(path)
+
+
+def _as_markdown(samples: list[str]) -> str:
+    """Each sample in lines that fit a screen, indented: TensorBoard's Markdown leaves them as they stand."""
+    lines = [line for sample in samples for line in [*sample.split("\n"), ""]]
+    wrapped = [fill(line, _SAMPLE_WIDTH, subsequent_indent="    ", break_long_words=False) for line in lines]
+    return indent("\n".join(wrapped), "    ").rstrip()
 
 
 def metrics(split: str, evaluation: Evaluation) -> dict[str, float | None]:

@@ -32,6 +32,8 @@ class HyperParameter:
     kind: type[bool] | type[float] | type[str]
     choices: Sequence[bool | str] = ()
     """All values there are, if they are few."""
+    is_telling: bool = False
+    """Whether it stands before the others, which are shown on demand."""
 
 
 def figures(values: Mapping[str, float | None]) -> Any:
@@ -56,7 +58,11 @@ def experiment(hyper_parameters: Sequence[HyperParameter], metrics: Sequence[str
 
     TensorBoard takes them from one of the runs, whichever it finds first: they must not depend on the run.
     """
-    infos = [api_pb2.HParamInfo(name=each.name, type=_KINDS[each.kind]) for each in hyper_parameters]
+    infos = [
+        # What "differs" is what TensorBoard shows first.
+        api_pb2.HParamInfo(name=each.name, type=_KINDS[each.kind], differs=each.is_telling)
+        for each in hyper_parameters
+    ]
     for info, each in zip(infos, hyper_parameters, strict=True):
         info.domain_discrete.extend(each.choices)
     named = [api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag), display_name=tag) for tag in metrics]
