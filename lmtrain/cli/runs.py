@@ -47,7 +47,7 @@ def runs(
     reverse: Annotated[bool, typer.Option("--reverse", help="The other way round.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array, an object a run.")] = False,
 ) -> None:
-    """Compares the runs in a folder: model, perplexities, speed, time, and how each stands.
+    """Compares the runs in a folder, in a table that can be sorted.
 
     valid is the lowest perplexity of the validation text, test the perplexity of the test text.
     """

@@ -41,7 +41,7 @@ def print_table(
         left: Columns of texts, which may be broken into lines; the others are of numbers.
         styles: For each row, the style of a column, as rich names it.
     """
-    if not sys.stdout.isatty():
+    if not _is_terminal():
         widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
         for row in [columns, *rows]:
             cells = (
@@ -80,6 +80,10 @@ def size(num_bytes: float) -> str:
         if num_bytes < 999.5:
             return f"{num_bytes:,.{digits}f} {unit}"
     return f"{num_bytes / 1000:,.1f} GB"
+
+
+def _is_terminal() -> bool:
+    return sys.stdout.isatty()
 
 
 def _finite(value: Any) -> Any:

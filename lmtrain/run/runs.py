@@ -64,26 +64,29 @@ def find_runs(folder: Path) -> Iterator[Path]:
     Raises:
         OSError: The folder cannot be read; others that cannot are passed over.
     """
-    yield from _find(folder, os.scandir(folder), set())
+    yield from _find(folder, _listed(folder), set())
 
 
-def _find(folder: Path, entries: Any, seen: set[tuple[int, int]]) -> Iterator[Path]:
+def _find(folder: Path, entries: list[os.DirEntry[str]], seen: set[tuple[int, int]]) -> Iterator[Path]:
     status = folder.stat()
     if (identity := (status.st_dev, status.st_ino)) in seen:
         return
     seen.add(identity)
-    with entries:
-        listed = sorted(entries, key=lambda entry: entry.name)
-    if {entry.name for entry in listed} & {_METRICS, _ENVIRONMENT, _SNAPSHOTS}:
+    if {entry.name for entry in entries} & {_METRICS, _ENVIRONMENT, _SNAPSHOTS}:
         yield folder
         return
-    for entry in listed:
+    for entry in entries:
         if not entry.name.startswith(".") and _is_directory(entry):
             try:
-                inner = os.scandir(entry.path)
+                inner = _listed(folder / entry.name)
             except OSError:
                 continue
             yield from _find(folder / entry.name, inner, seen)
+
+
+def _listed(folder: Path) -> list[os.DirEntry[str]]:
+    with os.scandir(folder) as entries:
+        return sorted(entries, key=lambda entry: entry.name)
 
 
 def _is_directory(entry: os.DirEntry[str]) -> bool:
@@ -196,7 +199,7 @@ def _read_log(run: RunSummary, problems: list[str]) -> int | None:
         problems.append(_told(_METRICS, error))
         return None
     if num_damaged:
-        problems.append(f"{_METRICS}: {num_damaged} lines are damaged")
+        problems.append(f"{_METRICS}: {num_damaged} damaged lines")
     for row in rows:
         valid = row.number("valid/perplexity")
         if valid is not None and (run.best_perplexity is None or valid < run.best_perplexity):

@@ -21,6 +21,7 @@ OPTIONS = {
     "generate": "MODEL --prompt --num-words --num-samples --temperature --top-k --top-p --greedy --seed "
     "--allow-unk --snapshot --json",
     "info": "MODEL --snapshot --json",
+    "runs": "DIR --sort --reverse --json",
     "env": "--json",
     "data": "list synth",
     "data list": "",
