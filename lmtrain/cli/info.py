@@ -84,7 +84,7 @@ def _print_history(history: list[dict[str, Any]], best_step: int | None) -> None
         for each in reversed(shown)
     ]
     typer.echo()
-    print_table(("step", "epoch", "train ppl", "valid ppl ", "lr", "elapsed"), rows)
+    print_table(("step", "epoch", "train ppl", "valid ppl ", "lr", "elapsed"), rows, left=())
 
 
 def _figure(value: float | None, form: str) -> str:

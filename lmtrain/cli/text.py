@@ -27,26 +27,28 @@ def print_pairs(pairs: Sequence[tuple[str, object]]) -> None:
 
 
 def print_table(
-    columns: Sequence[str],
+    header: Sequence[str],
     rows: Sequence[Sequence[str]],
     *,
-    left: Collection[str] = (),
+    left: Collection[str] | None = None,
     styles: Sequence[Mapping[str, str]] = (),
 ) -> None:
     """A table that fits a terminal; where standard output is none, plain text of aligned columns.
 
     Args:
-        columns: Their headings.
+        header: The heading of each column.
         rows: A text for each column.
-        left: Columns of texts, which may be broken into lines; the others are of numbers.
+        left: Headings of columns of texts, which may be broken into lines; the others are figures, flush
+            right. By default the first column alone.
         styles: For each row, the style of a column, as rich names it.
     """
+    left = header[:1] if left is None else left
     if not _is_terminal():
-        widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
-        for row in [columns, *rows]:
+        widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+        for row in (header, *rows):
             cells = (
                 cell.ljust(width) if name in left else cell.rjust(width)
-                for cell, width, name in zip(row, widths, columns, strict=True)
+                for cell, width, name in zip(row, widths, header, strict=True)
             )
             typer.echo("  ".join(cells).rstrip())
         return
@@ -55,11 +57,11 @@ def print_table(
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for name in columns:
+    for name in header:
         is_text = name in left
         table.add_column(name, justify="left" if is_text else "right", no_wrap=not is_text, overflow="fold")
     for row, style in zip(rows, styles or [{}] * len(rows), strict=True):
-        table.add_row(*(Text(cell, style.get(name, "")) for name, cell in zip(columns, row, strict=True)))
+        table.add_row(*(Text(cell, style.get(name, "")) for name, cell in zip(header, row, strict=True)))
     Console(file=sys.stdout).print(table)
 
 
