@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,6 +24,7 @@ from lmtrain.inference.sampling import Sampling
 from lmtrain.inference.score import Floats, ScoredLine, Scorer, token_nats
 from lmtrain.inference.windows import HeldOutWindow
 from lmtrain.model.language_model import LanguageModel
+from lmtrain.run.description import describe_parts, read_history
 from lmtrain.run.generated import GeneratedText, continue_texts
 from lmtrain.run.held_out import HeldOutResult, MixtureResult, read_held_out, source_perplexity
 from lmtrain.training.snapshot import Snapshot
@@ -249,6 +250,8 @@ class TrainedModel:
             "best_loss": best_loss,
             "best_perplexity": None if best_loss is None else perplexity(best_loss, 1),
             "config": self.config.to_dict(),
+            "parts": [asdict(part) for part in describe_parts(self.model)],
+            "history": [asdict(each) for each in read_history(self.snapshot.path, self.snapshot.step)],
         }
 
     def _signature(

@@ -22,6 +22,7 @@ OPTIONS = {
     "--temperature --top-k --top-p --min-p --greedy --beam --length-penalty --seed --allow-unk --detokenize "
     "--snapshot --json",
     "info": "MODEL --snapshot --json",
+    "runs": "DIR --sort --reverse --json",
     "env": "--json",
     "data": "list synth",
     "data list": "",
