@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from lmtrain import __version__
-from lmtrain.cli import config, data, evaluate, generate, info, plot, train
+from lmtrain.cli import config, data, diagnose, evaluate, generate, info, plot, train
 from lmtrain.errors import Interrupted, LmtrainError
 from lmtrain.run.process import prepare_process
 
@@ -32,6 +32,7 @@ app.command("generate")(generate.generate)
 app.command("info")(info.info)
 app.command("env")(info.env)
 app.command("plot")(plot.plot)
+app.command("diagnose")(diagnose.diagnose)
 app.add_typer(data.app, name="data")
 app.add_typer(config.app, name="config")
 

@@ -46,7 +46,11 @@ class Gate:
         Source: of the thresholds, Karpathy, Johnson and Fei-Fei (2015), "Visualizing and understanding
         recurrent networks", section 4.2.
         """
-        return self.values <= 0 if self.kind == "relu" else self.values < (0.1 if self.kind == "sigmoid" else -0.9)
+        return (
+            self.values <= 0
+            if self.kind == "relu"
+            else self.values < (0.1 if self.kind == "sigmoid" else -0.9)
+        )
 
     @property
     def is_high(self) -> Tensor:

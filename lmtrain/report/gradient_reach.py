@@ -117,17 +117,14 @@ def gradient_reach(
         watch: Shows how far it has come.
 
     Returns:
-        The norms. The states that are differentiated were reached by reading K more words before them, or
-        from the start of the text or line.
+        The norms, for as many steps as enough of the losses have behind them. The states that are
+        differentiated were reached by reading K more words before them, or from the start of the text or line.
     """
-    wanted = max_steps or max(100, 2 * (bptt_len or 0))
+    steps = max_steps or max(100, 2 * (bptt_len or 0))
     positions = text.sample(text.num_tokens, seed)
-    lengths = text.context_lengths(positions)
-    # In a short text, or short lines, no further than enough positions have words behind them.
-    enough = np.sort(lengths)[::-1][min(_MIN_POSITIONS, len(lengths)) - 1]
-    steps = max(1, min(wanted, int(enough) - 1 if enough > 1 else 1))
-    eligible = positions[lengths > (steps if text.context == "stream" else 1)]
-    chosen = _draw(eligible if len(eligible) else positions, num_positions, seed)
+    # At least one step back; in a stream as many as can be had, and as many words again before them.
+    least = 2 if text.context == "line" else min(2 * steps, text.num_tokens // 2 + 1)
+    chosen = _draw(positions[text.context_lengths(positions) >= least], num_positions, seed)
     norms = np.concatenate(list(_norms(model, text, chosen, steps, watch)))  # (N, 1 + parts, K)
     return _summary(norms, _part_names(model), bptt_len)
 
@@ -215,7 +212,7 @@ def _summary(norms: Norms, names: list[str], bptt_len: int | None) -> GradientRe
     """Means over the losses that have k steps behind them, over the mean of the same losses at 1."""
     whole = norms[:, 0]  # (N, K)
     first = np.where(np.isnan(whole), np.nan, whole[:, :1])
-    known = ~np.isnan(whole).all(axis=0)
+    known = (~np.isnan(whole)).sum(axis=0) >= min(_MIN_POSITIONS, len(whole))
     base = np.nansum(first, axis=0)[known]
     means = np.nansum(norms, axis=0)[:, known] / np.where(base > 0, base, 1.0)
     with np.errstate(divide="ignore", invalid="ignore"):

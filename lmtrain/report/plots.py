@@ -53,7 +53,9 @@ class RunCurves:
     @property
     def best_perplexity(self) -> float:
         """The lowest on the validation text; NaN where there is none."""
-        return min((p.valid_perplexity for p in self.points if p.valid_loss == p.valid_loss), default=math.nan)
+        return min(
+            (p.valid_perplexity for p in self.points if p.valid_loss == p.valid_loss), default=math.nan
+        )
 
 
 def curves_of(name: str, rows: Iterable[Mapping[str, float | None]], num_tokens: int) -> RunCurves:
@@ -157,7 +159,9 @@ def _words_axis(axes: Axes, runs: Sequence[RunCurves]) -> Value:
 
 def _time_axis(axes: Axes, runs: Sequence[RunCurves]) -> Value:
     longest = max((p.seconds for run in runs for p in run.points if math.isfinite(p.seconds)), default=0.0)
-    unit, name = (3600.0, "hours") if longest > 7200 else (60.0, "minutes") if longest > 180 else (1.0, "seconds")
+    unit, name = (
+        (3600.0, "hours") if longest > 7200 else (60.0, "minutes") if longest > 180 else (1.0, "seconds")
+    )
     axes.set_xlabel(f"time ({name})")
     return lambda p: p.seconds / unit
 
@@ -192,5 +196,3 @@ def _number(row: Mapping[str, float | None], key: str) -> float:
 
 def _exp(loss: float) -> float:
     return math.exp(loss) if loss < 700 else math.nan
-
-

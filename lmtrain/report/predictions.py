@@ -87,7 +87,12 @@ class Band:
 
     def to_dict(self) -> dict[str, Any]:
         """For ``report.json``."""
-        return {"words": self.name, "num_tokens": self.num_tokens, "nats": self.nats, "perplexity": self.perplexity}
+        return {
+            "words": self.name,
+            "num_tokens": self.num_tokens,
+            "nats": self.nats,
+            "perplexity": self.perplexity,
+        }
 
 
 def bands_by_frequency(predictions: Predictions, vocab: Vocabulary) -> list[Band]:

@@ -48,7 +48,9 @@ def read_curves(run_dir: Path, name: str) -> RunCurves:
         raise ModelError(f"{path}: no figures yet: nothing has been logged (logging.every counts steps)")
     num_tokens = _training_tokens(run_dir)
     if num_tokens is None:
-        raise ModelError(f"{run_dir}: neither environment.json nor a snapshot says how long its training text is")
+        raise ModelError(
+            f"{run_dir}: neither environment.json nor a snapshot says how long its training text is"
+        )
     return curves_of(name, rows, num_tokens)
 
 
@@ -56,7 +58,9 @@ def _rows(path: Path) -> Iterator[dict[str, float | None]]:
     """The whole lines; a run that is going on may be writing one."""
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         row = _parse(line)
-        numbers = {key: value for key, value in row.items() if value is None or isinstance(value, int | float)}
+        numbers = {
+            key: value for key, value in row.items() if value is None or isinstance(value, int | float)
+        }
         if isinstance(numbers.get("step"), int) and isinstance(numbers.get("epoch"), int | float):
             yield numbers
 

@@ -90,6 +90,16 @@ class TrainedModel:
     config: Config
     snapshot: Snapshot
 
+    def read(self, path: Path) -> Corpus:
+        """A text in words of the model; ``-`` is standard input.
+
+        Raises:
+            DataError: It cannot be used.
+        """
+        if path == Path("-"):
+            return _read_standard_input(self.vocab, self.rules)
+        return load_corpus([path], self.vocab, self.rules)
+
     def evaluate(
         self,
         path: Path,
@@ -121,10 +131,7 @@ class TrainedModel:
             raise UsageError("streams cut a text in stream context; in line context each line is on its own")
         if context == "stream" and batch_size is not None:
             raise UsageError("a batch size is for line context; in stream context there are streams")
-        if path == Path("-"):
-            corpus = _read_standard_input(self.vocab, self.rules)
-        else:
-            corpus = load_corpus([path], self.vocab, self.rules)
+        corpus = self.read(path)
         windows = held_out_windows(corpus, self.vocab, context, streams=streams, batch_size=batch_size)
         if watch is not None:
             windows = replace(windows, windows=watch(windows, corpus.num_tokens))
@@ -164,20 +171,28 @@ class TrainedModel:
         unknown = [word for word in words if word not in self.vocab or word == UNK]
         return GeneratedText(prompt, unknown, texts, seed)
 
+    @property
+    def about(self) -> str:
+        """What it is, in a few words: ``lstm 2 × 200, embedding 200, tied``."""
+        options = self.config.model
+        return (
+            f"{options.cell} {options.num_layers} × {options.hidden_size}, "
+            f"embedding {options.embedding_dim}" + (", tied" if options.tie_weights else "")
+        )
+
     def describe(self) -> dict[str, Any]:
         """The fields of ``info --json``."""
         parts: dict[str, int] = {}
         for name, parameter in self.model.named_parameters():
             layer = name.rpartition(".")[0]
             parts[layer] = parts.get(layer, 0) + parameter.numel()
-        options, provenance = self.config.model, self.snapshot.provenance
+        provenance = self.snapshot.provenance
         best_loss = provenance.best_loss if provenance.best_step else None
         return {
             "name": self.config.name,
             "snapshot": str(self.snapshot.path),
             "step": self.snapshot.step,
-            "model": f"{options.cell} {options.num_layers} × {options.hidden_size}, "
-            f"embedding {options.embedding_dim}" + (", tied" if options.tie_weights else ""),
+            "model": self.about,
             "num_parameters": sum(parts.values()),
             "parameters": parts,
             "vocab_size": len(self.vocab),
