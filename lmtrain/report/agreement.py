@@ -154,7 +154,7 @@ def _classes() -> dict[str, tuple[str, ...]]:
 @cache
 def _other_forms() -> dict[str, str]:
     """Each verb that has two forms, with the other one; "says" has but one in toy-english."""
-    forms = {}
+    forms: dict[str, str] = {}
     for name, words in _classes().items():
         plural = _classes().get(f"{name[:-2]}pl")
         if name.startswith("verb.") and name.endswith(".sg") and plural:

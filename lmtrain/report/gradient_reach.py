@@ -22,6 +22,7 @@ from lmtrain.report.held_out import Batch, HeldOutText, Positions, Watch, unwatc
 
 THRESHOLD = 0.01
 """Of the gradient one step back: below it, a step counts as out of reach."""
+_STEPS = 200
 _MIN_POSITIONS = 20
 """That have k steps behind them: a mean over fewer says nothing."""
 _BATCH = 64
@@ -112,15 +113,15 @@ def gradient_reach(
         text: Held-out.
         bptt_len: Of the training; None in line context.
         num_positions: Losses to follow.
-        max_steps: K; by default 100 or twice ``bptt_len``, whichever is more, as far as the text goes.
+        max_steps: K; by default 200 or twice ``bptt_len``, whichever is more, as far as the text goes.
         seed: Of the sample.
         watch: Shows how far it has come.
 
     Returns:
-        The norms, for as many steps as enough of the losses have behind them. The states that are
-        differentiated were reached by reading K more words before them, or from the start of the text or line.
+        The norms, for as many steps as enough of the losses have behind them. The states were reached by
+        reading K more words before them, or from the start of the text or line.
     """
-    steps = max_steps or max(100, 2 * (bptt_len or 0))
+    steps = max_steps or max(_STEPS, 2 * (bptt_len or 0))
     positions = text.sample(text.num_tokens, seed)
     # At least one step back; in a stream as many as can be had, and as many words again before them.
     least = 2 if text.context == "line" else min(2 * steps, text.num_tokens // 2 + 1)

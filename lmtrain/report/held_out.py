@@ -1,4 +1,4 @@
-"""A held-out text as questions to a model: a position is a token, and its context is what stands before it."""
+"""A held-out text as questions to a model: each position is a token, its context what stands before it."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -100,7 +100,7 @@ class HeldOutText:
     def batches(self, positions: Positions, limit: int) -> list[Positions]:
         """Groups of positions of equal context length, where more than ``limit`` counts as ``limit``."""
         lengths = np.minimum(self.context_lengths(positions), limit)
-        groups = []
+        groups: list[Positions] = []
         for length in np.unique(lengths)[::-1]:
             group, size = positions[lengths == length], max(1, _BATCH_TOKENS // int(length))
             groups.extend(group[start : start + size] for start in range(0, len(group), size))

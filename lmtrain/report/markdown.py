@@ -4,9 +4,9 @@ import math
 from collections.abc import Sequence
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """One paragraph: a table whose first column is left-aligned, the others right-aligned."""
-    line = " | ".join(["---", *["---:"] * (len(header) - 1)])
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], num_left: int = 1) -> list[str]:
+    """One paragraph: a table whose first ``num_left`` columns are left-aligned, the others right-aligned."""
+    line = " | ".join(["---"] * num_left + ["---:"] * (len(header) - num_left))
     return ["\n".join(f"| {row} |" for row in (" | ".join(header), line, *map(" | ".join, rows)))]
 
 
@@ -27,8 +27,17 @@ def number(value: float) -> str:
 
 
 def percent(share: float) -> str:
-    """``24.1 %``; ``0.03 %`` where it is small."""
+    """``24.1 %``; ``0.03 %`` where it is small, and no finer."""
     if not math.isfinite(share):
         return "–"
     value = 100 * share
+    if 0 < abs(value) < 0.01:
+        return "< 0.01 %"
     return f"{value:.1f} %" if abs(value) >= 0.95 or value == 0 else f"{value:.2g} %"
+
+
+def per_model(names: Sequence[str], findings: Sequence[str]) -> list[str]:
+    """A paragraph for each model, its name in front where there are several."""
+    if len(names) == 1:
+        return list(findings)
+    return [f"**{name}**: {finding}" for name, finding in zip(names, findings, strict=True)]

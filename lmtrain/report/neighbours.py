@@ -9,7 +9,7 @@ import torch
 from lmtrain.corpus.vocab import Vocabulary
 from lmtrain.model.language_model import LanguageModel
 
-_RANKS = (5, 20, 50, 100, 200, 300, 500, 700, 1000, 1500)
+_RANKS = (5, 10, 20, 50, 100, 150, 200, 300, 500, 1000)
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def frequent_words(vocab: Vocabulary) -> list[str]:
 def nearest_words(
     model: LanguageModel, vocab: Vocabulary, words: Sequence[str], number: int = 6
 ) -> list[Neighbours]:
-    """The nearest words of each of ``words`` by the cosine of their vectors, ``<eos>`` and ``<unk>`` left out."""
+    """The words nearest to each of ``words`` by the cosine of their vectors; never ``<eos>`` or ``<unk>``."""
     vectors = torch.nn.functional.normalize(model.embedding.weight.float(), dim=1)
     special = [vocab.eos_id, vocab.unk_id]
     found = []

@@ -6,21 +6,22 @@ model has a panel of its own, one below the other.
 
 from collections.abc import Sequence
 
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FixedLocator, PercentFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter
 
 from lmtrain.report.diagnose import Diagnosis
 from lmtrain.report.gradient_reach import THRESHOLD, GradientReach
-from lmtrain.report.style import GREY, finite_range, logarithmic, look, new_figure
+from lmtrain.report.style import GREY, finite_range, logarithmic, look, new_figure, percent
 
 _WIDTH = 7.0
 _HEIGHT = 3.6
 _MOST_WORDS = 15
+_LOWEST, _HIGHEST = 1e-4, 1e6
+"""Of the gradients shown: nobody looks for what is further down."""
 
 
 def gradient_picture(found: Sequence[Diagnosis]) -> Figure:
@@ -32,7 +33,14 @@ def gradient_picture(found: Sequence[Diagnosis]) -> Figure:
         _entitle(axes, diagnosis, found)
         axes.legend(loc="upper right", ncols=2)
     panels[-1].set_xlabel("k, steps back")
+    panels[-1].set_xlim(0, 1.05 * max(_last_step(diagnosis.gradient_reach) for diagnosis in found))
     return figure
+
+
+def _last_step(reach: GradientReach) -> int:
+    """Where there is something left to see."""
+    visible = np.flatnonzero(np.fmax(reach.high, reach.whole) >= _LOWEST)
+    return max(int(visible[-1]) + 1 if len(visible) else 1, min(reach.bptt_len or 0, reach.max_steps))
 
 
 def _draw_gradient(axes: Axes, reach: GradientReach) -> None:
@@ -45,10 +53,7 @@ def _draw_gradient(axes: Axes, reach: GradientReach) -> None:
         for i, (name, norms) in enumerate(reach.parts.items()):
             style = look(i)
             axes.plot(steps, norms, color=style.colour, linestyle=style.dashes, linewidth=1.1, label=name)
-    axes.axhline(THRESHOLD, color=GREY, linewidth=0.9, linestyle=":")
-    axes.text(
-        0.99, THRESHOLD, "1 %", color=GREY, va="bottom", ha="right", transform=axes.get_yaxis_transform()
-    )
+    axes.axhline(THRESHOLD, color="black", linewidth=1.1, linestyle=":")
     if reach.bptt_len is not None and reach.bptt_len <= reach.max_steps:
         axes.axvline(reach.bptt_len, color=GREY, linewidth=0.9, linestyle="--")
         axes.text(
@@ -59,8 +64,9 @@ def _draw_gradient(axes: Axes, reach: GradientReach) -> None:
             transform=axes.get_xaxis_transform(),
         )
     low, high = finite_range(reach.whole.tolist(), [THRESHOLD])
-    logarithmic(axes, max(low, 1e-6) / 2, min(high, 1e6) * 4)
-    axes.set_ylabel("gradient (k = 1 is 1)")
+    logarithmic(axes, max(low, _LOWEST), min(high, _HIGHEST) * 3)  # room for the legend
+    axes.yaxis.set_major_formatter(FuncFormatter(percent))
+    axes.set_ylabel("gradient left")
 
 
 def context_picture(found: Sequence[Diagnosis]) -> Figure:
@@ -123,9 +129,10 @@ def frequency_picture(found: Sequence[Diagnosis]) -> Figure:
     logarithmic(above, *finite_range([b.perplexity for d in found for b in d.bands if b.perplexity > 0]))
     above.set_ylabel("perplexity")
     below.set_ylabel("share")
-    below.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    below.set_xticks(range(len(names)), names)
+    below.yaxis.set_major_formatter(FuncFormatter(percent))
+    below.set_xticks(range(len(names)), [name.replace(" to ", " to\n") for name in names])
     below.set_xlabel("rank of the word in the training text")
+    below.set_ylim(top=1.35 * below.get_ylim()[1])  # room for the legend
     below.legend(
         handles=[
             Patch(color=look(0).colour, label="bar: of the cost"),
@@ -139,7 +146,8 @@ def frequency_picture(found: Sequence[Diagnosis]) -> Figure:
                 label="line: of the tokens",
             ),
         ],
-        loc="best",
+        loc="upper left",
+        ncols=2,
     )
     _legend_if_several(above, found)
     return figure
@@ -164,14 +172,14 @@ def calibration_picture(found: Sequence[Diagnosis]) -> Figure:
             elinewidth=0.9,
             label=f"{diagnosis.name}, ECE {diagnosis.calibration.expected_error:.1%}",
         )
-    axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
+    axes.set(xlim=(0, 1.02), ylim=(0, 1.02), aspect="equal")
     axes.set_xlabel("confidence: probability of the best guess")
     axes.set_ylabel("accuracy: how often it is right")
     axes.legend(loc="upper left")
     return figure
 
 
-def words_picture(found: Sequence[Diagnosis]) -> Figure:
+def costly_picture(found: Sequence[Diagnosis]) -> Figure:
     """The words that cost most, by their share of the cost of the text."""
     figure, panels = _panels(len(found), _HEIGHT)
     for axes, diagnosis in zip(panels, found, strict=True):
@@ -186,7 +194,7 @@ def words_picture(found: Sequence[Diagnosis]) -> Figure:
         axes.invert_yaxis()
         axes.grid(visible=False, axis="y")
         axes.margins(x=0.2)
-        axes.xaxis.set_major_formatter(PercentFormatter(1.0))
+        axes.xaxis.set_major_formatter(FuncFormatter(percent))
         _entitle(axes, diagnosis, found)
     panels[-1].set_xlabel("share of the cost of the text")
     return figure
@@ -222,13 +230,13 @@ def agreement_picture(found: Sequence[Diagnosis]) -> Figure:
         label="agreeing with the nearest noun",
     )
     axes.axhline(0.5, color=GREY, linewidth=0.8)
-    axes.text(0.99, 0.5, "chance", color=GREY, va="bottom", ha="right", transform=axes.get_yaxis_transform())
+    axes.text(1.01, 0.5, "chance", color=GREY, va="center", transform=axes.get_yaxis_transform())
     axes.set_ylim(0, 1.03)
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axes.yaxis.set_major_formatter(FuncFormatter(percent))
     axes.xaxis.set_major_locator(FixedLocator([s.attractors for s in scores]))
     axes.set_xlabel("nouns of the other number between subject and verb")
     axes.set_ylabel("verbs in the right form")
-    axes.legend(loc="lower left")
+    figure.legend(loc="outside upper center", ncols=3)
     return figure
 
 
@@ -275,7 +283,7 @@ def saturation_picture(found: Sequence[Diagnosis]) -> Figure:
         axes.grid(visible=False)
         axes.set_xlim(0, 1)
         _entitle(axes, diagnosis, found)
-    panels[-1].xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    panels[-1].xaxis.set_major_formatter(FuncFormatter(percent))
     panels[-1].set_xlabel("share of all values")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper right", ncols=3)
     return figure

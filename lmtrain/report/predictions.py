@@ -1,5 +1,6 @@
 """What a model expects at every position of a text: the cost of the word that came, and its best guess."""
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +16,8 @@ from lmtrain.model.kernels import row_chunks
 from lmtrain.model.language_model import LanguageModel
 from lmtrain.report.held_out import PADDING, HeldOutText, Watch, unwatched
 
-_FIRST_BAND = 10
+_BANDS = (10, 30)
+"""Where bands of ranks end, times 1, 10, 100, …"""
 _NUM_BINS = 15
 """As in Guo et al. (2017)."""
 _MIN_COUNT = 5
@@ -96,7 +98,7 @@ class Band:
 
 
 def bands_by_frequency(predictions: Predictions, vocab: Vocabulary) -> list[Band]:
-    """``<eos>``, ``<unk>``, then the words by their rank in the training text: 1 to 10, 11 to 100, …
+    """``<eos>``, ``<unk>``, then the words by their rank in the training text, from 1 to 10 on.
 
     Bands without a token are left out. Ids stand in the order of frequency in the training text.
     """
@@ -106,10 +108,12 @@ def bands_by_frequency(predictions: Predictions, vocab: Vocabulary) -> list[Band
     is_word = np.ones(len(vocab), np.bool_)
     is_word[list(special.values())] = False
     ranks = np.where(is_word, is_word.cumsum(), 0)[ids]
-    low, high = 1, _FIRST_BAND
-    while low <= len(vocab) - len(special):
-        chosen[f"{low:,} to {min(high, len(vocab) - len(special)):,}"] = (ranks >= low) & (ranks <= high)
-        low, high = high + 1, high * 10
+    low, last = 1, len(vocab) - len(special)
+    for end in (10**exponent * first for exponent in itertools.count() for first in _BANDS):
+        if low > last:
+            break
+        chosen[f"{low:,} to {min(end, last):,}"] = (ranks >= low) & (ranks <= end)
+        low = end + 1
     return [
         Band(name, int(here.sum()), float(predictions.nats[here].sum(dtype=np.float64)))
         for name, here in chosen.items()

@@ -9,32 +9,38 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from lmtrain import __version__
-from lmtrain.report import pictures, sections
+from lmtrain.report import memory_sections as memory
+from lmtrain.report import pictures
+from lmtrain.report import word_sections as words
 from lmtrain.report.diagnose import Diagnosis
 from lmtrain.report.markdown import number, table
 from lmtrain.report.style import drawing, picture_bytes
 
 Found = Sequence[Diagnosis]
 
-_SECTIONS: tuple[tuple[str, str, Callable[[Found], Figure], Callable[[Found], list[str]]], ...] = (
-    ("How far gradients reach", "gradient_reach", pictures.gradient_picture, sections.gradient_section),
-    ("How much context counts", "context_reach", pictures.context_picture, sections.context_section),
-    ("Which words are hard", "frequency", pictures.frequency_picture, sections.frequency_section),
-    (
-        "Whether it knows what it knows",
-        "calibration",
-        pictures.calibration_picture,
-        sections.calibration_section,
+
+@dataclass(frozen=True)
+class _Section:
+    title: str
+    picture: str
+    """Name of its file, without the suffix."""
+    draw: Callable[[Found], Figure]
+    write: Callable[[Found], list[str]]
+
+
+_SECTIONS = (
+    _Section("How far gradients reach", "gradient_reach", pictures.gradient_picture, memory.gradient_section),
+    _Section("How much context counts", "context_reach", pictures.context_picture, memory.context_section),
+    _Section("Which words are hard", "frequency", pictures.frequency_picture, words.frequency_section),
+    _Section(
+        "Is it as sure as it may be", "calibration", pictures.calibration_picture, words.calibration_section
     ),
-    ("The words that cost most", "costly_words", pictures.words_picture, sections.words_section),
-    (
-        "Whether verbs agree with their subjects",
-        "agreement",
-        pictures.agreement_picture,
-        sections.agreement_section,
+    _Section("The words that cost most", "costly_words", pictures.costly_picture, words.costly_section),
+    _Section("Do verbs agree", "agreement", pictures.agreement_picture, words.agreement_section),
+    _Section(
+        "Words it takes to be alike", "nearest_words", pictures.neighbours_picture, words.neighbours_section
     ),
-    ("Words it takes to be alike", "nearest_words", pictures.neighbours_picture, sections.neighbours_section),
-    ("What the gates do", "saturation", pictures.saturation_picture, sections.saturation_section),
+    _Section("What the gates do", "saturation", pictures.saturation_picture, memory.saturation_section),
 )
 
 
@@ -73,43 +79,45 @@ class Report:
         """The files of the folder, name and content."""
         yield "report.json", (json.dumps(self.to_dict(), indent=1, ensure_ascii=False) + "\n").encode()
         yield "report.md", self.markdown().encode()
-        for _, name, draw, _ in _SECTIONS:
-            if self._has_picture(name):
+        for section in _SECTIONS:
+            if self._has_picture(section):
                 with drawing():
-                    yield f"{name}.png", picture_bytes(draw(self.found), "png")
+                    yield f"{section.picture}.png", picture_bytes(section.draw(self.found), "png")
 
     def markdown(self) -> str:
         """The content of ``report.md``."""
         names = " and ".join(diagnosis.name for diagnosis in self.found)
         paragraphs = [f"# {names} on {self.data}", *self._summary()]
-        for title, name, _, write in _SECTIONS:
-            explained, *rest = write(self.found)
-            picture = [f"![{title}]({name}.png)"] if self._has_picture(name) else []
-            paragraphs += [f"## {title}", explained, *picture, *rest]
+        for section in _SECTIONS:
+            explained, *rest = section.write(self.found)
+            picture = f"![{section.title}]({section.picture}.png)"
+            paragraphs += [
+                f"## {section.title}",
+                explained,
+                *([picture] if self._has_picture(section) else []),
+                *rest,
+            ]
         return "\n\n".join(paragraphs) + "\n"
 
     def _summary(self) -> list[str]:
+        header = ["model", "what it is", "vocabulary", "perplexity", "gradient reaches", "context counts"]
         rows = [
             [d.name, d.about, f"{d.vocab_size:,}", number(d.perplexity), _steps(d), _words(d)]
             for d in self.found
         ]
-        header = ["model", "what it is", "vocabulary", "perplexity", "gradient reaches", "context counts"]
-        first = self.found[0]
-        differs = (
-            ["The models have different vocabularies, so that their perplexities do not compare."]
-            if len({diagnosis.vocab_sha256 for diagnosis in self.found}) > 1
-            else []
-        )
-        read = "one running text" if first.context == "stream" else "lines on their own"
-        return [
-            *table(header, rows),
-            *differs,
-            f"{first.num_tokens:,} tokens of {self.data} (SHA-256 {self.data_sha256[:8]}), line ends included, read as "
-            f"{read}; snapshots {', '.join(d.snapshot for d in self.found)}; lmtrain {__version__}, seed {self.seed}.",
+        differs = []
+        if len({diagnosis.vocab_sha256 for diagnosis in self.found}) > 1:
+            differs = ["The models have different vocabularies, so that their perplexities do not compare."]
+        origin = [
+            f"{self.found[0].num_tokens:,} tokens of {self.data}, line ends included",
+            f"SHA-256 {self.data_sha256[:8]}",
+            *(f"{d.name}: {d.snapshot}, read in {d.context} context" for d in self.found),
+            f"lmtrain {__version__}, seed {self.seed}",
         ]
+        return [*table(header, rows, num_left=2), *differs, "; ".join(origin) + "."]
 
-    def _has_picture(self, name: str) -> bool:
-        return name != "agreement" or any(diagnosis.agreement for diagnosis in self.found)
+    def _has_picture(self, section: _Section) -> bool:
+        return section.picture != "agreement" or any(diagnosis.agreement for diagnosis in self.found)
 
 
 def _steps(diagnosis: Diagnosis) -> str:

@@ -27,7 +27,7 @@ class GateSaturation:
     """From 1."""
     gate: str
     kind: str
-    """``sigmoid``, ``tanh`` or ``relu``; see ``lmtrain.inference.gates.Gate`` for when they are low and high."""
+    """``sigmoid``, ``tanh`` or ``relu``; ``lmtrain.inference.gates`` says when they are low and high."""
     low: float
     """Share of all values."""
     high: float

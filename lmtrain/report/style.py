@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import matplotlib as mpl
 import numpy as np
@@ -37,6 +37,8 @@ _SETTINGS: dict[str, Any] = {
     "lines.markersize": 4.5,
     "legend.frameon": False,
     "legend.handlelength": 2.8,  # room for a dash pattern
+    "figure.constrained_layout.w_pad": 0.08,
+    "figure.constrained_layout.h_pad": 0.08,
     "savefig.dpi": 150,
     "text.parse_math": False,  # "$" is a word of many a text
     "svg.fonttype": "none",
@@ -64,7 +66,7 @@ def look(number: int) -> Look:
 @contextmanager
 def drawing() -> Iterator[None]:
     """For the length of a block, in which pictures are made and saved, the settings they share."""
-    with mpl.rc_context(_SETTINGS), warnings.catch_warnings():
+    with mpl.rc_context(cast("Any", _SETTINGS)), warnings.catch_warnings():
         # A word in a script that the font lacks is drawn as boxes: the tables have it.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         yield
@@ -90,9 +92,15 @@ def plain(value: float, _position: int = 0) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.10g}"
 
 
+def percent(value: float, _position: int = 0) -> str:
+    """A share as people write it: ``100 %``, ``2.5 %``, ``0.01 %``."""
+    return f"{100 * value:.10g} %"
+
+
 def logarithmic(axes: Axes, low: float, high: float) -> None:
     """Makes the y axis logarithmic, with ticks written as plain numbers, around values that it is to show."""
-    low, high = low / 1.05, high * 1.05
+    margin = max((high / low) ** 0.06, 1.02)  # room for marks at the ends
+    low, high = low / margin, high * margin
     axes.set_yscale("log")
     axes.set_ylim(low, high)
     axes.yaxis.set_major_locator(FixedLocator(log_ticks(low, high)))
@@ -101,7 +109,7 @@ def logarithmic(axes: Axes, low: float, high: float) -> None:
 
 
 def log_ticks(low: float, high: float) -> list[float]:
-    """Round numbers from ``low`` to ``high``, at most nine: 1, 2, 5, 10 … as far as there is room for them."""
+    """Round numbers from ``low`` to ``high``, at most nine: 1, 2, 5, 10 … as far as there is room."""
     exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     for mantissas in ((1, 2, 5), (1, 3), (1,)):
         ticks = [float(f"{m}e{e}") for e in exponents for m in mantissas]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 def labels_of(paths: Sequence[Path]) -> list[str]:
-    """The names of run directories, of a snapshot with its step; whole paths where names would be the same."""
+    """The name of each run directory, with the step for a snapshot; paths where names would be the same."""
     names = [_label(path) for path in paths]
     return names if len(set(names)) == len(names) else [str(path) for path in paths]
 
