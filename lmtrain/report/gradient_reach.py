@@ -119,14 +119,17 @@ def gradient_reach(
 
     Returns:
         The norms, for as many steps as enough of the losses have behind them. The states were reached by
-        reading K more words before them, or from the start of the text or line.
+        reading up to K more words before them, in line context from the start of the line.
     """
     steps = max_steps or max(_STEPS, 2 * (bptt_len or 0))
     positions = text.sample(text.num_tokens, seed)
-    # At least one step back; in a stream as many as can be had, and as many words again before them.
-    least = 2 if text.context == "line" else min(2 * steps, text.num_tokens // 2 + 1)
+    # At least one step back; in a stream as many as can be had, with as many words again read before them.
+    limit = 2 * steps
+    least = 2
+    if text.context == "stream":
+        limit = least = min(limit, text.num_tokens // 2 + 1)
     chosen = _draw(positions[text.context_lengths(positions) >= least], num_positions, seed)
-    norms = np.concatenate(list(_norms(model, text, chosen, steps, watch)))  # (N, 1 + parts, K)
+    norms = np.concatenate(list(_norms(model, text, chosen, steps, limit, watch)))  # (N, 1 + parts, K)
     return _summary(norms, _part_names(model), bptt_len)
 
 
@@ -146,16 +149,16 @@ def _part_names(model: LanguageModel) -> list[str]:
 
 
 def _norms(
-    model: LanguageModel, text: HeldOutText, positions: Positions, steps: int, watch: Watch
+    model: LanguageModel, text: HeldOutText, positions: Positions, steps: int, limit: int, watch: Watch
 ) -> Iterator[Norms]:
     groups = [
         group[start : start + _BATCH]
-        for group in text.batches(positions, 2 * steps)
+        for group in text.batches(positions, limit)
         for start in range(0, len(group), _BATCH)
     ]
     with model.evaluating(), torch.enable_grad():
         for group in watch(groups, "gradient reach", len(groups)):
-            yield batch_norms(model, text.batch(group, 2 * steps), steps)
+            yield batch_norms(model, text.batch(group, limit), steps)
 
 
 def batch_norms(model: LanguageModel, batch: Batch, steps: int) -> Norms:

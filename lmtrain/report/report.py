@@ -9,9 +9,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from lmtrain import __version__
-from lmtrain.report import memory_sections as memory
-from lmtrain.report import pictures
-from lmtrain.report import word_sections as words
+from lmtrain.report import memory_pictures, memory_sections, word_pictures, word_sections
 from lmtrain.report.diagnose import Diagnosis
 from lmtrain.report.markdown import number, table
 from lmtrain.report.style import drawing, picture_bytes
@@ -29,18 +27,43 @@ class _Section:
 
 
 _SECTIONS = (
-    _Section("How far gradients reach", "gradient_reach", pictures.gradient_picture, memory.gradient_section),
-    _Section("How much context counts", "context_reach", pictures.context_picture, memory.context_section),
-    _Section("Which words are hard", "frequency", pictures.frequency_picture, words.frequency_section),
     _Section(
-        "Is it as sure as it may be", "calibration", pictures.calibration_picture, words.calibration_section
+        "How far gradients reach",
+        "gradient_reach",
+        memory_pictures.gradient_picture,
+        memory_sections.gradient_section,
     ),
-    _Section("The words that cost most", "costly_words", pictures.costly_picture, words.costly_section),
-    _Section("Do verbs agree", "agreement", pictures.agreement_picture, words.agreement_section),
     _Section(
-        "Words it takes to be alike", "nearest_words", pictures.neighbours_picture, words.neighbours_section
+        "How much context counts",
+        "context_reach",
+        memory_pictures.context_picture,
+        memory_sections.context_section,
     ),
-    _Section("What the gates do", "saturation", pictures.saturation_picture, memory.saturation_section),
+    _Section(
+        "Which words are hard", "frequency", word_pictures.frequency_picture, word_sections.frequency_section
+    ),
+    _Section(
+        "Is it as sure as it may be",
+        "calibration",
+        word_pictures.calibration_picture,
+        word_sections.calibration_section,
+    ),
+    _Section(
+        "The words that cost most", "costly_words", word_pictures.costly_picture, word_sections.costly_section
+    ),
+    _Section("Do verbs agree", "agreement", word_pictures.agreement_picture, word_sections.agreement_section),
+    _Section(
+        "Words it takes to be alike",
+        "nearest_words",
+        word_pictures.neighbours_picture,
+        word_sections.neighbours_section,
+    ),
+    _Section(
+        "What the gates do",
+        "saturation",
+        memory_pictures.saturation_picture,
+        memory_sections.saturation_section,
+    ),
 )
 
 

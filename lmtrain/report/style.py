@@ -21,6 +21,8 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 
 FORMATS = ("png", "svg", "pdf")
 GREY = "#6b6b6b"
+WIDTH = 7.0
+"""Of a picture in a report, in inches."""
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9")
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (5, 1.5, 1.2, 1.5)))
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<")
@@ -77,6 +79,24 @@ def new_figure(width: float, height: float) -> Figure:
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
+
+
+def new_panels(number: int, height: float = 3.6) -> tuple[Figure, list[Axes]]:
+    """A figure of panels one below the other, whose x axis they share; the height is of each."""
+    figure = new_figure(WIDTH, height * number)
+    return figure, list(figure.subplots(number, 1, sharex=True, squeeze=False)[:, 0])
+
+
+def entitle(axes: Axes, name: str, num_models: int) -> None:
+    """Says what model a panel is of, where there are several."""
+    if num_models > 1:
+        axes.set_title(name, loc="left")
+
+
+def legend_of(axes: Axes, num_models: int) -> None:
+    """Says what model each line is of, where there are several."""
+    if num_models > 1:
+        axes.legend()
 
 
 def picture_bytes(figure: Figure, kind: str) -> bytes:

@@ -22,6 +22,8 @@ OPTIONS = {
     "--allow-unk --snapshot --json",
     "info": "MODEL --snapshot --json",
     "env": "--json",
+    "plot": "RUN --out",
+    "diagnose": "MODEL --data --out --compare --positions --words --seed --snapshot --json",
     "data": "list synth",
     "data list": "",
     "data synth": "NAME --out --seed",
