@@ -9,7 +9,7 @@ import typer
 def plot(
     runs: Annotated[
         list[Path],
-        typer.Argument(metavar="RUN...", help="Run directories, finished or not.", show_default=False),
+        typer.Argument(metavar="RUN", help="Run directories, finished or not.", show_default=False),
     ],
     out: Annotated[
         Path,

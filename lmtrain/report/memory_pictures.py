@@ -61,14 +61,8 @@ def _draw_gradient(axes: Axes, reach: GradientReach) -> None:
             axes.plot(steps, norms, color=style.colour, linestyle=style.dashes, linewidth=1.1, label=name)
     axes.axhline(THRESHOLD, color="black", linewidth=1.1, linestyle=":")
     if reach.bptt_len is not None and reach.bptt_len <= reach.max_steps:
-        axes.axvline(reach.bptt_len, color=GREY, linewidth=0.9, linestyle="--")
-        axes.text(
-            reach.bptt_len,
-            0.02,
-            f" bptt_len {reach.bptt_len}",
-            color=GREY,
-            transform=axes.get_xaxis_transform(),
-        )
+        label = f"bptt_len {reach.bptt_len}"
+        axes.axvline(reach.bptt_len, color=GREY, linewidth=0.9, linestyle="--", label=label)
     low, high = finite_range(reach.whole.tolist(), [THRESHOLD])
     logarithmic(axes, max(low, _LOWEST), min(high, _HIGHEST) * 3)  # room for the legend
     axes.yaxis.set_major_formatter(FuncFormatter(percent))
