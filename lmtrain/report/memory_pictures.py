@@ -37,7 +37,7 @@ def gradient_picture(found: Sequence[Diagnosis]) -> Figure:
         reach = diagnosis.gradient_reach
         _draw_gradient(axes, reach)
         entitle(axes, diagnosis.name, len(found))
-        axes.legend(loc="upper right", ncols=2)
+        axes.legend(loc="upper right", ncols=2, frameon=True, framealpha=1, edgecolor="none")
     panels[-1].set_xlabel("k, steps back")
     panels[-1].set_xlim(0, 1.05 * max(_last_step(diagnosis.gradient_reach) for diagnosis in found))
     return figure
