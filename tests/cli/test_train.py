@@ -73,6 +73,7 @@ def test_the_environment_of_a_run(trained: Trained) -> None:
     assert about["device"] in ("cpu", "cuda")
     assert about["threads"] == torch.get_num_threads()
     assert about["packages"]["torch"] == torch.__version__
+    assert about["num_tokens"] == 300
     assert set(about["sha256"]) == {"vocab", "train", "valid", "test"}
     assert "git_revision" in about
 
@@ -88,11 +89,11 @@ def test_the_log_has_one_line_a_step(trained: Trained) -> None:
     tags = {row["step"]: list(row) for row in rows}
     assert len(tags) == len(rows)
     assert tags == {
-        9: ["step", "epoch", *VALID_TAGS],
-        10: ["step", "epoch", *TRAIN_TAGS],
-        17: ["step", "epoch", *VALID_TAGS],
-        20: ["step", "epoch", *TRAIN_TAGS],
-        25: ["step", "epoch", *TRAIN_TAGS, *VALID_TAGS, *TEST_TAGS],
+        9: ["step", "epoch", "elapsed", *VALID_TAGS],
+        10: ["step", "epoch", "elapsed", *TRAIN_TAGS],
+        17: ["step", "epoch", "elapsed", *VALID_TAGS],
+        20: ["step", "epoch", "elapsed", *TRAIN_TAGS],
+        25: ["step", "epoch", "elapsed", *TRAIN_TAGS, *VALID_TAGS, *TEST_TAGS],
     }
     assert [row["epoch"] for row in rows] == [row["step"] * 36 / 300 for row in rows]
 
