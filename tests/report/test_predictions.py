@@ -21,7 +21,9 @@ def test_it_finds_what_evaluation_finds(context: str) -> None:
     assert found.perplexity == pytest.approx(expected.perplexity, rel=1e-6)
     assert int(found.hits.sum()) == expected.num_correct
     assert found.ids.tolist() == corpus.ids.tolist()
-    assert found.nats[found.ids == VOCAB.eos_id].sum() == pytest.approx(expected.nats_by_word[VOCAB.eos_id], rel=1e-5)
+    assert found.nats[found.ids == VOCAB.eos_id].sum() == pytest.approx(
+        expected.nats_by_word[VOCAB.eos_id], rel=1e-5
+    )
 
 
 def predictions_of(ids: list[int], nats: list[float]) -> Predictions:
