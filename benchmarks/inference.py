@@ -10,12 +10,13 @@ medians of the ratios within a round.
 stream    the whole text: the reference cuts it into 10 streams and reads windows of 35, as the classic
           example does; ours is one exact stream, or 64
 line      each line on its own: the reference reads line after line, ours puts equally long ones together
+score     the surprisal of every word of lines given as words, which is lmtrain score less reading and writing
 generate  word after word: ours one sample, or 64 at once
 """
 
 import functools
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -48,8 +49,10 @@ def tasks(num_tokens: int, num_words: int) -> dict[str, dict[str, Side]]:
     import torch
     import tutorial
 
-    from lmtrain.inference.evaluate import HeldOutWindows, evaluate, line_windows, stream_windows
+    from lmtrain.inference.evaluate import evaluate
     from lmtrain.inference.generate import generate
+    from lmtrain.inference.score import Scorer
+    from lmtrain.inference.windows import HeldOutWindow, line_windows, stream_windows
 
     eos_id = in_memory.EOS_ID
     vocab = in_memory.vocabulary(VOCAB_SIZE)
@@ -60,18 +63,22 @@ def tasks(num_tokens: int, num_words: int) -> dict[str, dict[str, Side]]:
     plain = tutorial.Model(VOCAB_SIZE)
     streams = tutorial.batchify(torch.from_numpy(ids).long(), REFERENCE_STREAMS)
 
-    def scoring(windows: Callable[[], HeldOutWindows], precision: str) -> Side:
+    def scoring(windows: Callable[[], Iterable[HeldOutWindow]], precision: str) -> Side:
         return lambda: evaluate(model, windows(), vocab, getattr(torch, precision)), len(ids)
 
     def generation(num_samples: int) -> Side:
         make = functools.partial(generate, model, vocab, [], num_words=num_words, num_samples=num_samples)
         return make, num_words * num_samples
 
-    def stream(count: int) -> Callable[[], HeldOutWindows]:
+    def stream(count: int) -> Callable[[], Iterable[HeldOutWindow]]:
         return lambda: stream_windows(corpus.ids, eos_id, count)
 
-    def line() -> HeldOutWindows:
-        return line_windows(corpus, eos_id)
+    def line() -> Iterable[HeldOutWindow]:
+        return line_windows(corpus.ids, corpus.line_ends, eos_id)
+
+    def by_word(with_details: bool) -> Side:
+        words = [vocab.decode(line[:-1]) for line in lines]
+        return lambda: Scorer(model, vocab, with_details=with_details).score(words), len(ids)
 
     num_predictions = streams.numel() - REFERENCE_STREAMS
     return {
@@ -86,6 +93,11 @@ def tasks(num_tokens: int, num_words: int) -> dict[str, dict[str, Side]]:
             REFERENCE: (lambda: tutorial.score_lines(plain, lines, eos_id), len(ids)),
             "float32": scoring(line, "float32"),
             "bfloat16": scoring(line, "bfloat16"),
+        },
+        "score": {
+            REFERENCE: (lambda: tutorial.score_lines(plain, lines, eos_id), len(ids)),
+            "words": by_word(with_details=False),
+            "words, entropy, rank": by_word(with_details=True),
         },
         "generate": {
             REFERENCE: (lambda: tutorial.generate(plain, num_words), num_words),

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from program import Trained, lmtrain, make_project
 
 # One thread: the tensors of tests are small, and threads that wait for each other on a busy machine would
 # make the suite many times slower. Set before torch is imported, and inherited by child processes.
@@ -23,3 +24,18 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("the real corpora are not in ../shared/data")
     return folder
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A folder with a corpus and a config."""
+    return make_project(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    folder = make_project(tmp_path_factory.mktemp("trained"))
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("LMTRAIN_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+        outcome = lmtrain("train", "--config", "config.yaml", folder=folder)
+    return Trained(folder, folder / "runs" / "tiny", outcome)

@@ -4,6 +4,7 @@ import json
 import random
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from program import Trained
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 LINUX_ONLY = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -21,6 +23,7 @@ COMMANDS = {
     "scaling": "--millions 0.02 --types 100 --rounds 1 --starts 1 --folder .",
     "time_to_perplexity": "--config config.yaml --data . --target 1e6",
     "inference": "--rounds 1 --tokens 800 --words 3",
+    "score_lines": "run --lines 3000",
     "startup": "--rounds 1",
     "encoding": "--words 20000 --types 1000",
     "encoding --memory": "--words 20000 --types 1000",
@@ -56,15 +59,24 @@ class Running:
 
 
 @pytest.fixture(scope="module")
-def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Running]]:
+def started(tmp_path_factory: pytest.TempPathFactory, trained: Trained) -> Iterator[dict[str, Running]]:
     """All of them at once: their time goes into imports, and is not what counts here."""
     folders = {command: tmp_path_factory.mktemp(command.split()[0]) for command in COMMANDS}
     make_project(folders["time_to_perplexity"])
+    shutil.copytree(trained.run_dir, folders["score_lines"] / "run")
     running = {command: Running(command, folder) for command, folder in folders.items()}
     yield running
     for benchmark in running.values():
         benchmark.process.kill()
         benchmark.process.communicate()
+
+
+@LINUX_ONLY
+def test_score_lines(started: dict[str, Running]) -> None:
+    figures = started["score_lines"].figures()
+    after_a_tenth, at_the_end = figures["peak_bytes"]
+    assert 0 < after_a_tenth <= at_the_end
+    assert figures["lines_per_second"] > 0
 
 
 def make_project(folder: Path) -> None:
@@ -100,7 +112,12 @@ def test_encoding(command: str, started: dict[str, Running]) -> None:
 
 def test_inference(started: dict[str, Running]) -> None:
     figures = started["inference"].figures()
-    assert {task: len(sides) for task, sides in figures.items()} == {"stream": 5, "line": 3, "generate": 3}
+    assert {task: len(sides) for task, sides in figures.items()} == {
+        "stream": 5,
+        "line": 3,
+        "score": 3,
+        "generate": 3,
+    }
     for sides in figures.values():
         assert sides["reference"]["ratio"] == 1
         for side in sides.values():

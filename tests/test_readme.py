@@ -26,7 +26,7 @@ def _blocks(language: str) -> list[str]:
 def _invocations() -> list[str]:
     """The arguments of every lmtrain command in a shell block or a `lmtrain …` span."""
     lines = "\n".join(_blocks("bash")).splitlines() + re.findall(r"`([^`\n]+)`", README)
-    commands = [command for line in lines for command in line.split("&&")]
+    commands = [command for line in lines for command in re.split(r"&&|\|", line)]
     found = [re.match(r"\s*(?:\S*/)?lmtrain\s+(\S.*)", command) for command in commands]
     return [shlex.join(shlex.split(match[1], comments=True)) for match in found if match]
 
@@ -57,7 +57,7 @@ def _leaves(command: Any, name: str = "") -> Iterator[tuple[str, Any]]:
 def test_a_command_of_the_readme_exists(arguments: str) -> None:
     _, params = _parse(arguments) or ("", {})
     config = params.get("config") or params.get("file")
-    if config and config.name != "mine.yaml":  # which the reader writes
+    if config and config.suffix == ".yaml" and config.name != "mine.yaml":  # which the reader writes
         load_config(ROOT / config, params.get("overrides") or ())
 
 

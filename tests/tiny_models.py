@@ -3,18 +3,25 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
+from hypothesis import strategies as st
 
+from lmtrain.corpus.corpus import Corpus
 from lmtrain.corpus.vocab import Vocabulary
 from lmtrain.model.language_model import LanguageModel
 
 VOCAB = Vocabulary(("the", "<eos>", "cat", "<unk>", "sat", "on", "mat"))
 V, E, H = len(VOCAB), 5, 6
+EOS, UNK = VOCAB.eos_id, VOCAB.unk_id
+
+Lines = list[list[str]]
+texts = st.lists(st.lists(st.sampled_from(["the", "cat", "sat", "on", "dog"]), max_size=9), min_size=1)
 
 
 def make_model(**options: Any) -> LanguageModel:
     """A model with opinions: costs differ much from word to word, and with what was read before."""
-    model = LanguageModel(V, E, H, 2, **options)
+    model = LanguageModel(V, options.pop("embedding_dim", E), H, 2, **options)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -30,3 +37,14 @@ def unigram_model(probabilities: Sequence[float]) -> LanguageModel:
             parameter.zero_()
         model.softmax.bias.copy_(torch.tensor(probabilities).log())
     return model.eval()
+
+
+def corpus_of(lines: Lines) -> Corpus:
+    ids = np.array([i for words in lines for i in VOCAB.encode_line(words)], dtype=np.int32)
+    return Corpus(ids, len(lines), int((ids == UNK).sum()), EOS, "", ())
+
+
+def random_lines(number: int, seed: int = 0) -> Lines:
+    random = np.random.default_rng(seed)
+    words = ["the", "cat", "sat", "on", "mat", "dog"]
+    return [list(random.choice(words, size=random.integers(0, 12))) for _ in range(number)]

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from lmtrain import __version__
-from lmtrain.cli import config, data, evaluate, generate, info, runs, train
+from lmtrain.cli import config, data, evaluate, export, generate, info, runs, score, train
 from lmtrain.errors import Interrupted, LmtrainError
 from lmtrain.run.process import prepare_process
 
@@ -28,7 +28,9 @@ app = typer.Typer(
 )
 app.command("train")(train.train)
 app.command("eval")(evaluate.evaluate)
+app.command("score")(score.score)
 app.command("generate")(generate.generate)
+app.command("export")(export.export)
 app.command("info")(info.info)
 app.command("runs")(runs.runs)
 app.command("env")(info.env)

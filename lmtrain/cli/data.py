@@ -1,21 +1,125 @@
 """``lmtrain data``."""
 
+import contextlib
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lmtrain.cli.text import print_pairs
+from lmtrain.cli.check import print_report
+from lmtrain.cli.options import JsonOption, SnapshotOption
+from lmtrain.cli.text import note, print_json, print_pairs
 
-app = typer.Typer(help="Corpora: what there is, and synthetic ones to make.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from lmtrain.corpus.text import TextRules
+
+app = typer.Typer(
+    help="Corpora: known ones fetched, texts checked, synthetic ones made.", no_args_is_help=True
+)
 
 
 @app.command("list")
 def list_corpora() -> None:
-    """Lists the corpora this program can make."""
+    """Lists the corpora this program can fetch or make."""
+    from lmtrain.corpus.known import KNOWN_CORPORA
     from lmtrain.corpus.synthetic import SYNTHETIC
 
-    print_pairs(list(SYNTHETIC.items()))
+    typer.echo("to fetch (lmtrain data fetch NAME):")
+    print_pairs([(f"  {name}", corpus.about) for name, corpus in KNOWN_CORPORA.items()])
+    typer.echo("to make (lmtrain data synth NAME --out DIR):")
+    print_pairs([(f"  {name}", about) for name, about in SYNTHETIC.items()])
+
+
+@app.command()
+def fetch(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Of a known corpus; see list.", show_default=False)
+    ],
+    mirror: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL-OR-DIR",
+            help="Where to take it from instead: has NAME/train.txt and so on, or the archive.",
+            show_default=False,
+        ),
+    ] = None,
+    to: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Where the texts go.  [default: data/NAME]", show_default=False),
+    ] = None,
+) -> None:
+    """Fetches a known corpus, verifies it, and prints its files: train.txt, valid.txt and test.txt.
+
+    What is there already is not fetched again, and nothing is overwritten. A download that broke off goes on
+    where it was.
+
+    Example: lmtrain data fetch ptb --mirror ../shared/data
+    """
+    from lmtrain.corpus.fetch import FetchObserver, fetch
+
+    with _closed_connections_raise():
+        paths = fetch(name, to, mirror, FetchObserver(note, _with_bar))
+    for path in paths:
+        typer.echo(path)
+
+
+@app.command()
+def check(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A text; - is standard input.", show_default=False)
+    ],
+    vocab: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="MODEL|vocab.txt",
+            help="Counts the words it does not know: a model, or a list with one word a line.",
+            show_default=False,
+        ),
+    ] = None,
+    snapshot: SnapshotOption = None,
+    train: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="Looks for lines of FILE in this training text; repeatable, patterns allowed.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Looks through a text: what it holds, what training would refuse, what looks odd.
+
+    Ends with 0 if training would take it, else with 3. All of it is read, whatever is wrong with it.
+
+    Example: lmtrain data check data/ptb/valid.txt --train data/ptb/train.txt
+    """
+    from lmtrain.corpus.check import check_text
+    from lmtrain.corpus.patterns import expand_patterns
+    from lmtrain.errors import DataError, UsageError
+
+    if snapshot is not None and (vocab is None or vocab.is_file()):
+        raise UsageError("--snapshot picks from the run directory that --vocab names")
+    known, rules = (None, None) if vocab is None else _words_of(vocab, snapshot)
+    with _as_file(file) as path:
+        report = check_text(
+            *(path, known, rules),
+            vocab_name=str(vocab),
+            train=expand_patterns(train or ()),
+        )
+    if as_json:
+        print_json({"file": str(file), **report.to_dict()})
+    else:
+        print_report(report)
+    if not report.is_usable:
+        faults = "1 fault" if report.num_faults == 1 else f"{report.num_faults:,} faults"
+        raise DataError(
+            f"{_name(file)}: cannot be used: {faults}, the first in line {report.faults[0].line:,}"
+        )
 
 
 @app.command()
@@ -36,3 +140,65 @@ def synth(
 
     for path in write_synthetic(name, out, seed):
         typer.echo(path)
+
+
+def _words_of(path: Path, snapshot: str | None) -> "tuple[Container[str], TextRules | None]":
+    """What a vocabulary knows, and how text becomes its words; None where that is not said."""
+    if path.is_file():
+        from lmtrain.corpus.text import file_lines
+        from lmtrain.errors import DataError
+
+        try:
+            return frozenset(line.decode().strip() for line in file_lines(path)), None
+        except UnicodeDecodeError as error:
+            raise DataError(f"{path}: not UTF-8 ({error.reason})") from None
+    from lmtrain.run.loading import load_vocabulary
+
+    words, rules = load_vocabulary(path, snapshot)
+    return frozenset(words.words), rules
+
+
+@contextlib.contextmanager
+def _as_file(path: Path) -> Iterator[Path]:
+    """A file that can be read more than once; standard input is copied to one."""
+    if path != Path("-"):
+        yield path
+        return
+    with tempfile.NamedTemporaryFile(prefix="lmtrain-") as copy:
+        shutil.copyfileobj(sys.stdin.buffer, copy)
+        copy.flush()
+        yield Path(copy.name)
+
+
+def _name(path: Path) -> str:
+    return "standard input" if path == Path("-") else str(path)
+
+
+@contextlib.contextmanager
+def _closed_connections_raise() -> Iterator[None]:
+    """A server that hangs up is an error of this source, and not the silent end that a closed pipe is."""
+    if not hasattr(signal, "SIGPIPE"):
+        yield
+        return
+    before = signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGPIPE, before)
+
+
+def _with_bar(blocks: Iterable[bytes], name: str, size: int | None) -> Iterator[bytes]:
+    from tqdm import tqdm
+
+    note(f"downloading {name}")
+    with tqdm(
+        total=size,
+        unit="B",
+        unit_scale=True,
+        leave=False,
+        dynamic_ncols=True,
+        disable=None,  # where standard error is no terminal
+    ) as bar:
+        for block in blocks:
+            yield block
+            bar.update(len(block))

@@ -1,23 +1,43 @@
 """``lmtrain eval``."""
 
-from collections.abc import Iterable, Iterator
+import functools
+import math
+import operator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from lmtrain.cli.options import DeviceOption, JsonOption, ModelArgument, SnapshotOption
-from lmtrain.cli.text import print_json, print_pairs
+from lmtrain.cli.options import (
+    DeviceOption,
+    JsonOption,
+    ModelArgument,
+    NgramOption,
+    SnapshotOption,
+    WeightOption,
+)
+from lmtrain.cli.rescoring import interpolation_of, refuse_weight_alone
+from lmtrain.cli.text import note, print_json, print_pairs, print_table
 
 if TYPE_CHECKING:
-    from lmtrain.corpus.batching import Window
-    from lmtrain.run.trained import HeldOutResult
+    from lmtrain.inference.evaluate import Evaluation
+    from lmtrain.inference.windows import HeldOutWindow
+    from lmtrain.run.held_out import HeldOutResult
+
+_MANY_OOV = 0.05
+"""The share of unknown words from which on a perplexity says little without a word about them."""
 
 
 def evaluate(
     model: ModelArgument,
     data: Annotated[
-        Path, typer.Option(metavar="FILE", help="Held-out text; - is standard input.", show_default=False)
+        list[Path],
+        typer.Option(
+            metavar="FILE",
+            help="Held-out text, or a pattern; repeatable; - is standard input.",
+            show_default=False,
+        ),
     ],
     context: Annotated[
         Literal["stream", "line"] | None,
@@ -54,34 +74,71 @@ def evaluate(
             help="Of the products; bfloat16 is faster where the processor has it, and not quite exact.",
         ),
     ] = "float32",
+    ngram: NgramOption = None,
+    weight: WeightOption = None,
+    tune_on: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Text that the weight of the n-gram model is tuned on.", show_default=False
+        ),
+    ] = None,
     snapshot: SnapshotOption = None,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
     """Measures the perplexity of held-out text.
 
-    Every token is scored once, line ends included, unknown words as <unk>.
+    Every token is scored once, line ends included, unknown words as <unk>. Several texts make a table.
 
     Example: lmtrain eval runs/quickstart --data data/toy-english/test.txt
     """
+    from lmtrain.corpus.patterns import expand_patterns
     from lmtrain.run.loading import load_model
 
-    result = load_model(model, snapshot, device).evaluate(
-        data,
-        context=context,
-        streams=streams,
-        batch_size=batch_size,
-        adapt=adapt,
-        precision=precision,
-        watch=None if as_json else _with_bar,
-    )
+    _refuse_contradictions(ngram, weight, tune_on)
+    paths = expand_patterns(data)
+    loaded = load_model(model, snapshot, device)
+    watch = None if as_json else _with_bar
+    interpolation = interpolation_of(loaded, ngram, weight)
+    if interpolation is not None and tune_on is not None:
+        interpolation = loaded.tune(interpolation.ngram, tune_on, context=context, watch=watch)
+        if tune_on in paths:
+            note(f"{tune_on}: the weight is tuned on a text that is evaluated with it, which flatters it")
+    results = []
+    for path in paths:
+        result = loaded.evaluate(
+            path,
+            context=context,
+            streams=streams,
+            batch_size=batch_size,
+            adapt=adapt,
+            precision=precision,
+            interpolation=interpolation,
+            watch=watch,
+        )
+        results.append(result)
     if as_json:
-        print_json(result.to_dict())
+        objects = [result.to_dict() for result in results]
+        print_json(objects if len(results) > 1 else objects[0])
+    elif len(results) > 1:
+        _print_many(results)
     else:
-        _print(result)
+        _print_one(results[0])
+    for result in results:
+        _warn_of_oov(result)
 
 
-def _with_bar(windows: Iterable["Window"], num_tokens: int) -> Iterator["Window"]:
+def _refuse_contradictions(ngram: Path | None, weight: float | None, tune_on: Path | None) -> None:
+    from lmtrain.errors import UsageError
+
+    refuse_weight_alone(ngram, weight)
+    if tune_on is not None and ngram is None:
+        raise UsageError("--tune-on tunes the weight of an n-gram model; name one with --ngram")
+    if tune_on is not None and weight is not None:
+        raise UsageError("--weight and --tune-on exclude each other")
+
+
+def _with_bar(windows: Iterable["HeldOutWindow"], num_tokens: int) -> Iterator["HeldOutWindow"]:
     from tqdm import tqdm
 
     with tqdm(
@@ -92,12 +149,12 @@ def _with_bar(windows: Iterable["Window"], num_tokens: int) -> Iterator["Window"
         dynamic_ncols=True,
         disable=None,  # where standard error is no terminal
     ) as bar:
-        for input_ids, targets in windows:
-            yield input_ids, targets
-            bar.update(int((targets >= 0).sum()))
+        for window in windows:
+            yield window
+            bar.update(len(window.positions))
 
 
-def _print(result: "HeldOutResult") -> None:
+def _print_one(result: "HeldOutResult") -> None:
     figures = result.evaluation
     pairs: list[tuple[str, object]] = [
         ("perplexity", f"{figures.perplexity:.4f}"),
@@ -111,7 +168,68 @@ def _print(result: "HeldOutResult") -> None:
         ("snapshot", result.snapshot),
         ("signature", result.signature),
     ]
+    if math.isnan(figures.accuracy):  # a mixture, of which only the tokens' own probabilities are known
+        pairs = [pair for pair in pairs if pair[0] != "accuracy"]
+    if (mixture := result.mixture) is not None:
+        tuned = f", tuned on {mixture.interpolation.tuned_on}" if mixture.interpolation.tuned_on else ""
+        pairs[1:1] = [
+            ("  of the model", f"{mixture.model.perplexity:.4f}"),
+            ("  of the n-gram", f"{mixture.ngram.perplexity:.4f}"),
+            ("n-gram weight", f"{mixture.interpolation.weight:.4f}{tuned}"),
+        ]
     if result.source_perplexity is not None:
         ratio = figures.perplexity / result.source_perplexity
         pairs.insert(1, ("  of the source", f"{result.source_perplexity:.4f} (ratio {ratio:.4f})"))
     print_pairs(pairs)
+    typer.echo()
+    bands = [band for band in figures.bands() if band.num_tokens]
+    print_table(
+        ("rank in training", "tokens", "share", "perplexity"),
+        [
+            (
+                band.name,
+                f"{band.num_tokens:,}",
+                f"{band.num_tokens / figures.num_tokens:.1%}",
+                f"{band.perplexity:,.2f}",
+            )
+            for band in bands
+        ],
+    )
+    if result.oov_words:
+        typer.echo(f"\nunknown words: {', '.join(f'{word} ({count:,})' for word, count in result.oov_words)}")
+
+
+def _print_many(results: Sequence["HeldOutResult"]) -> None:
+    def row(name: str, figures: "Evaluation") -> tuple[str, ...]:
+        perplexities = (
+            figures.perplexity,
+            figures.perplexity_without_eos,
+            figures.perplexity_without_unk,
+        )
+        return (
+            name,
+            f"{figures.num_tokens:,}",
+            *(f"{value:.2f}" for value in perplexities),
+            f"{figures.bits_per_word:.3f}",
+            f"{figures.oov_rate:.2%}",
+            "-" if math.isnan(figures.accuracy) else f"{figures.accuracy:.4f}",
+        )
+
+    together = functools.reduce(operator.add, (result.evaluation for result in results))
+    print_table(
+        ("text", "tokens", "ppl", "w/o <eos>", "w/o <unk>", "bits", "<unk>", "accuracy"),
+        [*(row(str(result.data), result.evaluation) for result in results), row("together", together)],
+    )
+    typer.echo()
+    for result in results:
+        typer.echo(result.signature)
+
+
+def _warn_of_oov(result: "HeldOutResult") -> None:
+    figures = result.evaluation
+    if figures.oov_rate > _MANY_OOV:
+        note(
+            f"{result.data}: {figures.oov_rate:.1%} of the tokens are <unk>, and a model that expects <unk> "
+            "often looks better than it is; quote the perplexity without <unk> too "
+            f"({figures.perplexity_without_unk:.2f})"
+        )

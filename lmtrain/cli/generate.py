@@ -1,24 +1,57 @@
 """``lmtrain generate``."""
 
-from typing import Annotated
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lmtrain.cli.options import DeviceOption, JsonOption, ModelArgument, SnapshotOption
-from lmtrain.cli.text import note, print_json
+from lmtrain.cli.text import note, print_json, print_json_line
+
+if TYPE_CHECKING:
+    from lmtrain.inference.beam import BeamSearch
+    from lmtrain.inference.sampling import Sampling
+    from lmtrain.run.generated import GeneratedText
 
 
 def generate(
     model: ModelArgument,
     prompt: Annotated[
-        str, typer.Option(metavar="TEXT", help="Words to continue; they start a line.", show_default=False)
-    ] = "",
+        str | None,
+        typer.Option(metavar="TEXT", help="Words to continue; they start a line.", show_default=False),
+    ] = None,
+    prompts: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Prompts, one a line; - is standard input.", show_default=False),
+    ] = None,
+    interactive: Annotated[
+        bool, typer.Option("--interactive", help="Continue each line as it is typed; Ctrl-D ends it.")
+    ] = False,
     num_words: Annotated[
-        int, typer.Option(metavar="N", min=0, help="Words a sample; a line break counts as one.")
-    ] = 100,
-    num_samples: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Samples, made together in one batch.")
-    ] = 1,
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=0,
+            help="At most N words a sample; a line break counts as one.  [default: 100, or 100 a sentence]",
+            show_default=False,
+        ),
+    ] = None,
+    num_sentences: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Stop at the N-th line break, <eos>.  [default with --interactive and no --num-words: 1]",
+            show_default=False,
+        ),
+    ] = None,
+    num_samples: Annotated[int, typer.Option(metavar="N", min=1, help="Samples of each prompt.")] = 1,
     temperature: Annotated[
         float, typer.Option(metavar="X", help="Below 1 bolder, above 1 more varied.")
     ] = 1.0,
@@ -34,37 +67,133 @@ def generate(
             show_default=False,
         ),
     ] = None,
+    min_p: Annotated[
+        float | None,
+        typer.Option(
+            metavar="X",
+            help="Choose among words at least X times as probable as the most probable one.",
+            show_default=False,
+        ),
+    ] = None,
     greedy: Annotated[bool, typer.Option("--greedy", help="Always the most probable word.")] = False,
+    beam: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Beam search with N hypotheses for the most probable texts.",
+            show_default=False,
+        ),
+    ] = None,
+    length_penalty: Annotated[
+        float | None,
+        typer.Option(
+            metavar="X",
+            help="Hypotheses are ranked by ln p / length^X.  [default: 1.0]",
+            show_default=False,
+        ),
+    ] = None,
     seed: Annotated[
         int,
         typer.Option(metavar="N", min=0, max=2**63 - 1, help="Of the draws: the same seed, the same text."),
     ] = 1,
     allow_unk: Annotated[bool, typer.Option("--allow-unk", help="Let <unk> be produced.")] = False,
+    detokenize: Annotated[
+        bool,
+        typer.Option("--detokenize", help="Put words together: do n't, 5 @-@ year, spaces at punctuation."),
+    ] = False,
     snapshot: SnapshotOption = None,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
     """Writes text with a model.
 
+    Prompts of a file are continued side by side; with --json there is then one object a line.
+
     Example: lmtrain generate runs/quickstart --prompt "the tiny" --num-samples 3 --temperature 0.8
     """
     from lmtrain.errors import UsageError
-    from lmtrain.inference.generate import Sampling
+    from lmtrain.inference.sampling import Sampling
     from lmtrain.run.loading import load_model
 
+    sources = {"--prompt": prompt is not None, "--prompts": prompts is not None, "--interactive": interactive}
+    if sum(sources.values()) > 1:
+        raise UsageError(f"{' and '.join(name for name in sources if sources[name])} exclude each other")
+    if length_penalty is not None and beam is None:
+        raise UsageError("--length-penalty ranks the hypotheses of a beam search; give --beam N too")
     try:
-        sampling = Sampling(allow_unk, temperature, top_k, top_p, greedy)
-        prompt.encode()
+        sampling = Sampling(allow_unk, temperature, top_k, top_p, greedy, min_p)
+        decoding = sampling if beam is None else _search(beam, length_penalty, sampling, num_samples)
+        (prompt or "").encode()
     except UnicodeEncodeError as error:
         raise UsageError("--prompt is not UTF-8") from error
     except ValueError as error:
         raise UsageError(str(error)) from error
-    result = load_model(model, snapshot, device).generate(
-        prompt, num_words=num_words, num_samples=num_samples, sampling=sampling, seed=seed
+    if interactive and num_words is None and num_sentences is None:
+        num_sentences = 1
+    write = partial(
+        load_model(model, snapshot, device).generate_many,
+        num_words=num_words,
+        num_sentences=num_sentences,
+        num_samples=num_samples,
+        sampling=decoding,
+        seed=seed,
+        readable=detokenize,
     )
-    if result.unknown_words:
-        note(f"unknown to the model, read as <unk>: {' '.join(result.unknown_words)}")
-    if as_json:
-        print_json(result.to_dict())
+    results: Iterator[GeneratedText]
+    if interactive:
+        results = chain.from_iterable(write([line]) for line in _typed_lines())
     else:
-        typer.echo("\n\n".join(result.texts))
+        results = write([prompt or ""] if prompts is None else _lines_of(prompts))
+    gap = "" if num_sentences == 1 else "\n"  # texts of one line each need no empty line between them
+    for number, result in enumerate(results, 1):
+        if result.unknown_words:
+            place = f"{prompts}:{number}: " if prompts else ""
+            note(f"{place}unknown to the model, read as <unk>: {' '.join(result.unknown_words)}")
+        if not as_json:
+            typer.echo((gap if number > 1 else "") + f"\n{gap}".join(result.texts))
+        elif interactive or prompts:
+            print_json_line(result.to_dict())
+        else:
+            print_json(result.to_dict())
+
+
+def _search(beam: int, length_penalty: float | None, sampling: "Sampling", num_samples: int) -> "BeamSearch":
+    from lmtrain.errors import UsageError
+    from lmtrain.inference.beam import BeamSearch
+
+    search = BeamSearch(beam, 1.0 if length_penalty is None else length_penalty, sampling.allow_unk)
+    if replace(sampling, allow_unk=False) != type(sampling)():
+        raise UsageError(
+            "--beam does not draw; leave out --temperature, --top-k, --top-p, --min-p and --greedy"
+        )
+    if num_samples > beam:
+        raise UsageError(f"--beam {beam} gives no more than {beam} texts (--num-samples {num_samples})")
+    return search
+
+
+def _lines_of(path: Path) -> Iterator[str]:
+    from lmtrain.corpus.prompts import file_prompts, read_prompts
+
+    return read_prompts(sys.stdin.buffer, "standard input") if path == Path("-") else file_prompts(path)
+
+
+def _typed_lines() -> Iterator[str]:
+    """The lines of standard input, each as soon as it is there; on a terminal with a prompt and a history."""
+    if not sys.stdin.isatty():
+        from lmtrain.corpus.prompts import lines_of
+
+        yield from lines_of(sys.stdin.buffer, "standard input")
+        return
+    with suppress(ImportError):
+        import readline  # noqa: F401  (`input` uses it once it is there)
+    while True:
+        try:
+            line = input("> " if sys.stdout.isatty() else "")
+            line.encode()
+        except EOFError:
+            note("")  # the shell's prompt goes to a line of its own
+            return
+        except UnicodeEncodeError:
+            note("not UTF-8; type it again")
+            continue
+        yield line

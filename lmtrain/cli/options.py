@@ -22,3 +22,16 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY.PATH=VALUE", help="Overrides a value of the config; repeatable."),
 ]
+NgramOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--ngram",
+        metavar="FILE",
+        help="An n-gram model, ARPA or KenLM binary, to be mixed in word by word.",
+        show_default=False,
+    ),
+]
+WeightOption = Annotated[
+    float | None,
+    typer.Option(metavar="X", min=0, max=1, help="Of the n-gram model.  [default: 0.5]", show_default=False),
+]

@@ -19,6 +19,11 @@ def print_json(value: Any) -> None:
     typer.echo(json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False))
 
 
+def print_json_line(value: Any) -> None:
+    """The same in one line, for outputs of one object a line."""
+    typer.echo(json.dumps(_finite(value), ensure_ascii=False, allow_nan=False))
+
+
 def print_pairs(pairs: Sequence[tuple[str, object]]) -> None:
     """Names and values in two columns."""
     width = max(len(name) for name, _ in pairs)

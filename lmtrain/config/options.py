@@ -68,7 +68,7 @@ class Options(BaseModel):
 
 
 class DataOptions(Options):
-    """The texts, as paths from the current directory, and how their words are counted."""
+    """The texts, as paths or patterns from the current directory, and how their words are counted."""
 
     train: Files = Field(description="texts to train on", examples=["data/train.txt"])
     valid: OptionalFiles = Field(default=(), description="texts to validate on")
@@ -82,6 +82,12 @@ class DataOptions(Options):
     max_vocab: Count | None = Field(default=None, description="most frequent words kept")
     min_count: Count = Field(default=1, description="occurrences a word needs to be kept")
     lowercase: bool = Field(default=False, description="whether words are put in lower case")
+    tokenizer: Literal["whitespace", "moses"] = Field(
+        default="whitespace", description="takes words as they stand, or splits off punctuation first"
+    )
+    moses_language: Annotated[str, Field(pattern="^[a-z]{2,3}$")] = Field(
+        default="en", description="whose rules the moses tokenizer follows"
+    )
 
 
 class DropoutOptions(Options):

@@ -174,7 +174,9 @@ class LineIterator:
             raise ValueError(f"batch_size must be from 1 to the {len(line_ends)} lines, not {batch_size}")
         self.batch_size = batch_size
         self.batches_read = 0
-        self._lines = Lines(ids, line_ends, eos_id)
+        self._ids = np.asarray(ids)
+        self._eos_id = eos_id
+        self._starts, self._lengths = line_extents(line_ends)
         self._seed = seed
         self._num_batches = -(-len(line_ends) // batch_size)
         self._order_epoch = -1
@@ -208,11 +210,14 @@ class LineIterator:
             self._order = self._draw_order()
         lines = self._order[self.batches_read % self._num_batches]
         self.batches_read += 1
-        return self._lines.padded(lines)
+        starts, lengths = self._starts[lines], self._lengths[lines]
+        whole = slice(0, int(lengths.max()))
+        input_ids, targets, _ = padded_window(self._ids, starts, lengths, self._eos_id, whole)
+        return input_ids, targets
 
     def _draw_order(self) -> list[npt.NDArray[np.int64]]:
         random = np.random.default_rng([self._seed, self.epoch])
-        by_length = np.lexsort((random.random(len(self._lines)), self._lines.lengths))
+        by_length = np.lexsort((random.random(len(self._lengths)), self._lengths))
         batches = [
             by_length[start : start + self.batch_size] for start in range(0, len(by_length), self.batch_size)
         ]
@@ -227,35 +232,37 @@ class LineIterator:
         self.batches_read = _position(state["batches_read"])
 
 
-class Lines:
-    """The lines of a corpus, to be taken out in padded batches.
+def line_extents(
+    line_ends: npt.NDArray[np.int64],
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Where lines start and how many tokens they have, from the positions of their ``<eos>``."""
+    starts = np.concatenate(([0], line_ends[:-1] + 1))
+    return starts, line_ends - starts + 1
+
+
+def padded_window(
+    ids: Ids, starts: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64], eos_id: int, times: slice
+) -> tuple[Tensor, Tensor, npt.NDArray[np.int64]]:
+    """Time steps of B parts of a text side by side, padded where some of them have ended.
 
     Args:
-        ids: The token ids of the corpus; each line ends in ``eos_id``.
-        line_ends: The positions of those ends, ascending, int64.
-        eos_id: The id of ``<eos>``, the context of each line's first word.
+        ids: The token ids of the text.
+        starts: Where the parts start, int64, shape (B).
+        lengths: Their tokens, int64, shape (B).
+        eos_id: The context of the first token of each part.
+        times: Which time steps, with a start and a stop.
+
+    Returns:
+        ``input_ids`` and ``targets``, both int64 of shape (T, B), the targets of padding ``IGNORED``, and
+        the positions in the text of the targets that are none, in row-major order.
     """
-
-    def __init__(self, ids: Ids, line_ends: npt.NDArray[np.int64], eos_id: int) -> None:
-        self._ids = np.asarray(ids)
-        self._starts = np.concatenate(([0], line_ends[:-1] + 1))
-        self._eos_id = eos_id
-        self.lengths: npt.NDArray[np.int64] = line_ends - self._starts + 1
-        """Tokens of each line, its ``<eos>`` included."""
-
-    def __len__(self) -> int:
-        return len(self.lengths)
-
-    def padded(self, lines: npt.NDArray[np.int64]) -> Window:
-        """One batch: ``(input_ids, targets)`` of shape (longest line, number of lines)."""
-        starts, lengths = self._starts[lines], self.lengths[lines]
-        times = np.arange(lengths.max())[:, None]
-        inside = times < lengths
-        tokens = self._ids[np.where(inside, starts + times, starts)].astype(np.int64)
-        targets = np.where(inside, tokens, IGNORED)
-        input_ids = np.full_like(tokens, self._eos_id)
-        input_ids[1:] = np.where(inside[1:], tokens[:-1], self._eos_id)
-        return torch.from_numpy(input_ids), torch.from_numpy(targets)
+    time = np.arange(times.start, min(times.stop, int(lengths.max())))[:, None]
+    inside = time < lengths
+    positions = np.where(inside, starts + time, 0)
+    targets = np.where(inside, ids[positions], IGNORED).astype(np.int64)
+    before = ids[np.maximum(positions - 1, 0)]
+    input_ids = np.where(inside & (time > 0), before, eos_id).astype(np.int64)
+    return torch.from_numpy(input_ids), torch.from_numpy(targets), positions[inside]
 
 
 def _position(value: Any) -> int:

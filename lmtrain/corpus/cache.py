@@ -71,10 +71,27 @@ class CacheEntry:
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[BinaryIO]:
-    """A file that appears under its name, whole and on the disk, when the block ends without error.
+    """A file of the cache that appears whole; see :func:`appearing_whole`.
 
     Raises:
         StorageError: The cache folder cannot be written, or is full.
+    """
+    try:
+        with appearing_whole(path) as file:
+            yield file
+    except OSError as error:
+        raise StorageError(
+            f"{path.parent}: the cache cannot be written: {error.strerror or error};"
+            " free space there, or set LMTRAIN_CACHE to another folder"
+        ) from error
+
+
+@contextlib.contextmanager
+def appearing_whole(path: Path) -> Iterator[BinaryIO]:
+    """A file that appears under its name, whole and on the disk, when the block ends without error.
+
+    Raises:
+        OSError: The disk or the system refused.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
@@ -84,25 +101,20 @@ def writing(path: Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    except OSError as error:
-        raise StorageError(
-            f"{path.parent}: the cache cannot be written: {error.strerror or error};"
-            " free space there, or set LMTRAIN_CACHE to another folder"
-        ) from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
 
 
 def content_hash(path: Path, cache_dir: Path) -> str:
-    """SHA-256 of a text file, in hexadecimal; a file known to be unchanged is not read again.
+    """SHA-256 of a text, decompressed, in hexadecimal; a file known to be unchanged is not read again.
 
     As in git's index, a file is known by its size, its times of modification and of change, and its
     inode. They are recorded only if both times lie clearly before the hashing: a file written during
     the same tick of the clock could change once more without showing it.
 
     Raises:
-        DataError: The file is missing, is binary, or cannot be read.
+        DataError: The file is missing, is binary, damaged, or cannot be read.
         StorageError: The cache folder cannot be written.
     """
     status = regular_file_stat(path)

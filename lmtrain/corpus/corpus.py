@@ -30,7 +30,7 @@ class Corpus:
         num_lines: Lines, which is also the number of ``<eos>`` tokens.
         num_oov: Tokens scored as ``<unk>``, unknown words and literal ``<unk>`` alike.
         eos_id: The id of ``<eos>``.
-        sha256: Of the text: that of the file, or of several files' own in order.
+        sha256: Of the text, decompressed: that of the file, or of several files' own in order.
         paths: The text files.
     """
 

@@ -18,14 +18,15 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Final
 
+from lmtrain.corpus.compression import text_name
 from lmtrain.corpus.grammar import Grammar
-from lmtrain.corpus.text import regular_file_stat
+from lmtrain.corpus.text import file_lines, regular_file_stat
 from lmtrain.corpus.toy_english import toy_english_rules
 from lmtrain.errors import DataError, StorageError, UsageError
 
 SYNTHETIC: Final[Mapping[str, str]] = {
     "counting": "1 2 2 3 3 3 … up to 9, over and over: can be learnt without error",
-    "toy-english": "whimsical sentences from a grammar that knows the probability of each word",
+    "toy-english": "from a grammar that knows the probability of each word",
 }
 
 _NUM_LINES = {"train": 40_000, "valid": 4_000, "test": 4_000}  # of toy-english
@@ -119,9 +120,9 @@ def source_log_probs(text_path: Path) -> SourceLogProbs | None:
     nats, num_tokens = 0.0, 0
     try:
         # In bytes: so lines and words are those of the corpus, cut at ASCII whitespace alone.
-        with text_path.open("rb") as text, sidecar.open("rb") as numbers:
+        with sidecar.open("rb") as numbers:
             rows = iter(lambda: numbers.readline(_LONGEST_ROW), b"")
-            for line_number, (line, row) in enumerate(zip_longest(text, rows), start=1):
+            for line_number, (line, row) in enumerate(zip_longest(file_lines(text_path), rows), start=1):
                 log_probs = _matched(line, row, f"{sidecar}:{line_number}")
                 nats -= math.fsum(log_probs)
                 num_tokens += len(log_probs)
@@ -172,7 +173,7 @@ def _write_lines(path: Path, lines: Iterable[str]) -> Path:
 
 
 def _sidecar(text_path: Path) -> Path:
-    return text_path.with_suffix(".logprobs.txt")
+    return text_path.with_name(text_name(text_path)).with_suffix(".logprobs.txt")
 
 
 def _matched(line: bytes | None, row: bytes | None, where: str) -> list[float]:

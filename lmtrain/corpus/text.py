@@ -3,7 +3,9 @@ r"""Plain text as a stream of words: what a word is, what a line is, and what is
 Text is UTF-8. Words are separated by ASCII whitespace, as in SRILM and KenLM (a no-break space is
 part of a word), lines by ``\n`` alone; since ``\r`` is whitespace, CRLF files read the same. Every
 line, empty ones too, ends in one ``<eos>``; a last line without ``\n`` is a line. A byte-order mark
-at the start is dropped.
+at the start is dropped. With Moses's tokeniser, words are what it makes of each line.
+
+A file may be compressed (``lmtrain.corpus.compression``); its text is then what counts everywhere.
 """
 
 import codecs
@@ -14,17 +16,21 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO, Self
 
+from lmtrain.corpus import moses
+from lmtrain.corpus.compression import decompressed_blocks
 from lmtrain.errors import DataError, ModelError
 
 EOS = "<eos>"
 
-_EOS_BYTES = EOS.encode()
-_WHITESPACE = b" \t\n\r\v\f"
-_LONGEST_WORD = 1 << 20  # bytes; bounds the memory that a file without whitespace can take
+EOS_BYTES = EOS.encode()
+WHITESPACE = b" \t\n\r\v\f"
+LONGEST_WORD = 1 << 20
+"""Bytes of a word, or of a line for Moses: bounds the memory that a file without whitespace can take."""
+
 # The fastest by measurement: what is made from a larger block outgrows the processor's cache.
 _BLOCK_BYTES = 1 << 15
 # In this order, since the mark of little-endian UTF-32 begins with that of UTF-16.
-_OTHER_MARKS = {
+OTHER_MARKS = {
     codecs.BOM_UTF32_LE: "UTF-32",
     codecs.BOM_UTF32_BE: "UTF-32",
     codecs.BOM_UTF16_LE: "UTF-16",
@@ -37,38 +43,69 @@ class TextRules:
     """How text becomes words.
 
     Attributes:
-        lowercase: Words are lower-cased with Unicode ``str.lower``.
+        lowercase: Words are lower-cased with Unicode ``str.lower``, after tokenising.
+        moses: The language of Moses's tokeniser, such as ``en``; None where whitespace alone separates words.
     """
 
     lowercase: bool = False
+    moses: str | None = None
 
     @property
     def name(self) -> str:
-        """Short form for signatures: ``ws`` or ``ws+lower``."""
-        return "ws+lower" if self.lowercase else "ws"
+        """Short form for signatures: ``ws``, ``ws+lower``, ``moses-en``, ``moses-en+lower``."""
+        tokenizer = "ws" if self.moses is None else f"moses-{self.moses}"
+        return f"{tokenizer}+lower" if self.lowercase else tokenizer
+
+    def rewrite(self, text: str) -> str:
+        """The text with its words separated by whitespace, line by line, and lower-cased.
+
+        Raises:
+            UsageError: Moses's tokeniser is not installed, or does not know the language.
+        """
+        if self.moses is not None:
+            text = "\n".join(" ".join(moses.tokenize(line, self.moses)) for line in text.split("\n"))
+        return text.lower() if self.lowercase else text
 
     def split(self, line: str) -> list[str]:
         """The words of a line already in memory, such as a prompt; without ``<eos>``."""
-        text = line.lower() if self.lowercase else line
         # Arguments of a command can hold bytes that are no UTF-8, which Python keeps as surrogates.
-        words = text.encode(errors="surrogatepass").split()
+        words = self.rewrite(line).encode(errors="surrogatepass").split()
         return [word.decode(errors="surrogatepass") for word in words]
 
-    def to_dict(self) -> dict[str, bool]:
+    def words(self, line: str, place: str) -> list[str]:
+        """The words of a line to be scored; as ``split``, but its end alone is ``<eos>``.
+
+        Args:
+            line: The line, without its end.
+            place: What errors call it.
+
+        Raises:
+            DataError: The line itself holds ``<eos>``.
+        """
+        words = self.split(line)
+        if EOS in words:
+            raise DataError(
+                f"{place}: the text itself holds {EOS}, which every line end already stands for; remove it"
+            )
+        return words
+
+    def to_dict(self) -> dict[str, bool | str | None]:
         """The rules for a snapshot's manifest."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, object]) -> Self:
-        """The rules from a snapshot's manifest.
+        """The rules from a snapshot's manifest; those of version 0.1.0 knew no Moses.
 
         Raises:
             ModelError: The mapping holds anything but the rules of this version.
         """
-        lowercase = values.get("lowercase")
-        if set(values) != {"lowercase"} or not isinstance(lowercase, bool):
+        lowercase, language = values.get("lowercase"), values.get("moses")
+        if not set(values) <= {"lowercase", "moses"} or not isinstance(lowercase, bool):
             raise ModelError(f"text rules that this version does not know: {dict(values)}")
-        return cls(lowercase)
+        if language is not None and not isinstance(language, str):
+            raise ModelError(f"text rules that this version does not know: {dict(values)}")
+        return cls(lowercase, language)
 
 
 @dataclass(frozen=True)
@@ -97,15 +134,18 @@ def mark_lines(blocks: Iterable[bytes], rules: TextRules, name: str) -> Iterator
 
     Raises:
         DataError: The text is binary or not UTF-8, holds no word, or holds ``<eos>`` itself.
+        UsageError: Moses's tokeniser is not installed, or does not know the language.
     """
     position = _Position()
     has_words = False
-    for chunk in _cut_between_words(blocks, name):
+    is_plain = rules == TextRules()
+    separators = WHITESPACE if rules.moses is None else b"\n"  # Moses looks at whole lines
+    for chunk in _cut_before(separators, blocks, name):
         decoded = _decode(chunk, position, name)
-        text = decoded.lower().encode() if rules.lowercase else chunk
+        text = chunk if is_plain else rules.rewrite(decoded).encode()
         if position == _Position():
             text = text.removeprefix(codecs.BOM_UTF8)
-        if _EOS_BYTES in text:
+        if EOS_BYTES in text:
             _refuse_eos(text, position.line, name)
         has_words = has_words or bool(text.strip())
         position = position.after(chunk)
@@ -114,17 +154,18 @@ def mark_lines(blocks: Iterable[bytes], rules: TextRules, name: str) -> Iterator
         raise DataError(f"{name}: empty, there is no word in it")
 
 
-def _cut_between_words(blocks: Iterable[bytes], name: str) -> Iterator[bytes]:
-    """Joins and cuts blocks so that none ends within a word, and the last ends in a newline."""
+def _cut_before(separators: bytes, blocks: Iterable[bytes], name: str) -> Iterator[bytes]:
+    """Joins and cuts blocks so that all but the first begin with a separator; the last ends in a newline."""
     rest = b""
     for block in blocks:
         rest += block
-        cut = max(map(rest.rfind, _WHITESPACE))
+        cut = max(map(rest.rfind, separators))
         if cut > 0:
             yield rest[:cut]
             rest = rest[cut:]
-        elif len(rest) > _LONGEST_WORD:
-            raise DataError(f"{name}: a word of more than {_LONGEST_WORD:,} bytes; is this text?")
+        elif len(rest) > LONGEST_WORD:
+            what = "line" if separators == b"\n" else "word"
+            raise DataError(f"{name}: a {what} of more than {LONGEST_WORD:,} bytes; is this text?")
     if rest:
         yield rest if rest.endswith(b"\n") else rest + b"\n"
 
@@ -144,7 +185,7 @@ def _decode(chunk: bytes, position: _Position, name: str) -> str:
 
 def _refuse_binary(chunk: bytes, position: _Position, name: str) -> None:
     if position == _Position():
-        for mark, encoding in _OTHER_MARKS.items():
+        for mark, encoding in OTHER_MARKS.items():
             if chunk.startswith(mark):
                 raise DataError(f"{name}: {encoding}, not UTF-8 (it starts with its byte-order mark)")
     if b"\0" in chunk:
@@ -154,7 +195,7 @@ def _refuse_binary(chunk: bytes, position: _Position, name: str) -> None:
 
 def _refuse_eos(text: bytes, first_line: int, name: str) -> None:
     for number, line in enumerate(text.split(b"\n"), first_line):
-        if _EOS_BYTES in line.split():
+        if EOS_BYTES in line.split():
             raise DataError(
                 f"{name}:{number}: the text itself holds {EOS}, which every line end already"
                 " stands for; remove it"
@@ -185,17 +226,34 @@ def read_blocks(stream: BinaryIO) -> Iterator[bytes]:
 
 
 def file_blocks(path: Path) -> Iterator[bytes]:
-    """The bytes of a file, in blocks.
+    """The text of a file, decompressed, in blocks.
 
     Raises:
-        DataError: The file is missing, not a regular file, or cannot be read.
+        DataError: The file is missing, not a regular file, damaged, or cannot be read.
     """
     regular_file_stat(path)
     try:
         with path.open("rb", buffering=0) as file:
-            yield from read_blocks(file)
+            yield from decompressed_blocks(file, path, _BLOCK_BYTES) or read_blocks(file)
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def file_lines(path: Path) -> Iterator[bytes]:
+    """The lines of a text file, decompressed, each with its end.
+
+    Raises:
+        DataError: As :func:`file_blocks`.
+    """
+    parts: list[bytes] = []
+    for block in file_blocks(path):
+        *lines, rest = block.split(b"\n")
+        for line in lines:
+            yield b"".join([*parts, line, b"\n"])
+            parts.clear()
+        parts.append(rest)
+    if last := b"".join(parts):
+        yield last
 
 
 def regular_file_stat(path: Path) -> os.stat_result:

@@ -1,48 +1,31 @@
 """Text out of a language model, word by word."""
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
+from typing import TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from lmtrain.corpus.vocab import EOS, Vocabulary
-from lmtrain.model.language_model import LanguageModel
+from lmtrain.corpus.vocab import Vocabulary
+from lmtrain.inference.beam import BeamSearch, beam_search
+from lmtrain.inference.continuation import Continuation, Length, to_text
+from lmtrain.inference.prompts import read_prompts, rows_of
+from lmtrain.inference.sampling import Draws, Sampling, choose
+from lmtrain.model.language_model import LanguageModel, ModelState
 
+__all__ = ["Sampling", "generate", "generate_many", "to_text"]
 
-@dataclass(frozen=True)
-class Sampling:
-    """How the next word is chosen; filters apply in the order of the fields.
+_BATCH_BYTES = 8 << 20
+"""Of the logits of one batch of texts that are written together."""
+_MIN_ROWS, _MAX_ROWS = 64, 1024
+"""For huge vocabularies and for tiny ones."""
 
-    Raises:
-        ValueError: A value is out of range; names it.
-    """
-
-    allow_unk: bool = False
-    """Whether ``<unk>`` may be produced."""
-    temperature: float = 1.0
-    """Logits are divided by it: below 1 bolder, above 1 more varied."""
-    top_k: int | None = None
-    """Only the k most probable words."""
-    top_p: float | None = None
-    """Only the fewest words that together have this probability (Holtzman et al., 2020)."""
-    greedy: bool = False
-    """The most probable word, always."""
-
-    def __post_init__(self) -> None:
-        if not self.temperature > 0 or self.temperature == float("inf"):
-            raise ValueError(
-                f"temperature must be a finite number above 0, not {self.temperature}; greedy leaves nothing "
-                "to chance"
-            )
-        if self.top_k is not None and self.top_k < 1:
-            raise ValueError(f"top-k must be at least 1, not {self.top_k}")
-        if self.top_p is not None and not 0 < self.top_p <= 1:
-            raise ValueError(f"top-p must be above 0 and at most 1, not {self.top_p}")
+T = TypeVar("T")
+Row = tuple[Sequence[int], int]
+"""A text to be written: its prompt, and its number among the samples of that prompt."""
 
 
-@torch.inference_mode()
 def generate(
     model: LanguageModel,
     vocab: Vocabulary,
@@ -53,114 +36,124 @@ def generate(
     sampling: Sampling | None = None,
     seed: int = 1,
 ) -> list[list[int]]:
-    """Continues a prompt, which stands at the start of a line.
-
-    Each sample draws from a generator of its own, made from the seed and its number: the third of three
-    samples is the third of three hundred too.
-
-    Args:
-        model: In training or evaluation mode, which it is left in.
-        vocab: Of the model.
-        prompt_ids: May be empty.
-        num_words: Tokens to produce for each sample; a line end (``<eos>``) counts as one.
-        num_samples: Samples, produced together in one batch.
-        sampling: How the next word is chosen.
-        seed: Of the draws.
+    """Continues one prompt, which stands at the start of a line; see ``generate_many``.
 
     Returns:
         The ids of each sample, without the prompt.
     """
-    if num_words == 0 or num_samples == 0:
-        return [[] for _ in range(num_samples)]
-    sampling = sampling or Sampling()
-    device = model.device
-    with model.evaluating():
-        context = torch.tensor([[vocab.eos_id], *([i] for i in prompt_ids)], device=device)  # (T, 1)
-        features, state = model(context, model.initial_state(1))
-        features = features[-1].expand(num_samples, -1)  # (S, H)
-        state = [tuple(s.expand(num_samples, -1).contiguous() for s in layer) for layer in state]
-        draws = _draws(num_words, num_samples, seed).to(device)
-        produced = []
-        for draw in draws:
-            words = _choose(model.softmax.logits(features), draw, sampling, vocab.unk_id)
-            produced.append(words)
-            features, state = model(words[None], state)
-            features = features[0]
-        return torch.stack(produced, dim=1).tolist()
+    (samples,) = generate_many(
+        model,
+        vocab,
+        [prompt_ids],
+        length=Length(num_words),
+        num_samples=num_samples,
+        decoding=sampling or Sampling(),
+        seed=seed,
+    )
+    return [sample.ids for sample in samples]
 
 
-def to_text(words: Sequence[str]) -> str:
-    """Words as text: spaces between them, a line break for each ``<eos>``."""
-    lines: list[list[str]] = [[]]
-    for word in words:
-        if word == EOS:
-            lines.append([])
-        else:
-            lines[-1].append(word)
-    return "\n".join(map(" ".join, lines))
+def generate_many(
+    model: LanguageModel,
+    vocab: Vocabulary,
+    prompts: Iterable[Sequence[int]],
+    *,
+    length: Length,
+    num_samples: int = 1,
+    decoding: Sampling | BeamSearch,
+    seed: int = 1,
+) -> Iterator[list[Continuation]]:
+    """Continues prompts, each of which stands at the start of a line.
 
-
-def _draws(num_words: int, num_samples: int, seed: int) -> Tensor:
-    """Uniform numbers in [0, 1), float64, shape (num_words, num_samples), a column a sample."""
-    seeds = torch.randint(2**62, (num_samples,), generator=torch.Generator().manual_seed(seed))
-    columns = [
-        torch.rand(num_words, dtype=torch.float64, generator=torch.Generator().manual_seed(int(s)))
-        for s in seeds
-    ]
-    return torch.stack(columns, dim=1)
-
-
-def _choose(logits: Tensor, draw: Tensor, sampling: Sampling, unk_id: int) -> Tensor:
-    """One word a row of ``logits`` (S, V), by the inverse of the cumulative distribution."""
-    if not sampling.allow_unk:
-        logits[:, unk_id] = -torch.inf
-    if sampling.greedy:
-        return logits.argmax(dim=1)
-    if sampling.temperature != 1:
-        # The best word stands at 0, so that no temperature, however low, makes infinities to subtract.
-        temperature = max(sampling.temperature, torch.finfo(logits.dtype).tiny)
-        logits = logits.sub_(logits.amax(dim=1, keepdim=True)).div_(temperature)
-    return _inverse_cdf(_filtered(logits.softmax(dim=1), sampling), draw)
-
-
-def _inverse_cdf(probabilities: Tensor, draw: Tensor) -> Tensor:
-    """The words at which the cumulative distributions pass the draws; none of probability 0.
-
-    Looked for in two levels, blocks of words and words in the block found, since cumulative sums over a
-    whole vocabulary take longer than all the rest.
+    What is drawn for a sample is decided by the seed, its prompt and its number: the third of three samples
+    is the third of three hundred too, whatever other prompts there are. Only rounding, which depends on the
+    size of a batch, can make one differ.
 
     Args:
-        probabilities: (S, V), not normalised, some positive in each row.
-        draw: In [0, 1), float64, shape (S).
+        model: In training or evaluation mode, which it is left in.
+        vocab: Of the model.
+        prompts: The ids of each, which may be none; taken as they are needed.
+        length: Where texts end.
+        num_samples: Texts for each prompt; of a beam search, the best.
+        decoding: How words are chosen.
+        seed: Of the draws, at least 0.
+
+    Yields:
+        For each prompt what was written, in the order of the prompts and batch by batch: memory does not
+        grow with the number of prompts or samples.
     """
-    num_samples, num_words = probabilities.shape
-    size = math.isqrt(num_words - 1) + 1
-    blocks = nn.functional.pad(probabilities, (0, -num_words % size)).view(num_samples, -1, size)
-    ends = blocks.sum(dim=2).cumsum(dim=1, dtype=torch.float64)
-    # Below the last end, however it is rounded: a draw is at most 1 - 2^-53.
-    point = draw[:, None] * ends[:, -1:]
-    # NaN, of a model that diverged, is passed nowhere: any word will do, but one of the vocabulary.
-    block = torch.searchsorted(ends, point, right=True).clamp(max=ends.shape[1] - 1)
-    point -= nn.functional.pad(ends, (1, 0)).gather(1, block)
-    within = blocks.gather(1, block[..., None].expand(-1, -1, size))[:, 0].cumsum(dim=1, dtype=torch.float64)
-    # Here it need not be: the sum of the block was rounded.
-    point = torch.minimum(point, torch.nextafter(within[:, -1:], within.new_zeros(())))
-    word = block * size + torch.searchsorted(within, point, right=True)
-    return word[:, 0].clamp(max=num_words - 1)
+    rows = min(max(_BATCH_BYTES // (4 * len(vocab)), _MIN_ROWS), _MAX_ROWS)
+    if num_samples == 0:
+        yield from ([] for _ in prompts)
+    elif isinstance(decoding, BeamSearch):
+        for batch in _batches(prompts, max(1, rows // decoding.width)):
+            yield from beam_search(model, vocab, batch, length=length, num_best=num_samples, search=decoding)
+    else:
+        every_row = ((prompt, number) for prompt in prompts for number in range(num_samples))
+        written = chain.from_iterable(
+            _sample(model, vocab, batch, length, decoding, seed) for batch in _batches(every_row, rows)
+        )
+        yield from _batches(written, num_samples)
 
 
-def _filtered(probabilities: Tensor, sampling: Sampling) -> Tensor:
-    """The probabilities (S, V) with 0 for each word that top-k and then top-p rule out; not normalised."""
-    if sampling.top_k is None and sampling.top_p is None:
-        return probabilities
-    num_words = probabilities.shape[1]
-    # The bits of a probability, as a whole number, and the word: no two are equal, and of equally probable
-    # words the first counts as the more probable, as in argmax.
-    words = torch.arange(num_words, device=probabilities.device)
-    keys = (probabilities.view(torch.int32).long() << 32) - words
-    order = keys.topk(min(sampling.top_k or num_words, num_words)).indices
-    ranked = probabilities.gather(1, order)
-    if sampling.top_p is not None:
-        cumulative = ranked.cumsum(dim=1, dtype=torch.float64)
-        ranked[cumulative - ranked >= sampling.top_p * cumulative[:, -1:]] = 0.0
-    return torch.zeros_like(probabilities).scatter_(1, order, ranked)
+def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch
+
+
+@torch.inference_mode()
+def _sample(
+    model: LanguageModel,
+    vocab: Vocabulary,
+    rows: Sequence[Row],
+    length: Length,
+    sampling: Sampling,
+    seed: int,
+) -> list[Continuation]:
+    """Writes texts side by side; those that have ended leave the batch."""
+    steps: list[tuple[list[int], Tensor, Tensor]] = []  # which rows, their words, their ln p
+    with model.evaluating():
+        features, state = _read(model, rows, vocab.eos_id)
+        draws = Draws(seed, rows, model.device)
+        writing = list(range(len(rows)))
+        num_eos = torch.zeros(len(rows), dtype=torch.int64, device=model.device)
+        for step in range(1, length.max_words + 1):
+            words, log_probs = choose(model.softmax.logits(features), draws.next(), sampling, vocab.unk_id)
+            steps.append((writing, words, log_probs))
+            if length.num_sentences is not None:
+                num_eos += words == vocab.eos_id
+                still = (num_eos < length.num_sentences).nonzero()[:, 0]
+                if len(still) < len(words):
+                    writing = [writing[i] for i in still.tolist()]
+                    words, num_eos, state = words[still], num_eos[still], rows_of(state, still)
+                    draws.keep(still)
+            if not writing or step == length.max_words:
+                break
+            features, state = model(words[None], state)
+            features = features[0]
+    return _collected(steps, len(rows))
+
+
+def _read(model: LanguageModel, rows: Sequence[Row], eos_id: int) -> tuple[Tensor, ModelState]:
+    """What ``read_prompts`` gives, for each row; a prompt that many rows share is read once."""
+    prompts: list[Sequence[int]] = []
+    places = []
+    for prompt, _ in rows:
+        if not prompts or prompt is not prompts[-1]:
+            prompts.append(prompt)
+        places.append(len(prompts) - 1)
+    features, state = read_prompts(model, prompts, eos_id)
+    index = torch.tensor(places, device=model.device)
+    return features[index], rows_of(state, index)
+
+
+def _collected(steps: Iterable[tuple[list[int], Tensor, Tensor]], num_rows: int) -> list[Continuation]:
+    """The words of all steps, row by row. The device is asked for them here, and not at each step."""
+    ids: list[list[int]] = [[] for _ in range(num_rows)]
+    totals = [0.0] * num_rows
+    for rows, words, log_probs in steps:
+        for row, word, log_prob in zip(rows, words.tolist(), log_probs.tolist(), strict=True):
+            ids[row].append(word)
+            totals[row] += log_prob
+    return list(map(Continuation, ids, totals))

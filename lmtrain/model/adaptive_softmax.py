@@ -38,7 +38,7 @@ class AdaptiveSoftmax(Softmax):
     def __init__(
         self, input_size: int, vocab_size: int, cutoffs: Sequence[int] | None = None, div: float = 4.0
     ) -> None:
-        super().__init__()
+        super().__init__(vocab_size)
         if cutoffs is None:
             cutoffs = sorted({cut for cut in (vocab_size // 20, vocab_size // 4) if cut > 0})
         if list(cutoffs) != sorted({cut for cut in cutoffs if 0 < cut < vocab_size}):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from lmtrain.model.dropout import Dropout, DropoutRates
 from lmtrain.model.recurrent import CELLS, RecurrentLayer, State
-from lmtrain.model.softmax import FullSoftmax, Softmax, TokenCosts
+from lmtrain.model.softmax import FullSoftmax, Softmax, TokenCosts, TokenDetails
 
 ModelState = list[State]
 """The hidden state of a model: the state of each layer, tensors of shape (B, H)."""
@@ -156,12 +156,26 @@ class LanguageModel(nn.Module):
 
         Targets may stay on the CPU while the model is elsewhere: no device is waited for to find padding.
         """
+        features, targets, state = self._predictions(input_ids, targets, state)
+        return self.softmax.token_costs(features, targets), state
+
+    def token_details(
+        self, input_ids: Tensor, targets: Tensor, state: ModelState
+    ) -> tuple[TokenDetails, ModelState]:
+        """The same with the entropy of each distribution and the rank of each target."""
+        features, targets, state = self._predictions(input_ids, targets, state)
+        return self.softmax.token_details(features, targets), state
+
+    def _predictions(
+        self, input_ids: Tensor, targets: Tensor, state: ModelState
+    ) -> tuple[Tensor, Tensor, ModelState]:
+        """What predicts each target (N, H), the targets (N), both without padding, and the state after."""
         features, state = self(input_ids, state)
         features, targets = features.flatten(0, 1), targets.flatten()
         rows = (targets >= 0).nonzero()[:, 0]
         if len(rows) < len(targets):
             features, targets = features[rows.to(features.device)], targets[rows]
-        return self.softmax.token_costs(features, targets.to(features.device)), state
+        return features, targets.to(features.device), state
 
     def recurrent_layers(self) -> list[RecurrentLayer]:
         """The layers from the embedding upwards."""

@@ -63,7 +63,7 @@ class RecurrentLayer(nn.Module):
         return f"{self.input_size}, {self.hidden_size}"
 
 
-class _GatedLayer(RecurrentLayer):
+class GatedLayer(RecurrentLayer):
     """The weights of ``num_gates`` linear maps of input and state, stacked as torch's functions take them.
 
     Attributes:
@@ -88,14 +88,17 @@ class _GatedLayer(RecurrentLayer):
         """The square maps (H, H) from state to state, views of the weights, one for each gate."""
         return self.weight_hh.chunk(self.num_gates)
 
-    def _weights(self) -> list[Tensor]:
-        """In the order of torch's functions, which know a second, redundant bias: it stays zero."""
+    def torch_weights(self) -> list[Tensor]:
+        """As torch's functions take them: weight_ih, weight_hh, bias_ih, bias_hh.
+
+        The second bias is redundant and stays zero.
+        """
         return [self.weight_ih, self.weight_hh, self.bias, torch.zeros_like(self.bias)]
 
     def forward(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
         """Reads ``inputs`` (T, B, E) from ``state`` on; returns outputs (T, B, H) and the new state."""
         # torch's functions want everything in one type.
-        weights = [w if w.dtype == inputs.dtype else w.to(inputs.dtype) for w in self._weights()]
+        weights = [w if w.dtype == inputs.dtype else w.to(inputs.dtype) for w in self.torch_weights()]
         before = tuple(s.to(inputs.dtype) for s in state)
         is_training = torch.is_grad_enabled()
         if kernels.has_faster_step(inputs) and not is_training:
@@ -119,7 +122,7 @@ class _GatedLayer(RecurrentLayer):
         return from_input.view(shape), from_state.view(shape), outputs
 
 
-class ElmanLayer(_GatedLayer):
+class ElmanLayer(GatedLayer):
     """The simple recurrent network: h_t = tanh(W h_{t-1} + U x_t + b).
 
     Source: Elman (1990), "Finding structure in time".
@@ -215,7 +218,7 @@ class ReluConcatElmanLayer(ConcatElmanLayer):
         return torch.relu(inputs)
 
 
-class LSTMLayer(_GatedLayer):
+class LSTMLayer(GatedLayer):
     """Long short-term memory with a forget gate.
 
     ::
@@ -257,7 +260,7 @@ class LSTMLayer(_GatedLayer):
         return {**named, "cell": torch.stack(cells), "hidden": outputs}
 
 
-class GRULayer(_GatedLayer):
+class GRULayer(GatedLayer):
     """The gated recurrent unit.
 
     ::
@@ -280,7 +283,8 @@ class GRULayer(_GatedLayer):
         super().__init__(input_size, hidden_size)
         self.bias_hh = nn.Parameter(torch.empty(hidden_size))
 
-    def _weights(self) -> list[Tensor]:
+    def torch_weights(self) -> list[Tensor]:
+        """As torch's functions take them; see ``GatedLayer``. That of n alone is not zero in bias_hh."""
         bias_hh = torch.cat([self.bias_hh.new_zeros(2 * self.hidden_size), self.bias_hh])
         return [self.weight_ih, self.weight_hh, self.bias, bias_hh]
 

@@ -17,8 +17,27 @@ class TokenCosts(NamedTuple):
     """Whether the target was the most probable word, bool, shape (N)."""
 
 
+class TokenDetails(NamedTuple):
+    """What each token of a held-out text cost, and what was expected in its place."""
+
+    nats: Tensor
+    """-ln p(target), float32, shape (N)."""
+    entropy: Tensor
+    """Of the distribution over all words, in nats, float32, shape (N)."""
+    rank: Tensor
+    """Of the target: 1 where no word is more probable, int64, shape (N)."""
+
+
 class Softmax(nn.Module):
-    """What all output layers share. Hidden vectors may be float32 or bfloat16; costs are float32."""
+    """What all output layers share. Hidden vectors may be float32 or bfloat16; costs are float32.
+
+    Args:
+        vocab_size: Number of words V.
+    """
+
+    def __init__(self, vocab_size: int) -> None:
+        super().__init__()
+        self.vocab_size = vocab_size
 
     sparse: bool = False
     """Whether gradients of weights may be sparse, where a window touches few rows of them."""
@@ -39,6 +58,26 @@ class Softmax(nn.Module):
         """The exact cost of each target on its own, without a gradient; arguments as of ``loss``."""
         raise NotImplementedError
 
+    def token_details(self, features: Tensor, targets: Tensor) -> TokenDetails:
+        """The exact cost of each target and the distribution around it, without a gradient.
+
+        Args:
+            features: (N, H).
+            targets: Word ids, int64, shape (N), none of them negative.
+        """
+        parts = []
+        for rows in row_chunks(len(features), self.vocab_size):
+            logits, chunk_targets = self.logits(features[rows]), targets[rows]
+            for part in row_groups(logits):
+                scores = logits[part]
+                of_target = scores.gather(1, chunk_targets[part, None])
+                log_norm = torch.logsumexp(scores, dim=1)
+                # -Σ p ln p with ln p = score - log_norm, since the p sum to 1.
+                entropy = log_norm - torch.linalg.vecdot(torch.softmax(scores, dim=1), scores)
+                rank = (scores > of_target).sum(dim=1) + 1
+                parts.append((log_norm - of_target[:, 0], entropy.clamp(min=0), rank))
+        return TokenDetails(*map(torch.cat, zip(*parts, strict=True)))
+
     def logits(self, features: Tensor) -> Tensor:
         """Log-probabilities of all words but for a constant: (..., H) to (..., V), float32, no gradient."""
         raise NotImplementedError
@@ -57,7 +96,7 @@ class FullSoftmax(Softmax):
     """
 
     def __init__(self, input_size: int, vocab_size: int) -> None:
-        super().__init__()
+        super().__init__(vocab_size)
         self.weight = nn.Parameter(torch.empty(vocab_size, input_size))
         self.bias = nn.Parameter(torch.empty(vocab_size))
 

@@ -6,8 +6,7 @@ import numpy as np
 from torch import Tensor
 
 from lmtrain.config import Config
-from lmtrain.corpus.batching import Lines
-from lmtrain.inference.evaluate import stream_windows
+from lmtrain.corpus.batching import line_extents, padded_window
 from lmtrain.inference.gates import gate_activations
 from lmtrain.model.language_model import LanguageModel
 from lmtrain.run.build import Corpora
@@ -28,11 +27,12 @@ def validation_activations(model: LanguageModel, config: Config, corpora: Corpor
     if corpus is None:
         return {}
     if config.data.context == "line":
-        lines = Lines(corpus.ids, corpus.line_ends, eos_id)
-        window = lines.padded(np.arange(min(_MAX_LINES, len(lines))))
+        starts, lengths = line_extents(corpus.line_ends[:_MAX_LINES])
     else:
-        window = next(iter(stream_windows(corpus.ids[:_MAX_STEPS], eos_id)))
-    input_ids, targets = (part[:_MAX_STEPS].to(model.device) for part in window)
+        starts, lengths = np.array([0]), np.array([corpus.num_tokens])
+    steps = slice(0, _MAX_STEPS)
+    input_ids, targets, _ = padded_window(corpus.ids, starts, lengths, eos_id, steps)
+    input_ids, targets = input_ids.to(model.device), targets.to(model.device)
     activations = gate_activations(model, input_ids, model.initial_state(input_ids.shape[1]))
     return {tag: values[targets >= 0] for tag, values in activations.items()}  # without padding
 

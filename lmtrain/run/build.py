@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import torch
 
 from lmtrain.config import Config
-from lmtrain.config.options import ModelOptions
+from lmtrain.config.options import DataOptions, ModelOptions
 from lmtrain.corpus.batching import LineIterator, ParallelSequentialIterator, Windows
 from lmtrain.corpus.corpus import Corpus, build_vocabulary, load_corpus
+from lmtrain.corpus.patterns import expand_patterns
 from lmtrain.corpus.synthetic import write_synthetic
 from lmtrain.corpus.text import TextRules
 from lmtrain.corpus.vocab import Vocabulary
@@ -55,16 +56,22 @@ def load_corpora(config: Config) -> Corpora:
     files = (*data.train, *data.valid, *data.test)
     if data.synthetic and not any(path.exists() for path in files):
         write_synthetic(data.synthetic, data.train[0].parent)
-    rules = TextRules(data.lowercase)
-    vocab = build_vocabulary(data.train, rules, data.max_vocab, data.min_count)
-    train = load_corpus(data.train, vocab, rules)
+    rules = text_rules(data)
+    train_paths, *held_out = map(expand_patterns, (data.train, data.valid, data.test))
+    vocab = build_vocabulary(train_paths, rules, data.max_vocab, data.min_count)
+    train = load_corpus(train_paths, vocab, rules)
     _refuse_too_short(config, train)
-    valid, test = (load_corpus(paths, vocab, rules) if paths else None for paths in (data.valid, data.test))
+    valid, test = (load_corpus(paths, vocab, rules) if paths else None for paths in held_out)
     for corpus in (valid, test):
         if corpus and corpus.num_oov == corpus.num_tokens - corpus.num_lines:
             names = ", ".join(map(str, corpus.paths))
             raise DataError(f"{names}: every word is unknown to the vocabulary of the training text")
     return Corpora(vocab, train, valid, test)
+
+
+def text_rules(data: DataOptions) -> TextRules:
+    """How a config says that text becomes words."""
+    return TextRules(data.lowercase, data.moses_language if data.tokenizer == "moses" else None)
 
 
 def resolve_device(name: str) -> torch.device:

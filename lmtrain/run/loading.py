@@ -10,7 +10,7 @@ from lmtrain.corpus.text import TextRules
 from lmtrain.corpus.vocab import Vocabulary
 from lmtrain.errors import ConfigError, ModelError, UsageError
 from lmtrain.model.language_model import LanguageModel
-from lmtrain.run.build import build_model, resolve_device
+from lmtrain.run.build import build_model, resolve_device, text_rules
 from lmtrain.run.trained import TrainedModel
 from lmtrain.training.snapshot import Snapshot, SnapshotStore, read_snapshot, weights_of
 
@@ -39,7 +39,26 @@ def load_model(path: Path, which: str | None = None, device: str = "auto") -> Tr
         raise ModelError(str(error)) from error
     model = build_model(config.model, len(vocab))
     model.load_state_dict(snapshot.model_tensors(), strict=False)
-    return TrainedModel(model.to(where).eval(), vocab, TextRules(config.data.lowercase), config, snapshot)
+    return TrainedModel(model.to(where).eval(), vocab, text_rules(config.data), config, snapshot)
+
+
+def load_vocabulary(path: Path, which: str | None = None) -> tuple[Vocabulary, TextRules]:
+    """The words of a model and how text becomes words for it; its weights are not read.
+
+    Args:
+        path: A run directory or one snapshot directory.
+        which: As in ``load_model``.
+
+    Raises:
+        ModelError: There is no such model, or it is damaged.
+        UsageError: ``which`` has no meaning here.
+    """
+    snapshot = find_snapshot(path, which)
+    try:
+        config = config_from_dict(snapshot.config, str(snapshot.path))
+    except ConfigError as error:
+        raise ModelError(str(error)) from error
+    return _read_vocabulary(snapshot), text_rules(config.data)
 
 
 def find_snapshot(path: Path, which: str | None = None) -> Snapshot:

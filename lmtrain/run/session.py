@@ -1,7 +1,6 @@
 """A config becomes a run: trained from where it stands to its end, in a directory of its own."""
 
-import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -9,11 +8,11 @@ from typing import Protocol
 import torch
 
 from lmtrain.config import Config
-from lmtrain.corpus.batching import Window
 from lmtrain.corpus.corpus import Corpus
 from lmtrain.errors import DivergenceError, Interrupted, ModelError
-from lmtrain.inference.evaluate import Evaluation, HeldOutWindows, evaluate, held_out_windows
+from lmtrain.inference.evaluate import Evaluation, evaluate, held_out_windows
 from lmtrain.inference.generate import generate, to_text
+from lmtrain.inference.windows import HeldOutWindow
 from lmtrain.model.kernels import has_fast_bfloat16
 from lmtrain.model.language_model import LanguageModel
 from lmtrain.run.board import project_words, validation_activations
@@ -33,10 +32,10 @@ from lmtrain.run.directory import (
     write_description,
 )
 from lmtrain.run.environment import command_line, describe_environment, git_revision
+from lmtrain.run.held_out import source_perplexity
 from lmtrain.run.hyper_parameters import columns, settings
 from lmtrain.run.loading import refuse_other_shapes, refuse_other_state
 from lmtrain.run.lock import owning
-from lmtrain.run.trained import source_perplexity
 from lmtrain.training.interrupt import StopRequest
 from lmtrain.training.loggers import RunLog
 from lmtrain.training.loop import Intervals, Observer, TrainingLoop, metrics
@@ -248,9 +247,9 @@ class _Run:
         windows = held_out_windows(
             corpus, vocab, self.config.data.context, streams=self.config.evaluation.streams
         )
-        return evaluate(model, dataclasses.replace(windows, windows=self._stoppable(windows)), vocab)
+        return evaluate(model, self._stoppable(windows), vocab)
 
-    def _stoppable(self, windows: HeldOutWindows) -> Iterator[Window]:
+    def _stoppable(self, windows: Iterable[HeldOutWindow]) -> Iterator[HeldOutWindow]:
         for window in windows:
             self.stop.check()
             yield window
@@ -294,6 +293,6 @@ class _Run:
             self.loop.best_step,
             self.loop.best_loss,
             test,
-            source_perplexity(self.config.data.test, test) if test else None,
+            source_perplexity(self.corpora.test.paths, test) if test and self.corpora.test else None,
             self.loop.elapsed,
         )

@@ -1,84 +1,38 @@
-"""A trained model: it evaluates and writes. It needs no corpus."""
+"""A trained model: it evaluates, scores and writes. It needs no corpus."""
 
-import hashlib
-import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
 
 from lmtrain import __version__
 from lmtrain.config import Config
-from lmtrain.corpus.batching import Window
-from lmtrain.corpus.corpus import Corpus, encode_text, load_corpus
-from lmtrain.corpus.synthetic import source_log_probs
-from lmtrain.corpus.text import EOS, TextRules, read_blocks
-from lmtrain.corpus.vocab import UNK, Vocabulary
+from lmtrain.corpus.corpus import Corpus
+from lmtrain.corpus.detokenize import detokenize
+from lmtrain.corpus.text import TextRules
+from lmtrain.corpus.vocab import Vocabulary
 from lmtrain.errors import UsageError
+from lmtrain.inference.beam import BeamSearch
+from lmtrain.inference.continuation import Length
 from lmtrain.inference.evaluate import Evaluation, evaluate, held_out_windows, perplexity
-from lmtrain.inference.generate import Sampling, generate, to_text
+from lmtrain.inference.mixture import Interpolation, interpolate, tune_weight
+from lmtrain.inference.ngram import NGramModel
+from lmtrain.inference.sampling import Sampling
+from lmtrain.inference.score import Floats, ScoredLine, Scorer, token_nats
+from lmtrain.inference.windows import HeldOutWindow
 from lmtrain.model.language_model import LanguageModel
 from lmtrain.run.description import describe_parts, read_history
+from lmtrain.run.generated import GeneratedText, continue_texts
+from lmtrain.run.held_out import HeldOutResult, MixtureResult, read_held_out, source_perplexity
 from lmtrain.training.snapshot import Snapshot
 
 _SPLITS = ("train", "valid", "test")
 
-
-@dataclass(frozen=True)
-class HeldOutResult:
-    """The evaluation of a file, and everything its figures depend on."""
-
-    evaluation: Evaluation
-    data: Path
-    snapshot: Path
-    context: str
-    """``stream1``, ``stream10``, … or ``line``."""
-    adapt: str
-    signature: str
-    """All that the perplexity depends on, in one line fit for a paper."""
-    source_perplexity: float | None
-    """What the source of a synthetic text itself reaches on it."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """The fields of ``eval --json``."""
-        figures = self.evaluation
-        names = (
-            *("perplexity", "nll_nats", "num_tokens", "bits_per_word"),
-            *("perplexity_without_eos", "perplexity_without_unk", "num_oov", "oov_rate"),
-            *("accuracy", "words_per_second"),
-        )
-        return {
-            **{name: getattr(figures, name) for name in names},
-            "context": self.context,
-            "adapt": self.adapt,
-            "signature": self.signature,
-            "snapshot": str(self.snapshot),
-            "data": str(self.data),
-        }
-
-
-@dataclass(frozen=True)
-class GeneratedText:
-    """What a model wrote."""
-
-    prompt: str
-    unknown_words: list[str]
-    """Words of the prompt that the model read as ``<unk>``."""
-    texts: list[str]
-    """Each sample with the prompt before it."""
-    seed: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """The fields of ``generate --json``."""
-        return {
-            "prompt": self.prompt,
-            "oov": self.unknown_words,
-            "seed": self.seed,
-            "samples": [{"text": text} for text in self.texts],
-        }
+Watch = Callable[[Iterable[HeldOutWindow], int], Iterable[HeldOutWindow]]
+"""Hands on windows, and is told how many tokens they hold."""
 
 
 @dataclass(frozen=True)
@@ -91,18 +45,23 @@ class TrainedModel:
     config: Config
     snapshot: Snapshot
 
+    def perplexity(self, path: str | Path, **options: Any) -> float:
+        """The perplexity of a held-out text; the figure alone of what ``evaluate`` finds."""
+        return self.evaluate(path, **options).evaluation.perplexity
+
     def evaluate(
         self,
-        path: Path,
+        path: str | Path,
         *,
         context: str | None = None,
         streams: int = 1,
         batch_size: int | None = None,
         adapt: str = "none",
         precision: Literal["float32", "bfloat16"] = "float32",
-        watch: Callable[[Iterable[Window], int], Iterable[Window]] | None = None,
+        interpolation: Interpolation | None = None,
+        watch: Watch | None = None,
     ) -> HeldOutResult:
-        """The perplexity of a held-out text.
+        """Scores a held-out text, each token once.
 
         Args:
             path: UTF-8 text; ``-`` is standard input.
@@ -111,6 +70,7 @@ class TrainedModel:
             batch_size: Lines at once in line context; None lets memory decide.
             adapt: ``none``.
             precision: Of the products, whatever the model was trained in.
+            interpolation: An n-gram model to be mixed in; see ``tune``.
             watch: Hands on the windows that it is given, with the number of their tokens.
 
         Raises:
@@ -122,48 +82,148 @@ class TrainedModel:
             raise UsageError("streams cut a text in stream context; in line context each line is on its own")
         if context == "stream" and batch_size is not None:
             raise UsageError("a batch size is for line context; in stream context there are streams")
-        if path == Path("-"):
-            corpus = _read_standard_input(self.vocab, self.rules)
-        else:
-            corpus = load_corpus([path], self.vocab, self.rules)
+        text = read_held_out(Path(path), self.vocab, self.rules)
+        corpus = text.corpus
         windows = held_out_windows(corpus, self.vocab, context, streams=streams, batch_size=batch_size)
         if watch is not None:
-            windows = replace(windows, windows=watch(windows, corpus.num_tokens))
+            windows = watch(windows, corpus.num_tokens)
         label = context if context == "line" else f"stream{min(streams, corpus.num_tokens)}"
-        evaluation = evaluate(self.model, windows, self.vocab, getattr(torch, precision))
+        dtype, mixture = getattr(torch, precision), None
+        if interpolation is None:
+            evaluation = evaluate(self.model, windows, self.vocab, dtype)
+        else:
+            started = time.perf_counter()
+            nats = token_nats(self.model, windows, corpus.num_tokens, dtype)
+            mixture = self._mixed(corpus, nats, interpolation)
+            evaluation = replace(mixture.evaluation, seconds=time.perf_counter() - started)
         return HeldOutResult(
             evaluation,
-            path,
+            Path(path),
             self.snapshot.path,
             label,
             adapt,
-            self._signature(corpus, label, adapt, precision),
-            source_perplexity([path], evaluation),
+            self._signature(corpus, label, adapt, precision, interpolation),
+            text.most_frequent_oov(),
+            source_perplexity([Path(path)], evaluation),
+            mixture,
         )
+
+    def ngram(self, path: str | Path) -> NGramModel:
+        """An n-gram model (ARPA or KenLM binary) over the vocabulary of this one.
+
+        Raises:
+            ModelError: The file is no n-gram model.
+            UsageError: The ``kenlm`` package is not installed.
+        """
+        return NGramModel(Path(path), self.vocab)
+
+    def tune(
+        self, ngram: NGramModel, path: str | Path, *, context: str | None = None, watch: Watch | None = None
+    ) -> Interpolation:
+        """The mixture with an n-gram model whose weight suits a text best; arguments as of ``evaluate``."""
+        corpus = read_held_out(Path(path), self.vocab, self.rules).corpus
+        windows = held_out_windows(corpus, self.vocab, context or self.config.data.context)
+        if watch is not None:
+            windows = watch(windows, corpus.num_tokens)
+        nats = token_nats(self.model, windows, corpus.num_tokens)
+        return Interpolation(ngram, tune_weight(-nats, ngram.log_probs(corpus.ids)), Path(path))
+
+    def _mixed(self, corpus: Corpus, nats: Floats, interpolation: Interpolation) -> MixtureResult:
+        of_ngram = -interpolation.ngram.log_probs(corpus.ids)
+        mixed = -interpolate(-nats, -of_ngram, interpolation.weight)
+        evaluations = (Evaluation.of_tokens(corpus.ids, n, self.vocab) for n in (mixed, nats, of_ngram))
+        return MixtureResult(interpolation, *evaluations)
+
+    def score(
+        self, sentences: str | Iterable[str], *, context: str = "line", with_details: bool = False
+    ) -> list[ScoredLine]:
+        """What each word of some sentences costs, and each sentence's end.
+
+        Args:
+            sentences: One string or several, cut into words as the model's training text was.
+            context: ``line``, each sentence on its own, or ``stream``, each after the one before.
+            with_details: Whether to find the entropy and the rank at each token too.
+
+        Raises:
+            DataError: A sentence holds ``<eos>``, which stands for its end.
+        """
+        given = [sentences] if isinstance(sentences, str) else sentences
+        lines = [self.rules.words(sentence, f"sentence {number}") for number, sentence in enumerate(given, 1)]
+        return self.scorer(context, with_details=with_details).score(lines)
+
+    def scorer(
+        self,
+        context: str = "line",
+        *,
+        with_details: bool = False,
+        interpolation: Interpolation | None = None,
+    ) -> Scorer:
+        """Scores lines as they come; see there."""
+        mix = interpolation.mix if interpolation else None
+        return Scorer(self.model, self.vocab, context, with_details=with_details, mix=mix)
 
     def generate(
         self,
         prompt: str = "",
         *,
-        num_words: int = 100,
+        num_words: int | None = None,
         num_samples: int = 1,
-        sampling: Sampling | None = None,
+        sampling: Sampling | BeamSearch | None = None,
         seed: int = 1,
+        num_sentences: int | None = None,
+        readable: bool = False,
     ) -> GeneratedText:
-        """Continues a prompt, whose line breaks are ``<eos>``; see ``lmtrain.inference.generate``."""
-        words = self.rules.split(prompt.replace("\n", f" {EOS} "))
-        samples = generate(
-            self.model,
-            self.vocab,
-            [self.vocab.id_of(word) for word in words],
+        """Continues a prompt; see ``generate_many``."""
+        (result,) = self.generate_many(
+            [prompt],
             num_words=num_words,
             num_samples=num_samples,
             sampling=sampling,
             seed=seed,
+            num_sentences=num_sentences,
+            readable=readable,
         )
-        texts = [to_text([*words, *self.vocab.decode(ids)]) for ids in samples]
-        unknown = [word for word in words if word not in self.vocab or word == UNK]
-        return GeneratedText(prompt, unknown, texts, seed)
+        return result
+
+    def generate_many(
+        self,
+        prompts: Iterable[str],
+        *,
+        num_words: int | None = None,
+        num_samples: int = 1,
+        sampling: Sampling | BeamSearch | None = None,
+        seed: int = 1,
+        num_sentences: int | None = None,
+        readable: bool = False,
+    ) -> Iterator[GeneratedText]:
+        """Continues prompts, each from the start of a line and on its own, many side by side.
+
+        Args:
+            prompts: Taken as they are needed; line breaks in them are ``<eos>``.
+            num_words: At most so many tokens, ``<eos>`` included; None is 100, or 100 a sentence.
+            num_samples: Texts for each prompt; of a beam search, the best.
+            sampling: How words are chosen; a ``BeamSearch`` looks for the most probable texts.
+            seed: Of the draws, at least 0.
+            num_sentences: A text ends with this ``<eos>``.
+            readable: Whether texts are put together as people write them; see ``corpus.detokenize``.
+
+        Yields:
+            What was written, in the order of the prompts.
+
+        Raises:
+            ValueError: A number is out of range.
+        """
+        return continue_texts(
+            self.model,
+            self.vocab,
+            self.rules,
+            prompts,
+            length=Length(num_words, num_sentences),
+            num_samples=num_samples,
+            decoding=sampling or Sampling(),
+            seed=seed,
+            finish=detokenize if readable else str,
+        )
 
     def describe(self) -> dict[str, Any]:
         """The fields of ``info --json``."""
@@ -194,37 +254,13 @@ class TrainedModel:
             "history": [asdict(each) for each in read_history(self.snapshot.path, self.snapshot.step)],
         }
 
-    def _signature(self, corpus: Corpus, context: str, adapt: str, precision: str) -> str:
-        approximate = "" if precision == "float32" else f"|prec:{precision}"
+    def _signature(
+        self, corpus: Corpus, context: str, adapt: str, precision: str, interpolation: Interpolation | None
+    ) -> str:
+        more = "" if precision == "float32" else f"|prec:{precision}"
+        if interpolation:
+            more += f"|ngram:{interpolation.ngram.sha256[:8]}*{interpolation.weight:.4g}"
         return (
-            f"ppl|tok:{self.rules.name}|unk:incl|eos:incl|ctx:{context}|adapt:{adapt}{approximate}"
+            f"ppl|tok:{self.rules.name}|unk:incl|eos:incl|ctx:{context}|adapt:{adapt}{more}"
             f"|vocab:{self.vocab.sha256[:8]}|data:{corpus.sha256[:8]}|lmtrain:{__version__}"
         )
-
-
-def source_perplexity(paths: Sequence[Path], evaluation: Evaluation) -> float | None:
-    """What the source of synthetic texts reaches on them.
-
-    None where a text is not of such a source, or where the model did not have to predict the same tokens.
-    """
-    if evaluation.num_oov:
-        return None
-    sources = [source_log_probs(path) for path in paths]
-    known = [source for source in sources if source is not None]
-    if not known or len(known) < len(sources):
-        return None
-    return perplexity(sum(s.nll_nats for s in known), sum(s.num_tokens for s in known))
-
-
-def _read_standard_input(vocab: Vocabulary, rules: TextRules) -> Corpus:
-    """A text that can be read but once: its ids are kept in memory, not in the cache."""
-    digest = hashlib.sha256()
-
-    def blocks() -> Iterator[bytes]:
-        for block in read_blocks(sys.stdin.buffer):
-            digest.update(block)
-            yield block
-
-    ids = np.concatenate(list(encode_text(blocks(), vocab, rules, "standard input")))
-    num_lines, num_oov = (int(np.count_nonzero(ids == i)) for i in (vocab.eos_id, vocab.unk_id))
-    return Corpus(ids, num_lines, num_oov, vocab.eos_id, digest.hexdigest(), (Path("-"),))

@@ -224,6 +224,18 @@ def test_a_text_to_evaluate_that_is_none(name: str, part: str, trained: Trained,
         (["--top-p", "0"], "top-p must be above 0 and at most 1"),
         (["--top-p", "1.5"], "top-p"),
         (["--prompt", "caf\udce9"], "--prompt is not UTF-8"),
+        (["--min-p", "2"], "min-p must be from 0 to 1"),
+        (["--beam", "0"], "beam must be at least 1"),
+        (["--beam", "2", "--length-penalty", "-1"], "length-penalty"),
+        (["--beam", "2", "--num-samples", "3"], "no more than 2 texts"),
+        (["--length-penalty", "1"], "give --beam N too"),
+        *((["--beam", "2", *option], "--beam does not draw") for option in (["--greedy"], ["--top-k", "3"])),
+        *(
+            (["--beam", "2", *option], "--beam does not draw")
+            for option in (["--temperature", "2"], ["--min-p", "0.1"])
+        ),
+        (["--prompt", "", "--prompts", "x"], "--prompt and --prompts exclude each other"),
+        (["--prompts", "x", "--interactive"], "--prompts and --interactive exclude each other"),
     ],
 )
 def test_ways_to_choose_words_that_are_none(options: list[str], part: str, trained: Trained) -> None:

@@ -10,17 +10,20 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from program import Trained, lmtrain
 
 from lmtrain import __version__
 from lmtrain.cli.evaluate import _with_bar
+from lmtrain.inference.windows import HeldOutWindow
 
 FIELDS = [
     *("perplexity", "nll_nats", "num_tokens", "bits_per_word"),
     *("perplexity_without_eos", "perplexity_without_unk", "num_oov", "oov_rate"),
     *("accuracy", "words_per_second", "context", "adapt", "signature", "snapshot", "data"),
+    *("oov_words", "perplexity_by_rank"),
 ]
 
 
@@ -51,6 +54,12 @@ def test_json(trained: Trained) -> None:
     assert found["context"] == "stream1"
     assert found["adapt"] == "none"
     assert found["data"] == "test.txt"
+    assert found["oov_words"] == [{"word": "unicorn", "count": 1}]
+    bands = found["perplexity_by_rank"]
+    assert [band["ranks"] for band in bands] == ["1-10", "11-11", "<eos>", "<unk>"]
+    assert sum(band["num_tokens"] for band in bands) == 61
+    logs = [band["num_tokens"] * math.log(band["perplexity"]) for band in bands if band["num_tokens"]]
+    assert sum(logs) == pytest.approx(found["nll_nats"])
     assert found["snapshot"] == "runs/tiny/snapshots/step-00000017"
 
 
@@ -67,7 +76,7 @@ def test_progress_is_for_terminals(is_terminal: bool, monkeypatch: pytest.Monkey
     stream = io.StringIO()
     stream.isatty = lambda: is_terminal  # type: ignore[method-assign]
     monkeypatch.setattr(sys, "stderr", stream)
-    windows = [(torch.zeros(3, 2), torch.tensor([[4, 5], [6, 7], [8, -1]]))]
+    windows = [HeldOutWindow(torch.zeros(3, 2), torch.zeros(3, 2), np.arange(5), goes_on=False)]
     assert list(_with_bar(iter(windows), 5)) == windows
     assert ("0.00/5.00" if is_terminal else "") in stream.getvalue()
     assert bool(stream.getvalue()) == is_terminal
@@ -166,6 +175,54 @@ def test_the_table(trained: Trained) -> None:
     assert pairs["snapshot"] == found["snapshot"]
     assert pairs["signature"] == found["signature"]
     assert "of the source" not in pairs
+
+
+def test_the_table_goes_on_with_ranks_and_unknown_words(trained: Trained) -> None:
+    found = figures(trained)
+    outcome = lmtrain("eval", "runs/tiny", "--data", "test.txt", folder=trained.folder)
+    blocks = outcome.out.split("\n\n")
+    rows = [line.split() for line in blocks[1].splitlines()]
+    assert rows[0] == ["rank", "in", "training", "tokens", "share", "perplexity"]
+    assert [row[0] for row in rows[1:]] == ["1-10", "<eos>", "<unk>"]  # there is no token of rank 11
+    assert rows[-1][1] == "1"
+    assert float(rows[1][3]) == pytest.approx(found["perplexity_by_rank"][0]["perplexity"], abs=0.006)
+    assert blocks[2] == "unknown words: unicorn (1)\n"
+
+
+def test_several_texts_make_a_table(trained: Trained) -> None:
+    one, other = figures(trained), figures(trained, data="valid.txt")
+    arguments = ("runs/tiny", "--data", "test.txt", "--data", "valid.txt")
+    outcome = lmtrain("eval", *arguments, folder=trained.folder)
+    header, *rows = (line.split() for line in outcome.out.partition("\n\n")[0].splitlines())
+    assert header[:3] == ["text", "tokens", "ppl"]
+    assert [row[0] for row in rows] == ["test.txt", "valid.txt", "together"]
+    assert rows[0][1:3] == ["61", f"{one['perplexity']:.2f}"]
+    assert rows[1][1:3] == ["61", f"{other['perplexity']:.2f}"]
+    together = math.exp((one["nll_nats"] + other["nll_nats"]) / 122)
+    assert rows[2][1:3] == ["122", f"{together:.2f}"]
+    assert outcome.out.endswith(f"{one['signature']}\n{other['signature']}\n")
+    pattern = lmtrain("eval", "runs/tiny", "--data", "[tv]*.txt", folder=trained.folder)
+    assert [line.split()[0] for line in pattern.out.splitlines()[1:4]] == [
+        "test.txt",
+        "train.txt",
+        "valid.txt",
+    ]
+    listed = json.loads(lmtrain("eval", *arguments, "--json", folder=trained.folder).out)
+    assert [each["nll_nats"] for each in listed] == [one["nll_nats"], other["nll_nats"]]
+
+
+def test_many_unknown_words_are_pointed_out(trained: Trained) -> None:
+    outcome = lmtrain("eval", trained.run_dir, "--data", "-", "--json", stdin=b"the unicorn saw a unicorn\n")
+    found = json.loads(outcome.out)
+    assert found["oov_words"] == [{"word": "unicorn", "count": 2}, {"word": "a", "count": 1}]
+    assert "-: 50.0% of the tokens are <unk>" in outcome.err
+    assert f"({found['perplexity_without_unk']:.2f})" in outcome.err
+
+
+def test_a_literal_unk_is_no_unknown_word(trained: Trained) -> None:
+    outcome = lmtrain("eval", trained.run_dir, "--data", "-", "--json", stdin=b"the <unk> cat\n")
+    found = json.loads(outcome.out)
+    assert (found["num_oov"], found["oov_words"]) == (1, [])
 
 
 def test_the_source_of_a_synthetic_text_is_set_beside_the_model(trained: Trained, project: Path) -> None:

@@ -1,6 +1,10 @@
 """``lmtrain generate``: text on standard output, JSON with the prompt's unknown words, seeds."""
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -36,8 +40,11 @@ def test_json(trained: Trained) -> None:
     assert found["seed"] == 4
     assert len(found["samples"]) == 3
     for sample in found["samples"]:
-        assert list(sample) == ["text"]
+        assert list(sample) == ["text", "log_prob", "num_tokens", "stopped_by"]
         assert sample["text"].startswith("the old cat")
+        assert sample["log_prob"] < 0
+        assert sample["num_tokens"] == 8
+        assert sample["stopped_by"] == "num_words"
 
 
 def test_samples_are_set_apart_by_an_empty_line(trained: Trained) -> None:
@@ -85,10 +92,144 @@ def test_unk_only_if_allowed(trained: Trained) -> None:
 
 def test_options_reach_the_model(trained: Trained) -> None:
     plain = generate(trained).out
-    for options in (("--top-k", 2), ("--top-p", 0.3), ("--temperature", 3), ("--snapshot", "last")):
+    filters = (("--top-k", 2), ("--top-p", 0.3), ("--min-p", 0.8), ("--temperature", 3))
+    for options in (*filters, ("--snapshot", "last"), ("--beam", 2), ("--num-sentences", 1)):
         assert generate(trained, *options).out != plain
     assert len(set(generate(trained, "--top-k", 2, "--num-words", 9).out.split())) <= 9
 
 
 def test_no_words_are_the_prompt_alone(trained: Trained) -> None:
     assert generate(trained, "--prompt", "the old", "--num-words", 0).out == "the old\n"
+
+
+PROMPTS = b"the old cat\n\nthe unicorn\nthe old cat\n"
+
+
+def lines_of(outcome: Outcome) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in outcome.out.splitlines()]
+
+
+@pytest.fixture
+def prompts(tmp_path: Path) -> Path:
+    (tmp_path / "prompts.txt").write_bytes(PROMPTS)
+    return tmp_path / "prompts.txt"
+
+
+def test_prompts_of_a_file(trained: Trained, prompts: Path) -> None:
+    options = ("--num-samples", 2, "--num-words", 7)
+    outcome = generate(trained, "--prompts", prompts, *options, "--json")
+    assert outcome.err == f"{prompts}:3: unknown to the model, read as <unk>: unicorn\n"
+    found = lines_of(outcome)
+    assert [result["prompt"] for result in found] == PROMPTS.decode().splitlines()
+    for result in found:
+        alone = generated(trained, "--prompt", result["prompt"], *options)
+        for sample, expected in zip(result["samples"], alone["samples"], strict=True):
+            assert sample.pop("log_prob") == pytest.approx(expected.pop("log_prob"))
+            assert sample == expected
+    texts = [sample["text"] for result in found for sample in result["samples"]]
+    assert generate(trained, "--prompts", prompts, *options).out == "\n\n".join(texts) + "\n"
+
+
+def test_prompts_of_standard_input(trained: Trained, prompts: Path) -> None:
+    outcome = lmtrain("generate", trained.run_dir, "--prompts", "-", "--json", stdin=PROMPTS)
+    assert outcome.code == 0
+    assert lines_of(outcome) == lines_of(generate(trained, "--prompts", prompts, "--json"))
+
+
+def test_a_sentence_a_prompt_is_a_line_a_prompt(trained: Trained, prompts: Path) -> None:
+    out = generate(trained, "--prompts", prompts, "--num-sentences", 1, "--num-samples", 3).out
+    lines = out.removesuffix("\n").split("\n")
+    assert len(lines) == 4 * 3
+    assert all(line.startswith("the old cat") for line in lines[:3] + lines[9:])
+
+
+def test_sentences(trained: Trained) -> None:
+    (sample,) = generated(trained, "--num-sentences", 3)["samples"]
+    assert sample["stopped_by"] == "num_sentences"
+    assert sample["text"].count("\n") == 2  # the last line needs no end
+    assert sample["num_tokens"] == len(sample["text"].split()) + 3
+    (cut,) = generated(trained, "--num-sentences", 3, "--num-words", 2)["samples"]
+    assert (cut["stopped_by"], cut["num_tokens"]) == ("num_words", 2)
+    assert sample["text"].startswith(cut["text"])
+
+
+def test_beam_search(trained: Trained) -> None:
+    options = ("--prompt", "the old", "--beam", 6, "--num-sentences", 1, "--num-samples", 4)
+    for penalty in (0.0, 1.0, 3.0):
+        samples = generated(trained, *options, "--length-penalty", penalty)["samples"]
+        scores = [sample["log_prob"] / sample["num_tokens"] ** penalty for sample in samples]
+        assert len({sample["text"] for sample in samples}) == 4
+        assert scores == sorted(scores, reverse=True)
+    assert generated(trained, *options) == generated(trained, *options, "--length-penalty", 1)
+    assert generate(trained, "--beam", 1).out == generate(trained, "--greedy").out
+
+
+def test_detokenized(trained: Trained) -> None:
+    options = ("--prompt", "the cat 's old dog did n't , -lrb- sat", "--num-words", 3)
+    assert generate(trained, *options).out.startswith("the cat 's old dog did n't , -lrb- sat")
+    assert generate(trained, *options, "--detokenize").out.startswith("the cat's old dog didn't, (sat")
+
+
+@pytest.mark.parametrize(
+    ("prompts", "message"),
+    [(b"", "standard input: empty"), (b"the\n\xff\n", "standard input:2: not UTF-8")],
+)
+def test_prompts_that_are_none(prompts: bytes, message: str, trained: Trained) -> None:
+    outcome = lmtrain("generate", trained.run_dir, "--prompts", "-", stdin=prompts)
+    assert (outcome.code, outcome.out) == (3, "")
+    assert outcome.err.startswith(f"lmtrain: {message}")
+    assert lmtrain("generate", trained.run_dir, "--prompts", "none.txt").code == 3
+
+
+def test_interactive_without_a_terminal(trained: Trained) -> None:
+    command = ("generate", trained.run_dir, "--interactive")
+    outcome = lmtrain(*command, stdin=PROMPTS)
+    assert outcome.code == 0
+    expected = [
+        generate(trained, "--prompt", p, "--num-sentences", 1).out for p in PROMPTS.decode().split("\n")
+    ]
+    assert outcome.out == "".join(expected[:-1])
+    assert lmtrain(*command, stdin=b"") == Outcome(0, "", "")
+    found = lines_of(lmtrain(*command, "--num-words", 5, "--json", stdin=PROMPTS))
+    assert [result["samples"][0]["num_tokens"] for result in found] == [5] * 4
+
+
+@pytest.mark.parametrize(("last", "code"), [(b"\x04", 0), (b"\x03", 130)])
+def test_interactive_on_a_terminal(last: bytes, code: int, trained: Trained) -> None:
+    pty = pytest.importorskip("pty")
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "lmtrain", "generate", str(trained.run_dir), "--interactive"]
+    environment = {**os.environ, "TERM": "dumb"}
+    with subprocess.Popen(
+        command,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env=environment,
+        start_new_session=True,
+        preexec_fn=_take_terminal,
+    ) as process:
+        os.close(theirs)
+        screen = _read_until(ours, b"> ")
+        os.write(ours, b"the old cat\n")
+        screen = _read_until(ours, b"> ")
+        answer = generate(trained, "--prompt", "the old cat", "--num-sentences", 1).out.strip()
+        assert screen.decode().splitlines() == ["the old cat", answer, "> "]
+        os.write(ours, last)
+        assert process.wait(30) == code
+    os.close(ours)
+
+
+def _take_terminal() -> None:
+    """Makes the terminal that of the session, so that Ctrl-C reaches it."""
+    import fcntl
+    import termios
+
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
+def _read_until(descriptor: int, end: bytes) -> bytes:
+    found = b""
+    while not found.endswith(end):
+        found += os.read(descriptor, 1024)
+    return found

@@ -18,8 +18,9 @@ OPTIONS = {
     "": "--version --help --install-completion --show-completion",
     "train": "--config --set --run-dir --resume --device --dry-run",
     "eval": "MODEL --data --context --streams --batch-size --adapt --snapshot --json",
-    "generate": "MODEL --prompt --num-words --num-samples --temperature --top-k --top-p --greedy --seed "
-    "--allow-unk --snapshot --json",
+    "generate": "MODEL --prompt --prompts --interactive --num-words --num-sentences --num-samples "
+    "--temperature --top-k --top-p --min-p --greedy --beam --length-penalty --seed --allow-unk --detokenize "
+    "--snapshot --json",
     "info": "MODEL --snapshot --json",
     "runs": "DIR --sort --reverse --json",
     "env": "--json",
@@ -101,6 +102,8 @@ def test_the_module_is_the_same_program() -> None:
         (["eval", "model", "--data", "x.txt", "--adapt", "magic"], "--adapt"),
         (["generate", "model", "--num-words", "many"], "--num-words"),
         (["generate", "model", "--num-samples", "0"], "--num-samples"),
+        (["generate", "model", "--num-sentences", "0"], "--num-sentences"),
+        (["generate", "model", "--beam", "wide"], "--beam"),
         (["generate", "model", "--seed", "-1"], "--seed"),
         (["generate", "model", "--seed", "1" + "0" * 30], "--seed"),
         (["data", "synth", "counting"], "Missing option '--out'"),

@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from lmtrain.cli.text import duration, print_json, print_pairs, size
+from lmtrain.cli.text import duration, print_json, print_json_line, print_pairs, size
 
 
 def test_json_has_null_for_what_it_cannot_write(capsys: pytest.CaptureFixture[str]) -> None:
@@ -14,6 +14,11 @@ def test_json_has_null_for_what_it_cannot_write(capsys: pytest.CaptureFixture[st
     assert "café" in written
     expected = {"a": None, "b": [None, 1.5, {"c": None}], "d": "café", "e": None, "f": True}
     assert json.loads(written) == expected
+
+
+def test_a_json_line_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    print_json_line({"a": [1, math.nan], "b": "caf\u00e9\n"})
+    assert capsys.readouterr().out == '{"a": [1, null], "b": "caf\u00e9\\n"}\n'
 
 
 def test_pairs_stand_in_columns(capsys: pytest.CaptureFixture[str]) -> None:

@@ -35,6 +35,8 @@ def test_defaults() -> None:
             "max_vocab": None,
             "min_count": 1,
             "lowercase": False,
+            "tokenizer": "whitespace",
+            "moses_language": "en",
         },
         "model": {
             "cell": "lstm",

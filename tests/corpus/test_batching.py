@@ -1,13 +1,21 @@
 """The iterators: known windows, and laws over all sizes."""
 
 import itertools
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lmtrain.corpus.batching import IGNORED, LineIterator, Lines, ParallelSequentialIterator
+from lmtrain.corpus.batching import (
+    IGNORED,
+    LineIterator,
+    ParallelSequentialIterator,
+    line_extents,
+    padded_window,
+)
 
 SIZES = st.integers(1, 60).flatmap(
     lambda n: st.tuples(st.just(n), st.integers(1, n), st.integers(1, 9), st.integers(0, 40))
@@ -117,7 +125,7 @@ def corpus_of(lines: list[list[int]]) -> tuple[np.ndarray, np.ndarray]:
     return tokens, np.flatnonzero(tokens == EOS)
 
 
-def sequences(window: tuple) -> list[tuple[list[int], list[int]]]:
+def sequences(window: Sequence[torch.Tensor]) -> list[tuple[list[int], list[int]]]:
     """What each column of a batch reads and predicts, padding left out."""
     x, y = window
     columns = []
@@ -131,9 +139,24 @@ def sequences(window: tuple) -> list[tuple[list[int], list[int]]]:
 @given(LINES)
 def test_a_padded_batch_holds_its_lines(lines: list[list[int]]) -> None:
     tokens, ends = corpus_of(lines)
-    window = Lines(tokens, ends, EOS).padded(np.arange(len(lines)))
+    starts, lengths = line_extents(ends)
+    *window, positions = padded_window(tokens, starts, lengths, EOS, slice(0, 99))
     assert sequences(window) == [([EOS, *line], [*line, EOS]) for line in lines]
     assert len(window[0]) == max(map(len, lines)) + 1
+    assert tokens[positions].tolist() == window[1][window[1] != IGNORED].tolist()
+    assert sorted(positions) == list(range(len(tokens)))
+
+
+@given(LINES, st.integers(1, 9))
+def test_a_batch_in_pieces_is_the_batch(lines: list[list[int]], size: int) -> None:
+    tokens, ends = corpus_of(lines)
+    starts, lengths = line_extents(ends)
+    whole = padded_window(tokens, starts, lengths, EOS, slice(0, 99))
+    begins = range(0, int(lengths.max()), size)
+    pieces = [padded_window(tokens, starts, lengths, EOS, slice(a, a + size)) for a in begins]
+    for part, parts in zip(whole[:2], zip(*(piece[:2] for piece in pieces), strict=True), strict=True):
+        assert torch.equal(torch.cat(parts), part)
+    assert np.concatenate([piece[2] for piece in pieces]).tolist() == whole[2].tolist()
 
 
 @given(LINES, st.data())

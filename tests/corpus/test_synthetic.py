@@ -1,3 +1,4 @@
+import gzip
 import hashlib
 import json
 import math
@@ -179,10 +180,17 @@ def test_words_are_cut_at_ascii_whitespace_alone(tmp_path: Path) -> None:
     assert source_log_probs(path) == SourceLogProbs(nll_nats=1.0, num_tokens=3)
 
 
+def test_a_compressed_text_has_the_same_sidecar(tmp_path: Path) -> None:
+    path = write_pair(tmp_path, "a b\n", "-1 0 -1\n")
+    packed = path.with_name("x.txt.gz")
+    packed.write_bytes(gzip.compress(path.read_bytes()))
+    assert source_log_probs(packed) == source_log_probs(path) == SourceLogProbs(2.0, 3)
+
+
 def test_a_missing_text_is_refused(tmp_path: Path) -> None:
     path = write_pair(tmp_path, "a\n", "-1 0\n")
     path.unlink()
-    with pytest.raises(DataError, match=r"x\.txt: cannot be read: No such file"):
+    with pytest.raises(DataError, match=r"x\.txt: no such file"):
         source_log_probs(path)
 
 

@@ -141,16 +141,24 @@ def test_an_unreadable_file_is_refused(tmp_path: Path, monkeypatch: pytest.Monke
         list(file_blocks(path))
 
 
-@pytest.mark.parametrize("rules", [RULES, TextRules(lowercase=True)])
+@pytest.mark.parametrize("rules", [RULES, TextRules(lowercase=True), TextRules(moses="de")])
 def test_rules_survive_a_round_trip(rules: TextRules) -> None:
     assert TextRules.from_dict(rules.to_dict()) == rules
 
 
 def test_rules_have_short_names() -> None:
     assert [TextRules(lowercase).name for lowercase in (False, True)] == ["ws", "ws+lower"]
+    names = [TextRules(lowercase, "en").name for lowercase in (False, True)]
+    assert names == ["moses-en", "moses-en+lower"]
 
 
-@pytest.mark.parametrize("values", [{}, {"lowercase": 1}, {"lowercase": True, "bpe": True}])
+def test_rules_of_the_first_version_are_read() -> None:
+    assert TextRules.from_dict({"lowercase": True}) == TextRules(lowercase=True)
+
+
+@pytest.mark.parametrize(
+    "values", [{}, {"lowercase": 1}, {"lowercase": True, "bpe": True}, {"lowercase": True, "moses": 1}]
+)
 def test_rules_of_another_version_are_refused(values: dict[str, object]) -> None:
     with pytest.raises(ModelError, match="does not know"):
         TextRules.from_dict(values)

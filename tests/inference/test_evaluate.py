@@ -1,7 +1,9 @@
 """Perplexity: known values, an independent computation, and what must not change a figure."""
 
 import dataclasses
+import functools
 import math
+import operator
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, NoReturn
@@ -11,39 +13,27 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_models import VOCAB, E, H, V, make_model, unigram_model
+from tiny_models import (
+    EOS,
+    UNK,
+    VOCAB,
+    E,
+    H,
+    Lines,
+    V,
+    corpus_of,
+    make_model,
+    random_lines,
+    texts,
+    unigram_model,
+)
 from torch import Tensor, nn
 
-from lmtrain.corpus.batching import IGNORED
-from lmtrain.corpus.corpus import Corpus
-from lmtrain.inference.evaluate import (
-    Evaluation,
-    HeldOutWindows,
-    evaluate,
-    held_out_windows,
-    line_windows,
-    perplexity,
-    stream_windows,
-)
+from lmtrain.inference.evaluate import Evaluation, evaluate, held_out_windows, perplexity
+from lmtrain.inference.windows import stream_windows
 from lmtrain.model.dropout import DropoutRates
 from lmtrain.model.language_model import LanguageModel
 from lmtrain.model.softmax import TokenCosts
-
-EOS, UNK = VOCAB.eos_id, VOCAB.unk_id
-
-Lines = list[list[str]]
-texts = st.lists(st.lists(st.sampled_from(["the", "cat", "sat", "on", "dog"]), max_size=9), min_size=1)
-
-
-def corpus_of(lines: Lines) -> Corpus:
-    ids = np.array([i for words in lines for i in VOCAB.encode_line(words)], dtype=np.int32)
-    return Corpus(ids, len(lines), int((ids == UNK).sum()), EOS, "", ())
-
-
-def random_lines(number: int, seed: int = 0) -> Lines:
-    random = np.random.default_rng(seed)
-    words = ["the", "cat", "sat", "on", "mat", "dog"]
-    return [list(random.choice(words, size=random.integers(0, 12))) for _ in range(number)]
 
 
 def evaluated(model: LanguageModel, lines: Lines, context: str = "stream", **options: int) -> Evaluation:
@@ -51,10 +41,11 @@ def evaluated(model: LanguageModel, lines: Lines, context: str = "stream", **opt
 
 
 def same(a: Evaluation, b: Evaluation) -> bool:
-    costs = ("nll_nats", "eos_nats", "unk_nats")
-    counts = ("num_tokens", "num_correct", "num_eos", "num_oov")
-    return all(getattr(a, n) == getattr(b, n) for n in counts) and all(
-        getattr(a, n) == pytest.approx(getattr(b, n), rel=1e-6, abs=1e-9) for n in costs
+    return (
+        a.num_correct == b.num_correct
+        and np.array_equal(a.counts_by_word, b.counts_by_word)
+        and np.allclose(a.nats_by_word, b.nats_by_word, rtol=1e-6, atol=1e-9)
+        and a.nll_nats == pytest.approx(b.nll_nats, rel=1e-6)
     )
 
 
@@ -124,36 +115,6 @@ def test_the_limits_of_perplexity() -> None:
     assert math.isnan(perplexity(0.0, 0))
 
 
-@given(ids=st.lists(st.integers(0, 6), min_size=1, max_size=40), streams=st.integers(1, 50), data=st.data())
-def test_stream_windows_hold_every_token_once(ids: list[int], streams: int, data: st.DataObject) -> None:
-    window_len = data.draw(st.integers(1, 12))
-    windows = stream_windows(np.array(ids, dtype=np.int32), EOS, streams, window_len)
-    pairs = list(windows)
-    assert all(len(input_ids) <= window_len for input_ids, _ in pairs)
-    input_ids, targets = (torch.cat(parts) for parts in zip(*pairs, strict=True))
-    told: list[int] = []
-    for column in range(targets.shape[1]):
-        inside = targets[:, column] != IGNORED
-        of_stream = targets[inside, column].tolist()
-        assert input_ids[inside, column].tolist() == [EOS, *of_stream][:-1]
-        told += of_stream
-    assert told == ids
-
-
-@given(lines=texts, batch_size=st.one_of(st.none(), st.integers(1, 12)))
-def test_line_windows_hold_every_line_once(lines: Lines, batch_size: int | None) -> None:
-    windows = line_windows(corpus_of(lines), EOS, batch_size)
-    pairs = list(windows)
-    told = []
-    for input_ids, targets in pairs:
-        assert batch_size is None or targets.shape[1] <= batch_size
-        for column in range(targets.shape[1]):
-            line = targets[targets[:, column] != IGNORED, column].tolist()
-            assert input_ids[: len(line), column].tolist() == [EOS, *line][:-1]
-            told.append(line)
-    assert sorted(told) == sorted(VOCAB.encode_line(words) for words in lines)
-
-
 @settings(max_examples=40, deadline=None)
 @given(lines=texts, window_len=st.integers(1, 70))
 def test_the_window_length_changes_no_figure(lines: Lines, window_len: int) -> None:
@@ -174,9 +135,38 @@ def test_the_batch_size_changes_no_figure_in_line_context(lines: Lines, batch_si
 def test_line_context_is_each_line_alone(lines: Lines) -> None:
     model = make_model()
     alone = [evaluated(model, [words]) for words in lines]
-    names = [field.name for field in dataclasses.fields(Evaluation)]
-    total = Evaluation(**{name: sum(getattr(one, name) for one in alone) for name in names})
-    assert same(evaluated(model, lines, "line"), total)
+    assert same(evaluated(model, lines, "line"), functools.reduce(operator.add, alone))
+
+
+def test_bands_hold_every_token_once() -> None:
+    result = evaluated(make_model(), random_lines(60))
+    bands = {band.name: band for band in result.bands()}
+    assert list(bands) == ["1-7", "<eos>", "<unk>"]
+    assert sum(band.num_tokens for band in bands.values()) == result.num_tokens
+    assert sum(band.nll_nats for band in bands.values()) == pytest.approx(result.nll_nats)
+    assert bands["<eos>"].num_tokens == 60
+    assert bands["<unk>"].num_tokens == result.num_oov > 0
+    total = result.nll_nats - bands["<eos>"].nll_nats
+    assert result.perplexity_without_eos == pytest.approx(perplexity(total, result.num_tokens - 60))
+
+
+@pytest.mark.parametrize(
+    ("vocab_size", "names"), [(10, ["1-10"]), (11, ["1-10", "11-11"]), (250, ["1-10", "11-100", "101-250"])]
+)
+def test_bands_are_decades_of_ranks(vocab_size: int, names: list[str]) -> None:
+    nats, counts = np.arange(vocab_size, dtype=np.float64), np.arange(vocab_size)
+    bands = Evaluation(nats, counts, None, 0, 1, 1.0).bands()
+    assert [band.name for band in bands] == [*names, "<eos>", "<unk>"]
+    assert [band.num_tokens for band in bands[:1]] == [sum(range(2, 10))]
+    assert sum(band.num_tokens for band in bands) == sum(range(vocab_size))
+
+
+def test_what_is_not_known_of_one_text_is_not_known_of_two() -> None:
+    one = evaluated(make_model(), random_lines(5))
+    unknown = dataclasses.replace(one, num_correct=None)
+    assert math.isnan(unknown.accuracy)
+    assert (one + unknown).num_correct is None
+    assert (one + one).accuracy == one.accuracy
 
 
 @settings(max_examples=40, deadline=None)
@@ -261,7 +251,7 @@ def test_the_mode_is_restored_after_a_fault() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        evaluate(model, HeldOutWindows(map(fail, range(1)), carries_state=True), VOCAB)
+        evaluate(model, map(fail, range(1)), VOCAB)
     assert model.training
 
 

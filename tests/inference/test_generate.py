@@ -2,16 +2,22 @@
 
 import math
 from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_models import VOCAB, V, make_model, unigram_model
+from tiny_models import VOCAB, H, V, make_model, unigram_model
 
 from lmtrain.corpus.vocab import Vocabulary
-from lmtrain.inference.generate import Sampling, _inverse_cdf, generate, to_text
+from lmtrain.inference import generate as module
+from lmtrain.inference.continuation import Continuation, Length, to_text
+from lmtrain.inference.generate import generate, generate_many
+from lmtrain.inference.sampling import Sampling
+from lmtrain.model.adaptive_softmax import AdaptiveSoftmax
 from lmtrain.model.dropout import DropoutRates
 from lmtrain.model.language_model import LanguageModel
 
@@ -115,14 +121,19 @@ def test_temperature_is_a_power_of_the_probabilities(temperature: float) -> None
         (Sampling(True, top_p=1.0), V),
         (Sampling(True, top_k=3, top_p=0.7), 2),  # 0.6 of the 0.75 that are left
         (Sampling(True, top_k=1, top_p=0.9), 1),
+        (Sampling(True, min_p=0.49), 2),
+        (Sampling(True, min_p=0.0), V),
+        (Sampling(True, min_p=1.0), 1),
+        (Sampling(True, top_k=5, min_p=0.24), 4),
+        (Sampling(True, top_p=0.5, min_p=0.01), 2),
     ],
 )
-def test_top_k_and_top_p_keep_the_most_probable_words(sampling: Sampling, kept: int) -> None:
+def test_filters_keep_the_most_probable_words(sampling: Sampling, kept: int) -> None:
     weights = [p if i < kept else 0.0 for i, p in enumerate(PROBABILITIES)]
     assert agree(frequencies(unigram_model(PROBABILITIES), sampling), weights)
 
 
-@pytest.mark.parametrize("options", [{}, {"greedy": True}, {"top_k": 1}, {"top_p": 0.5}])
+@pytest.mark.parametrize("options", [{}, {"greedy": True}, {"top_k": 1}, {"top_p": 0.5}, {"min_p": 0.5}])
 def test_unk_is_not_produced_unless_allowed(options: dict[str, Any]) -> None:
     model = unigram_model([0.02, 0.02, 0.02, 0.88, 0.02, 0.02, 0.02])
 
@@ -199,21 +210,6 @@ def test_line_breaks_stand_for_eos(words: str, text: str) -> None:
     assert to_text(words.split()) == text
 
 
-@given(
-    weights=st.lists(st.sampled_from([0.0, 1e-30, 1e-7, 0.1, 1.0, 3.0]), min_size=1, max_size=40).filter(any),
-    draw=st.one_of(st.floats(0, 1, exclude_max=True), st.sampled_from([0.0, 1 - 2**-53])),
-)
-def test_the_word_is_where_the_cumulative_distribution_passes_the_draw(
-    weights: list[float], draw: float
-) -> None:
-    probabilities = torch.tensor([weights], dtype=torch.float32)
-    (word,) = _inverse_cdf(probabilities, torch.tensor([draw], dtype=torch.float64)).tolist()
-    assert weights[word] > 0
-    shares = probabilities[0].double() / probabilities.double().sum()
-    assert shares[:word].sum() <= draw + 1e-6
-    assert shares[: word + 1].sum() >= draw - 1e-6
-
-
 @pytest.mark.parametrize("cell", ["elman", "lstm", "gru", "concat_elman"])
 @pytest.mark.parametrize("num_samples", [1, 5])
 def test_one_step_is_as_a_window_of_one(cell: str, num_samples: int) -> None:
@@ -228,6 +224,142 @@ def test_one_step_is_as_a_window_of_one(cell: str, num_samples: int) -> None:
         torch.testing.assert_close(ours, theirs.detach(), rtol=1e-5, atol=1e-6)
 
 
-def test_a_model_that_diverged_still_gives_words_of_its_vocabulary() -> None:
-    words = _inverse_cdf(torch.full((3, 7), math.nan), torch.tensor([0.0, 0.5, 0.9], dtype=torch.float64))
-    assert all(0 <= word < 7 for word in words.tolist())
+MANY = [[], PROMPT, [0], [2, 2, 2, 2, 2, 2, 2], [], [4, 5], PROMPT[:2], [6] * 12]
+
+
+def many(
+    model: LanguageModel,
+    prompts: Sequence[Sequence[int]],
+    length: Length,
+    num_samples: int = 1,
+    seed: int = 1,
+    **options: Any,
+) -> list[list[Continuation]]:
+    decoding = Sampling(**options)
+    found = generate_many(
+        model, VOCAB, prompts, length=length, num_samples=num_samples, decoding=decoding, seed=seed
+    )
+    return list(found)
+
+
+def ids_of(found: list[list[Continuation]]) -> list[list[list[int]]]:
+    return [[text.ids for text in texts] for texts in found]
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "elman", "concat_elman"])
+@pytest.mark.parametrize("length", [Length(12), Length(30, 2)])
+def test_a_text_is_the_same_whatever_is_written_beside_it(cell: str, length: Length) -> None:
+    model = make_model(cell=cell)
+    together = ids_of(many(model, MANY, length, num_samples=5))
+    for prompt, texts in zip(MANY, together, strict=True):
+        assert ids_of(many(model, [prompt], length, num_samples=3)) == [texts[:3]]
+    assert ids_of(many(model, MANY[::-1], length)) == [texts[:1] for texts in together[::-1]]
+
+
+def test_generate_is_one_prompt_of_many() -> None:
+    model = make_model()
+    found = ids_of(many(model, MANY, Length(9), num_samples=2, seed=7))
+    assert [generate(model, VOCAB, prompt, num_words=9, num_samples=2, seed=7) for prompt in MANY] == found
+
+
+def test_different_prompts_draw_differently() -> None:
+    model = unigram_model(PROBABILITIES)  # for which a prompt makes no difference
+    first, second, again = ids_of(many(model, [[0], [2], [0]], Length(30)))
+    assert first == again != second
+
+
+@pytest.mark.parametrize("rows", [1, 3, 7])
+def test_batches_change_nothing_and_are_made_as_prompts_come(
+    rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, sizes, taken = make_model(), [], []
+    expected = ids_of(many(model, MANY, Length(8, 1), num_samples=3))
+    monkeypatch.setattr(module, "_MAX_ROWS", rows)
+    monkeypatch.setattr(module, "_MIN_ROWS", 1)
+    choose = module.choose
+
+    def spy(logits: torch.Tensor, *arguments: Any) -> Any:
+        sizes.append(len(logits))
+        return choose(logits, *arguments)
+
+    def prompts() -> Iterator[list[int]]:
+        for prompt in MANY:
+            taken.append(prompt)
+            yield prompt
+
+    monkeypatch.setattr(module, "choose", spy)
+    found = generate_many(model, VOCAB, prompts(), length=Length(8, 1), num_samples=3, decoding=Sampling())
+    first = next(found)
+    assert len(taken) <= 1 + rows // 3
+    assert ids_of([first, *found]) == expected
+    assert max(sizes) == rows
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_a_text_ends_with_the_last_sentence_asked_for(number: int) -> None:
+    model = make_model()
+    endless = ids_of(many(model, MANY, Length(60), num_samples=4))
+    ended = ids_of(many(model, MANY, Length(60, number), num_samples=4))
+    lengths = set()
+    for long, short in zip(chain(*endless), chain(*ended), strict=True):
+        ends = [i + 1 for i, word in enumerate(long) if word == EOS]
+        expected = ends[number - 1] if len(ends) >= number else 60
+        assert short == long[:expected]
+        lengths.add(expected)
+    assert len(lengths) > 5
+
+
+def test_texts_that_have_ended_cost_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = []
+    choose = module.choose
+    monkeypatch.setattr(module, "choose", lambda x, *args: (rows.append(len(x)), choose(x, *args))[1])
+    found = many(make_model(), [[]], Length(10_000, 1), num_samples=50)
+    assert sum(rows) == sum(len(text.ids) for text in found[0])
+
+
+@pytest.mark.parametrize(
+    ("length", "max_words"),
+    [
+        (Length(), 100),
+        (Length(7), 7),
+        (Length(num_sentences=3), 300),
+        (Length(250, 3), 250),
+        (Length(0, 1), 0),
+    ],
+)
+def test_how_long_a_text_may_get(length: Length, max_words: int) -> None:
+    assert length.max_words == max_words
+    eternal = unigram_model([1 - 6e-9, *[1e-9] * 6])
+    assert [len(text.ids) for text in many(eternal, [[]], length)[0]] == [max_words]
+
+
+@pytest.mark.parametrize(("options", "name"), [((-1, None), "num-words"), ((None, 0), "num-sentences")])
+def test_lengths_out_of_range_are_refused_by_name(options: tuple[int, int], name: str) -> None:
+    with pytest.raises(ValueError, match=name):
+        Length(*options)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"temperature": 0.5}, {"top_k": 2}, {"greedy": True}, {"allow_unk": True}]
+)
+@pytest.mark.parametrize("softmax", ["full", "adaptive"])
+def test_log_prob_is_what_scoring_the_same_words_costs(softmax: str, options: dict[str, Any]) -> None:
+    layer = AdaptiveSoftmax(H, V, [2, 4]) if softmax == "adaptive" else None
+    model = make_model(softmax=layer)
+    found = many(model, MANY, Length(20, 2), num_samples=3, **options)
+    for prompt, texts in zip(MANY, found, strict=True):
+        for text in texts:
+            line = torch.tensor([EOS, *prompt, *text.ids])[:, None]
+            targets = line[1:].clone()
+            targets[: len(prompt)] = -1
+            with torch.no_grad():
+                costs, _ = model.token_costs(line[:-1], targets, model.initial_state(1))
+            assert len(costs.nats) == len(text.ids)
+            assert text.log_prob == pytest.approx(-float(costs.nats.double().sum()), rel=1e-5)
+
+
+def test_nothing_asked_for() -> None:
+    model = make_model()
+    assert many(model, [], Length(5)) == []
+    assert many(model, MANY[:2], Length(0), 2) == [[Continuation([], 0.0)] * 2] * 2
+    assert many(model, MANY[:3], Length(5), 0) == [[], [], []]

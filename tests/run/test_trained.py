@@ -1,5 +1,7 @@
 """What a trained model says of itself, and how it evaluates and writes."""
 
+import gzip
+import hashlib
 import math
 from pathlib import Path
 
@@ -8,8 +10,9 @@ from support import trained_in
 
 from lmtrain.errors import DataError
 from lmtrain.inference.generate import Sampling
+from lmtrain.run.held_out import source_perplexity
 from lmtrain.run.loading import load_model
-from lmtrain.run.trained import TrainedModel, source_perplexity
+from lmtrain.run.trained import TrainedModel
 
 
 def test_what_a_model_says_of_itself(run_dir: Path) -> None:
@@ -32,6 +35,31 @@ def test_lowercase_is_a_rule_of_the_model(corpus: Path, tmp_path: Path) -> None:
     generated = trained.generate("W1 W4 X", num_words=3)
     assert generated.unknown_words == ["x"]
     assert generated.texts[0].startswith("w1 w4 x")
+
+
+def test_the_tokenizer_is_a_rule_of_the_model(corpus: Path, tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text("w1, w4!\n")
+    folder = trained_in(tmp_path / "run", corpus, data__tokenizer="moses", data__moses_language="de")
+    trained = load_model(folder, device="cpu")
+    result = trained.evaluate(tmp_path / "text.txt")
+    assert (result.evaluation.num_tokens, result.evaluation.num_oov) == (5, 2)
+    assert "|tok:moses-de|" in result.signature
+    assert trained.generate("w1, w4.", num_words=3).unknown_words == [",", "."]
+
+
+def test_texts_may_be_compressed_and_several(corpus: Path, tmp_path: Path) -> None:
+    whole = corpus / "train.txt"
+    lines = whole.read_bytes().splitlines(keepends=True)
+    (tmp_path / "part-1.txt").write_bytes(b"".join(lines[:20]))
+    (tmp_path / "part-2.txt.gz").write_bytes(gzip.compress(b"".join(lines[20:])))
+    one = trained_in(tmp_path / "one", corpus)
+    parts = trained_in(tmp_path / "parts", corpus, data__train=str(tmp_path / "part-*"))
+    hashes = [load_model(folder, device="cpu").snapshot.provenance.sha256 for folder in (one, parts)]
+    assert hashes[0]["vocab"] == hashes[1]["vocab"]
+    digests = [hashlib.sha256(b"".join(part)).hexdigest() for part in (lines[:20], lines[20:])]
+    assert hashes[1]["train"] == hashlib.sha256("".join(digests).encode()).hexdigest()
+    model = [load_model(folder, device="cpu").model.state_dict() for folder in (one, parts)]
+    assert all(model[0][name].equal(model[1][name]) for name in model[0])
 
 
 def test_a_literal_unk_in_a_prompt_counts_as_unknown(run_dir: Path) -> None:

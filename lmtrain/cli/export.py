@@ -1,0 +1,44 @@
+"""``lmtrain export``."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from lmtrain.cli.options import ModelArgument, SnapshotOption
+from lmtrain.cli.text import print_pairs, size
+
+
+def export(
+    model: ModelArgument,
+    to_format: Annotated[
+        Literal["onnx", "safetensors"],
+        typer.Option(
+            "--format",
+            metavar="onnx|safetensors",
+            help="A graph for onnxruntime and others, or weights for torch's own modules.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="New folder to write to.", show_default=False)],
+    snapshot: SnapshotOption = None,
+) -> None:
+    """Takes a model elsewhere, where it runs without lmtrain.
+
+    Writes the model, config.json and vocab.txt. An ONNX file is checked: onnxruntime has to compute the
+    model's own log-probabilities.
+
+    Example: lmtrain export runs/quickstart --format onnx --out exported
+    """
+    from lmtrain.run.export import SHAPES, TOLERANCE, export_onnx, export_safetensors
+    from lmtrain.run.loading import load_model
+
+    trained = load_model(model, snapshot, "cpu")
+    written = (export_onnx if to_format == "onnx" else export_safetensors)(trained, out)
+    pairs: list[tuple[str, object]] = [("snapshot", trained.snapshot.path)]
+    pairs += [(str(out / name), size(num_bytes)) for name, num_bytes in written.files.items()]
+    if written.greatest_difference is not None:
+        windows = ", ".join(f"{time} × {batch}" for time, batch in SHAPES)
+        found = f"{written.greatest_difference:.1e} nats from lmtrain's own scores (allowed {TOLERANCE:.0e})"
+        pairs.append(("greatest difference", f"{found} on windows of {windows} words, by onnxruntime"))
+    print_pairs(pairs)

@@ -1,0 +1,101 @@
+"""``lmtrain score``."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from lmtrain.cli.options import DeviceOption, ModelArgument, NgramOption, SnapshotOption, WeightOption
+from lmtrain.cli.rescoring import interpolation_of, refuse_weight_alone
+from lmtrain.cli.text import note
+
+if TYPE_CHECKING:
+    from lmtrain.corpus.lines import LineGroup
+
+
+def score(
+    model: ModelArgument,
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE", help="Sentences, one a line; - is standard input.", show_default=False
+        ),
+    ],
+    form: Annotated[
+        Literal["tsv", "srilm", "kaldi", "nbest", "json"],
+        typer.Option(
+            "--format",
+            metavar="tsv|srilm|kaldi|nbest|json",
+            help="tsv: a line a token, surprisal in bits. json: an object a sentence. srilm: what 'ngram "
+            "-ppl FILE -debug 2' prints. kaldi: 'utt-id words' become 'utt-id cost'. nbest: 'ascore lscore "
+            "nwords words' get their lscore.",
+        ),
+    ] = "tsv",
+    context: Annotated[
+        Literal["line", "stream"],
+        typer.Option(metavar="line|stream", help="Each line on its own, or all that stands before it."),
+    ] = "line",
+    extended: Annotated[
+        bool,
+        typer.Option(
+            "--extended", help="tsv and json: also whether a word is unknown, entropy (bits) and rank."
+        ),
+    ] = False,
+    ngram: NgramOption = None,
+    weight: WeightOption = None,
+    snapshot: SnapshotOption = None,
+    device: DeviceOption = "auto",
+) -> None:
+    """Prints the surprisal of every word, or the log-probability of every line.
+
+    Output comes as input does, in the same order; line ends are scored too, unknown words as <unk>.
+
+    Example: echo "the tiny cat sleeps ." | lmtrain score runs/quickstart -
+    """
+    from lmtrain.cli.score_formats import FORMATS
+    from lmtrain.errors import UsageError
+    from lmtrain.run.loading import load_model
+
+    writer = FORMATS[form](file, extended)
+    if extended and not writer.takes_details:
+        raise UsageError(f"--extended has no place in --format {form}; use tsv or json")
+    if context == "stream" and writer.holds_alternatives:
+        raise UsageError(
+            f"--format {form} lists alternatives: each is scored on its own, with --context line"
+        )
+    if extended and ngram is not None:
+        raise UsageError("--extended tells of the model alone, and has no meaning with --ngram")
+    refuse_weight_alone(ngram, weight)
+    loaded = load_model(model, snapshot, device)
+    interpolation = interpolation_of(loaded, ngram, weight)
+    scorer = loaded.scorer(context, with_details=extended, interpolation=interpolation)
+    name = "standard input" if str(file) == "-" else str(file)
+    num_tokens = num_unk = 0
+    has_begun = False
+    for first_number, lines in _read(file, name):
+        prefixes, sentences = [], []
+        for number, line in enumerate(lines, first_number):
+            prefix, sentence = writer.parse(line, f"{name}:{number}")
+            prefixes.append(prefix)
+            sentences.append(loaded.rules.words(sentence, f"{name}:{number}"))
+        scored = scorer.score(sentences)
+        if not has_begun:
+            sys.stdout.write(writer.begin())
+            has_begun = True
+        sys.stdout.write("".join(map(writer.write, prefixes, scored)))
+        sys.stdout.flush()
+        num_tokens += sum(len(line.tokens) for line in scored)
+        num_unk += sum(sum(line.is_unk) for line in scored)
+    sys.stdout.write(writer.end())
+    if num_unk:
+        note(f"{num_unk:,} of {num_tokens:,} tokens are scored as <unk>, which stands for all unknown words")
+
+
+def _read(file: Path, name: str) -> Iterator["LineGroup"]:
+    from lmtrain.corpus.lines import blocks_as_they_come, joined, line_groups
+    from lmtrain.corpus.text import file_blocks
+
+    blocks = blocks_as_they_come(sys.stdin.buffer) if str(file) == "-" else joined(file_blocks(file))
+    return line_groups(blocks, name)

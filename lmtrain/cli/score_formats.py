@@ -1,0 +1,212 @@
+"""Scores in the forms that other programs read. Each form says how a line is read and how it is written."""
+
+import json
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from lmtrain.errors import DataError
+
+if TYPE_CHECKING:
+    from lmtrain.inference.score import ScoredLine
+
+
+class ScoreFormat:
+    """What all forms share: a line is a sentence, numbered from 1.
+
+    Args:
+        name: Of the text, as SRILM quotes it.
+        is_extended: Whether entropy and rank are written too, where the form has a place for them.
+    """
+
+    takes_details: ClassVar[bool] = False
+    """Whether there is a place for entropy and rank."""
+    holds_alternatives: ClassVar[bool] = False
+    """Whether the lines are hypotheses for the same, so that none goes on from the one before."""
+
+    def __init__(self, name: Path, is_extended: bool = False) -> None:
+        self.name = name
+        self.is_extended = is_extended
+        self.number = 0
+        """Of the sentence written last."""
+
+    def parse(self, line: str, place: str) -> tuple[str, str]:  # noqa: ARG002
+        """What precedes the sentence on a line and is handed to ``write`` with it, and the sentence.
+
+        Raises:
+            DataError: The line, which is at ``place``, has another form.
+        """
+        return "", line
+
+    def begin(self) -> str:
+        """What stands before the first sentence."""
+        return ""
+
+    def write(self, prefix: str, line: "ScoredLine") -> str:
+        """The text for one sentence."""
+        self.number += 1
+        return self._write(prefix, line)
+
+    def end(self) -> str:
+        """What stands after the last sentence."""
+        return ""
+
+    def _write(self, prefix: str, line: "ScoredLine") -> str:
+        raise NotImplementedError
+
+
+class TsvFormat(ScoreFormat):
+    """A line a token, as LM-Zoo specifies: ids from 1, surprisal in bits, ``<unk>`` for unknown words.
+
+    Extended, beyond what LM-Zoo knows, it has words as in the text, and a column that marks unknown ones.
+    """
+
+    takes_details = True
+
+    def begin(self) -> str:
+        """The header."""
+        more = "\tis_unk\tentropy\trank" if self.is_extended else ""
+        return f"sentence_id\ttoken_id\ttoken\tsurprisal{more}\n"
+
+    def _write(self, prefix: str, line: "ScoredLine") -> str:  # noqa: ARG002
+        tokens = line.scored_tokens if line.details is None else line.tokens
+        rows = [
+            f"{self.number}\t{i}\t{token}\t{bits:.6f}"
+            for i, (token, bits) in enumerate(zip(tokens, line.surprisal.tolist(), strict=True), 1)
+        ]
+        if line.details is not None:
+            extra = zip(line.is_unk, line.details.entropy.tolist(), line.details.rank.tolist(), strict=True)
+            rows = [
+                f"{row}\t{int(unk)}\t{entropy:.6f}\t{rank}"
+                for row, (unk, entropy, rank) in zip(rows, extra, strict=True)
+            ]
+        return "\n".join(rows) + "\n"
+
+
+class JsonFormat(ScoreFormat):
+    """A JSON object a sentence: its log-probability (natural) and its tokens, surprisal in bits."""
+
+    takes_details = True
+
+    def _write(self, prefix: str, line: "ScoredLine") -> str:  # noqa: ARG002
+        tokens: list[dict[str, object]] = [
+            {"token": token, "surprisal": _number(bits), "is_unk": unk}
+            for token, bits, unk in zip(line.tokens, line.surprisal.tolist(), line.is_unk, strict=True)
+        ]
+        if line.details is not None:
+            found = zip(line.details.entropy.tolist(), line.details.rank.tolist(), strict=True)
+            for token, (entropy, rank) in zip(tokens, found, strict=True):
+                token |= {"entropy": _number(entropy), "rank": rank}
+        value = {
+            "sentence_id": self.number,
+            "logprob": _number(line.log_prob),
+            "num_tokens": len(tokens),
+            "tokens": tokens,
+        }
+        return json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+class SrilmFormat(ScoreFormat):
+    """What SRILM's ``ngram -unk -ppl FILE -debug 2`` prints: base-10 logarithms, ``</s>`` for a line's end.
+
+    Since ``<unk>`` is a word of the model like any other, it is printed in the place of unknown words and
+    scored, and no word is out of vocabulary, as with ``-unk`` there. ``[3gram]`` says that the word was
+    predicted from the two tokens before it on its line, which for a recurrent model are all there are. Empty
+    lines, which SRILM skips, are scored: their end is a token.
+    """
+
+    def __init__(self, name: Path, is_extended: bool = False) -> None:
+        super().__init__(name, is_extended)
+        self._num_words = 0
+        self._log10 = 0.0
+
+    def _write(self, prefix: str, line: "ScoredLine") -> str:  # noqa: ARG002
+        tokens = [*line.scored_tokens[:-1], "</s>"]
+        log10 = (-line.nats / math.log(10)).tolist()
+        rows = [" ".join(tokens[:-1])]
+        before = "<s> "
+        for order, (token, value) in enumerate(zip(tokens, log10, strict=True), 2):
+            probability = 10.0**value
+            rows.append(f"\tp( {token} | {before}) \t= [{order}gram] {probability:.7g} [ {value:.7g} ]")
+            before = f"{token} ..."
+        num_words = len(tokens) - 1
+        self._num_words += num_words
+        self._log10 += sum(log10)
+        return "\n".join([*rows, *_statistics(1, num_words, sum(log10))]) + "\n\n"
+
+    def end(self) -> str:
+        """The statistics of the whole text."""
+        head, figures = _statistics(self.number, self._num_words, self._log10)
+        return f"file {self.name}: {head}\n{figures}\n"
+
+
+class KaldiFormat(ScoreFormat):
+    """Lines ``utt-id w1 w2 …`` become ``utt-id`` and the negated natural log-probability of the words."""
+
+    def parse(self, line: str, place: str) -> tuple[str, str]:
+        """The utterance id, and the words."""
+        fields = line.split(maxsplit=1)
+        if not fields:
+            raise DataError(f"{place}: empty; expected 'utt-id w1 w2 …'")
+        return fields[0], fields[1] if len(fields) > 1 else ""
+
+    def _write(self, prefix: str, line: "ScoredLine") -> str:
+        return f"{prefix} {-line.log_prob + 0.0:.6f}\n"
+
+
+class NbestFormat(ScoreFormat):
+    """SRILM's n-best lists: of ``ascore lscore nwords w1 w2 …`` the second becomes the model's, in log10."""
+
+    holds_alternatives = True
+
+    def parse(self, line: str, place: str) -> tuple[str, str]:
+        """The acoustic score and the number of words, as they stand there, and the words."""
+        fields = line.split(maxsplit=3)
+        words = fields[3] if len(fields) > 3 else ""
+        try:
+            float(fields[0]), float(fields[1])
+            is_whole = int(fields[2]) == len(words.split())
+        except (IndexError, ValueError):
+            raise DataError(
+                f"{place}: expected 'ascore lscore nwords w1 w2 …', without a header such as NBestList1.0"
+            ) from None
+        if not is_whole:
+            raise DataError(f"{place}: {fields[2]} words are announced, {len(words.split())} are there")
+        return f"{fields[0]} {fields[2]}", words
+
+    def _write(self, prefix: str, line: "ScoredLine") -> str:
+        acoustic, num_words = prefix.split()
+        words = "".join(f" {word}" for word in line.tokens[:-1])
+        return f"{acoustic} {line.log_prob / math.log(10):.6f} {num_words}{words}\n"
+
+
+def _statistics(num_sentences: int, num_words: int, log10: float) -> tuple[str, str]:
+    """SRILM's two lines: perplexity, and that of the words alone, whose logarithms it divides by fewer."""
+    ppl, ppl1 = (_power(log10, divisor) for divisor in (num_words + num_sentences, num_words))
+    return (
+        f"{num_sentences} sentences, {num_words} words, 0 OOVs",
+        f"0 zeroprobs, logprob= {log10:.7g} ppl= {ppl} ppl1= {ppl1}",
+    )
+
+
+def _power(log10: float, divisor: int) -> str:
+    if not divisor:
+        return "undefined"
+    try:
+        return f"{10.0 ** (-log10 / divisor):.7g}"
+    except OverflowError:
+        return "inf"
+
+
+def _number(value: float) -> float | None:
+    """As many decimals as the tables have; null stands for what JSON has no number for."""
+    return round(value, 6) + 0.0 if math.isfinite(value) else None
+
+
+FORMATS: dict[str, type[ScoreFormat]] = {
+    "tsv": TsvFormat,
+    "srilm": SrilmFormat,
+    "kaldi": KaldiFormat,
+    "nbest": NbestFormat,
+    "json": JsonFormat,
+}

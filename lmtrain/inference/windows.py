@@ -1,0 +1,82 @@
+"""A held-out text as windows to be scored: every token once, none of them twice, nothing wrapped.
+
+The first token is predicted from one ``<eos>``. In stream context the text is one stream whose state is
+carried from end to end; in line context each line starts from the initial state.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from lmtrain.corpus.batching import Ids, line_extents, padded_window
+
+Positions = npt.NDArray[np.int64]
+
+WINDOW_TOKENS = 4096
+"""Tokens scored at once. It bounds memory, and how long a request to stop waits; it changes no figure beyond
+rounding."""
+
+
+class HeldOutWindow(NamedTuple):
+    """Time steps of B sequences; padded where some of them have ended."""
+
+    input_ids: Tensor
+    """int64, shape (T, B)."""
+    targets: Tensor
+    """int64, shape (T, B); ``IGNORED`` where there is none."""
+    positions: Positions
+    """Where in the text the targets stand, in row-major order, those of padding left out."""
+    goes_on: bool
+    """Whether the sequences go on from the window before; otherwise they start from the initial state."""
+
+
+def stream_windows(
+    ids: Ids, eos_id: int, streams: int = 1, window_len: int | None = None
+) -> Iterator[HeldOutWindow]:
+    """One stream, or a text cut into ``streams`` of them, each starting from ``<eos>`` and no context.
+
+    Args:
+        ids: The N token ids, int32.
+        eos_id: The context of each stream's first token.
+        streams: Number of streams; 1 is exact. More than N are N.
+        window_len: Time steps of a window; by default as many as fit the memory bound.
+    """
+    streams = max(1, min(streams, len(ids)))
+    cuts = np.arange(streams + 1, dtype=np.int64) * len(ids) // streams
+    return _sequences(np.asarray(ids), cuts[:-1], np.diff(cuts), eos_id, window_len)
+
+
+def line_windows(
+    ids: Ids, line_ends: npt.NDArray[np.int64], eos_id: int, batch_size: int | None = None
+) -> Iterator[HeldOutWindow]:
+    """Every line on its own, about equally long lines together.
+
+    Args:
+        ids: The token ids; each line ends in ``eos_id``.
+        line_ends: The positions of those ends, ascending, int64.
+        eos_id: The context of each line's first word.
+        batch_size: Lines of a window; by default as many as fit the memory bound.
+    """
+    starts, lengths = line_extents(line_ends)
+    order = np.argsort(lengths, kind="stable")[::-1]
+    while len(order):
+        size = batch_size or max(1, WINDOW_TOKENS // int(lengths[order[0]]))
+        lines, order = order[:size], order[size:]
+        yield from _sequences(np.asarray(ids), starts[lines], lengths[lines], eos_id)
+
+
+def _sequences(
+    ids: Ids,
+    starts: npt.NDArray[np.int64],
+    lengths: npt.NDArray[np.int64],
+    eos_id: int,
+    window_len: int | None = None,
+) -> Iterator[HeldOutWindow]:
+    """Parts of a text side by side, from their first tokens to the last of the longest."""
+    window_len = window_len or max(1, WINDOW_TOKENS // len(starts))
+    for begin in range(0, int(lengths.max()), window_len):
+        times = slice(begin, begin + window_len)
+        yield HeldOutWindow(*padded_window(ids, starts, lengths, eos_id, times), goes_on=begin > 0)

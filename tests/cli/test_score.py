@@ -1,0 +1,257 @@
+"""``lmtrain score``: each form read back by a parser written from its description alone."""
+
+import csv
+import io
+import json
+import lzma
+import math
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from program import Outcome, Trained, lmtrain
+
+SENTENCES = "the old cat\nunicorn\n\nthe dog sat and slept often\n"
+
+
+def score(trained: Trained, *options: object, text: str = SENTENCES) -> Outcome:
+    outcome = lmtrain("score", "runs/tiny", "-", *options, folder=trained.folder, stdin=text.encode())
+    assert outcome.code == 0, outcome.err
+    return outcome
+
+
+@dataclass
+class Srilm:
+    """What SRILM's scripts (compute-best-mix, ppl-from-log, add-ppls) read out of ``-debug 2`` output."""
+
+    words: list[tuple[str, float, float]]
+    """Each word with its probability and the base-10 logarithm of it."""
+    sentences: list[tuple[int, int, int, float, float, float]]
+    """Sentences, words, OOVs, logprob, ppl and ppl1 of each statistic, the last one of the file."""
+    file: str
+
+
+def parse_srilm(text: str) -> Srilm:
+    words, sentences, file = [], [], ""
+    counts = (0, 0, 0)
+    for line in text.splitlines():
+        fields = line.split()
+        if fields[:1] == ["p("]:
+            # As in gawk: the probability follows the bracket of the n-gram order.
+            match = re.fullmatch(
+                r"\tp\( (\S+) \| (\S+) (\.\.\.)?\) \t= \[(\d+)gram\] (\S+) \[ (\S+) \]", line
+            )
+            assert match, line
+            assert fields[9] == match[6]  # compute-best-mix takes the tenth field
+            words.append((match[1], float(match[5]), float(match[6])))
+        elif fields[1:2] == ["sentences,"] or line.startswith("file "):
+            match = re.fullmatch(r"(?:file (.*): )?(\d+) sentences, (\d+) words, (\d+) OOVs", line)
+            assert match, line
+            file = match[1] or file
+            counts = (int(match[2]), int(match[3]), int(match[4]))
+        elif fields[1:2] == ["zeroprobs,"]:
+            assert fields[2::2] == ["logprob=", "ppl=", "ppl1="]
+            logprob, ppl, ppl1 = (math.nan if x == "undefined" else float(x) for x in fields[3::2])
+            sentences.append((*counts, logprob, ppl, ppl1))
+    return Srilm(words, sentences, file)
+
+
+def parse_lm_zoo(text: str) -> dict[tuple[int, int], tuple[str, float]]:
+    """By sentence and token id, as pandas.read_csv(sep="\\t") would, quotes being no quotes."""
+    rows = csv.DictReader(io.StringIO(text), delimiter="\t", quoting=csv.QUOTE_NONE)
+    found = {(int(r["sentence_id"]), int(r["token_id"])): (r["token"], float(r["surprisal"])) for r in rows}
+    assert rows.fieldnames is not None
+    assert rows.fieldnames[:4] == ["sentence_id", "token_id", "token", "surprisal"]
+    return found
+
+
+def test_tsv(trained: Trained) -> None:
+    outcome = score(trained)
+    found = parse_lm_zoo(outcome.out)
+    assert [(key, token) for key, (token, _) in found.items()] == [
+        *(((1, i), t) for i, t in enumerate(["the", "old", "cat", "<eos>"], 1)),
+        *(((2, i), t) for i, t in enumerate(["<unk>", "<eos>"], 1)),
+        ((3, 1), "<eos>"),
+        *(((4, i), t) for i, t in enumerate(["the", "dog", "sat", "and", "slept", "often", "<eos>"], 1)),
+    ]
+    assert outcome.out.startswith("sentence_id\ttoken_id\ttoken\tsurprisal\n1\t1\tthe\t")
+    assert outcome.err == "1 of 14 tokens are scored as <unk>, which stands for all unknown words\n"
+
+
+def test_extended_tsv(trained: Trained) -> None:
+    rows = list(csv.DictReader(io.StringIO(score(trained, "--extended").out), delimiter="\t"))
+    assert list(rows[0]) == ["sentence_id", "token_id", "token", "surprisal", "is_unk", "entropy", "rank"]
+    assert [row["token"] for row in rows if row["is_unk"] == "1"] == ["unicorn"]  # as in the text
+    assert all(0 < float(row["entropy"]) <= math.log2(11) for row in rows)
+    assert all(1 <= int(row["rank"]) <= 11 for row in rows)
+    plain = list(csv.DictReader(io.StringIO(score(trained).out), delimiter="\t"))
+    near = [float(row["surprisal"]) for row in plain]
+    assert [float(row["surprisal"]) for row in rows] == pytest.approx(near, rel=1e-5)
+
+
+def test_json(trained: Trained) -> None:
+    lines = [json.loads(line) for line in score(trained, "--format", "json").out.splitlines()]
+    assert [line["sentence_id"] for line in lines] == [1, 2, 3, 4]
+    assert list(lines[0]) == ["sentence_id", "logprob", "num_tokens", "tokens"]
+    assert [token["token"] for token in lines[0]["tokens"]] == ["the", "old", "cat", "<eos>"]
+    assert lines[1]["tokens"][0]["is_unk"] is True
+    assert list(lines[0]["tokens"][0]) == ["token", "surprisal", "is_unk"]
+    for line in lines:
+        bits = sum(token["surprisal"] for token in line["tokens"])
+        assert line["logprob"] == pytest.approx(-bits * math.log(2), abs=1e-5)
+        assert line["num_tokens"] == len(line["tokens"])
+    extended = json.loads(score(trained, "--format", "json", "--extended").out.splitlines()[0])
+    assert list(extended["tokens"][0]) == ["token", "surprisal", "is_unk", "entropy", "rank"]
+
+
+def test_srilm(trained: Trained) -> None:
+    outcome = score(trained, "--format", "srilm")
+    found = parse_srilm(outcome.out)
+    words = [word for word, _, _ in found.words]
+    assert words == [
+        "the",
+        "old",
+        "cat",
+        "</s>",
+        "<unk>",
+        "</s>",
+        "</s>",
+        "the",
+        "dog",
+        "sat",
+        "and",
+        "slept",
+        "often",
+        "</s>",
+    ]
+    for _, probability, log10 in found.words:
+        assert math.log10(probability) == pytest.approx(log10, rel=1e-4, abs=1e-5)
+    assert [sentence[:3] for sentence in found.sentences] == [
+        *[(1, n, 0) for n in (3, 1, 0, 6)],
+        (4, 10, 0),
+    ]
+    assert found.file == "-"
+    of_all = found.sentences[-1]
+    assert of_all[3] == pytest.approx(sum(log10 for _, _, log10 in found.words), rel=1e-4)
+    assert of_all[4] == pytest.approx(10 ** (-of_all[3] / 14), rel=1e-4)
+    assert of_all[5] == pytest.approx(10 ** (-of_all[3] / 10), rel=1e-4)
+    assert outcome.out.splitlines()[:2] == [
+        "the old cat",
+        f"\tp( the | <s> ) \t= [2gram] {found.words[0][1]:.7g} [ {found.words[0][2]:.7g} ]",
+    ]
+    assert outcome.out.count("ppl1= undefined") == 1  # of the empty line
+    assert outcome.out.splitlines()[2].startswith("\tp( old | the ...) \t= [3gram] ")
+
+
+def test_kaldi(trained: Trained) -> None:
+    text = "utt-1 the old cat\nutt-2\nUTT-3   unicorn\n"
+    lines = score(trained, "--format", "kaldi", text=text).out.splitlines()
+    assert [line.split()[0] for line in lines] == ["utt-1", "utt-2", "UTT-3"]
+    rows = [
+        json.loads(line)
+        for line in score(trained, "--format", "json", text="the old cat\n\nunicorn\n").out.splitlines()
+    ]
+    assert [float(line.split()[1]) for line in lines] == [-row["logprob"] for row in rows]
+
+
+def test_nbest(trained: Trained) -> None:
+    text = "-120.5 -8.25 3 the old cat\n-121 -7 0\n-1e2 -9 2 unicorn sat\n"
+    outcome = score(trained, "--format", "nbest", text=text)
+    fields = [line.split() for line in outcome.out.splitlines()]
+    assert [[line[0], *line[2:]] for line in fields] == [
+        ["-120.5", "3", "the", "old", "cat"],
+        ["-121", "0"],
+        ["-1e2", "2", "unicorn", "sat"],
+    ]
+    rows = score(trained, "--format", "json", text="the old cat\n\nunicorn sat\n").out.splitlines()
+    natural = [json.loads(row)["logprob"] for row in rows]
+    assert [float(line[1]) * math.log(10) for line in fields] == pytest.approx(natural, abs=1e-5)
+
+
+def test_all_forms_say_the_same(trained: Trained) -> None:
+    by_line = {
+        "tsv": [0.0] * 4,
+        "json": [json.loads(line)["logprob"] for line in score(trained, "--format", "json").out.splitlines()],
+    }
+    for (sentence, _), (_, bits) in parse_lm_zoo(score(trained).out).items():
+        by_line["tsv"][sentence - 1] -= bits * math.log(2)
+    srilm = parse_srilm(score(trained, "--format", "srilm").out)
+    by_line["srilm"] = [sentence[3] * math.log(10) for sentence in srilm.sentences[:-1]]
+    numbered = "".join(f"{i} {line}\n" for i, line in enumerate(SENTENCES.splitlines()))
+    kaldi = score(trained, "--format", "kaldi", text=numbered).out.splitlines()
+    by_line["kaldi"] = [-float(line.split()[1]) for line in kaldi]
+    for name, values in by_line.items():
+        assert values == pytest.approx(by_line["json"], rel=1e-6), name
+
+
+@pytest.mark.parametrize("context", ["line", "stream"])
+def test_the_sum_is_that_of_eval(trained: Trained, context: str) -> None:
+    arguments = ("runs/tiny", "--data", "test.txt", "--context", context, "--json")
+    found = json.loads(lmtrain("eval", *arguments, folder=trained.folder).out)
+    scored = lmtrain("score", "runs/tiny", "test.txt", "--context", context, folder=trained.folder)
+    bits = [value for _, value in parse_lm_zoo(scored.out).values()]
+    assert sum(bits) * math.log(2) == pytest.approx(found["nll_nats"], rel=1e-6)
+    assert len(bits) == found["num_tokens"]
+
+
+def test_a_file_is_scored_as_standard_input_is(trained: Trained, tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text(SENTENCES)
+    from_file = lmtrain("score", trained.run_dir, tmp_path / "text.txt")
+    assert (from_file.code, from_file.out) == (0, score(trained).out)
+    (tmp_path / "text.txt.xz").write_bytes(lzma.compress(SENTENCES.encode()))
+    assert lmtrain("score", trained.run_dir, tmp_path / "text.txt.xz").out == from_file.out
+
+
+@pytest.mark.parametrize(
+    ("options", "text", "code", "message"),
+    [
+        ((), "", 3, "standard input: empty"),
+        ((), "the <eos> cat\n", 3, "standard input:1: the text itself holds <eos>"),
+        (("--format", "kaldi"), "utt the\n\n", 3, "standard input:2: empty; expected 'utt-id w1 w2 …'"),
+        (("--format", "nbest"), "-1 -2 1 the\n-1 the\n", 3, "standard input:2: expected 'ascore"),
+        (("--format", "nbest"), "NBestList1.0\n(-1) the\n", 3, "standard input:1: expected 'ascore"),
+        (("--format", "nbest"), "-1 -2 3 the cat\n", 3, "standard input:1: 3 words are announced, 2 are"),
+        (("--format", "nbest", "--context", "stream"), "", 2, "lists alternatives"),
+        (("--format", "srilm", "--extended"), "the\n", 2, "--extended has no place in --format srilm"),
+    ],
+)
+def test_what_is_refused(
+    options: tuple[str, ...], text: str, code: int, message: str, trained: Trained
+) -> None:
+    outcome = lmtrain("score", trained.run_dir, "-", *options, stdin=text.encode())
+    assert outcome.code == code
+    assert message in outcome.err
+    assert outcome.out == ""
+
+
+def test_a_missing_file(trained: Trained) -> None:
+    outcome = lmtrain("score", trained.run_dir, "nowhere.txt")
+    assert (outcome.code, outcome.err) == (3, "lmtrain: nowhere.txt: no such file\n")
+
+
+def test_what_comes_before_a_fault_is_scored(trained: Trained) -> None:
+    """In groups of lines: a fault in a later group loses nothing of an earlier one."""
+    text = b"the old cat\n" * 40_000 + b"\xff\n"
+    outcome = lmtrain("score", trained.run_dir, "-", "--format", "kaldi", stdin=b"the old cat\n" + text)
+    assert outcome.code == 3
+    assert "standard input:40002: not UTF-8" in outcome.err
+    assert len(outcome.out.splitlines()) > 10_000
+
+
+def test_a_program_that_asks_line_by_line_is_answered(trained: Trained) -> None:
+    command = [sys.executable, "-m", "lmtrain", "score", str(trained.run_dir), "-", "--format", "kaldi"]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1, env=os.environ.copy()
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for number in range(3):
+            process.stdin.write(f"utt-{number} the old cat\n")
+            process.stdin.flush()
+            assert process.stdout.readline().split()[0] == f"utt-{number}"
+        process.stdin.close()
+        assert process.wait() == 0

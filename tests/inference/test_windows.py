@@ -1,0 +1,56 @@
+"""Held-out text as windows: every token once, after what stands before it."""
+
+import numpy as np
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny_models import EOS, VOCAB, Lines, corpus_of, texts
+
+from lmtrain.corpus.batching import IGNORED
+from lmtrain.inference.windows import WINDOW_TOKENS, line_windows, stream_windows
+
+
+@given(ids=st.lists(st.integers(0, 6), min_size=1, max_size=40), streams=st.integers(1, 50), data=st.data())
+def test_stream_windows_hold_every_token_once(ids: list[int], streams: int, data: st.DataObject) -> None:
+    window_len = data.draw(st.integers(1, 12))
+    windows = list(stream_windows(np.array(ids, dtype=np.int32), EOS, streams, window_len))
+    assert all(len(window.input_ids) <= window_len for window in windows)
+    assert [window.goes_on for window in windows] == [False, *[True] * (len(windows) - 1)]
+    assert sorted(i for window in windows for i in window.positions) == list(range(len(ids)))
+    input_ids = torch.cat([window.input_ids for window in windows])
+    targets = torch.cat([window.targets for window in windows])
+    told: list[int] = []
+    for column in range(targets.shape[1]):
+        inside = targets[:, column] != IGNORED
+        of_stream = targets[inside, column].tolist()
+        assert input_ids[inside, column].tolist() == [EOS, *of_stream][:-1]
+        told += of_stream
+    assert told == ids
+
+
+@given(lines=texts, batch_size=st.one_of(st.none(), st.integers(1, 12)))
+def test_line_windows_hold_every_line_once(lines: Lines, batch_size: int | None) -> None:
+    corpus = corpus_of(lines)
+    told, positions = [], []
+    for window in line_windows(corpus.ids, corpus.line_ends, EOS, batch_size):
+        assert not window.goes_on
+        assert batch_size is None or window.targets.shape[1] <= batch_size
+        positions += window.positions.tolist()
+        assert corpus.ids[window.positions].tolist() == window.targets[window.targets != IGNORED].tolist()
+        for column in range(window.targets.shape[1]):
+            line = window.targets[window.targets[:, column] != IGNORED, column].tolist()
+            assert window.input_ids[: len(line), column].tolist() == [EOS, *line][:-1]
+            told.append(line)
+    assert sorted(told) == sorted(VOCAB.encode_line(words) for words in lines)
+    assert sorted(positions) == list(range(corpus.num_tokens))
+
+
+def test_a_line_longer_than_a_window_is_read_in_pieces() -> None:
+    lines = [["the"] * (2 * WINDOW_TOKENS), ["cat"]]
+    corpus = corpus_of(lines)
+    windows = list(line_windows(corpus.ids, corpus.line_ends, EOS))
+    assert max(window.input_ids.numel() for window in windows) == WINDOW_TOKENS
+    assert [window.goes_on for window in windows] == [False, True, True, False]
+    batch = list(line_windows(corpus.ids, corpus.line_ends, EOS, batch_size=2))
+    assert max(window.input_ids.numel() for window in batch) == WINDOW_TOKENS
+    assert sum(len(window.positions) for window in batch) == corpus.num_tokens
