@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from lmtrain import __version__
-from lmtrain.cli import config, data, evaluate, export, generate, info, runs, score, train
+from lmtrain.cli import config, data, diagnose, evaluate, export, generate, info, plot, runs, score, train
 from lmtrain.errors import Interrupted, LmtrainError
 from lmtrain.run.process import prepare_process
 
@@ -34,6 +34,8 @@ app.command("export")(export.export)
 app.command("info")(info.info)
 app.command("runs")(runs.runs)
 app.command("env")(info.env)
+app.command("plot")(plot.plot)
+app.command("diagnose")(diagnose.diagnose)
 app.add_typer(data.app, name="data")
 app.add_typer(config.app, name="config")
 

@@ -28,6 +28,8 @@ class RecurrentLayer(nn.Module):
     """
 
     num_states: ClassVar[int] = 1
+    activation: ClassVar[str] = "tanh"
+    """What bounds the outputs: ``tanh``, from -1 to 1, or ``relu``, from 0 on."""
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__()
@@ -130,14 +132,15 @@ class ElmanLayer(GatedLayer):
 
     _window = staticmethod(torch.rnn_tanh)
     _step = staticmethod(torch.rnn_tanh_cell)
-    _is_relu: ClassVar[bool] = False
 
     def forward(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
         """Reads ``inputs`` (T, B, E) from ``state`` on; returns outputs (T, B, H) and the new state."""
         if not kernels.has_faster_elman(inputs, self.hidden_size):
             return super().forward(inputs, state)
         (h,) = state
-        outputs = kernels.elman(inputs, h, self.weight_ih, self.weight_hh, self.bias, self._is_relu)
+        outputs = kernels.elman(
+            inputs, h, self.weight_ih, self.weight_hh, self.bias, self.activation == "relu"
+        )
         return outputs, (outputs[-1].to(h.dtype),)
 
     @torch.no_grad()
@@ -155,7 +158,7 @@ class ReluElmanLayer(ElmanLayer):
 
     _window = staticmethod(torch.rnn_relu)
     _step = staticmethod(torch.rnn_relu_cell)
-    _is_relu = True
+    activation = "relu"
 
 
 class ConcatElmanLayer(RecurrentLayer):
@@ -195,7 +198,8 @@ class ConcatElmanLayer(RecurrentLayer):
             new = torch.addmm(part, new, recurrent_weight.t())
         # Outputs feed nothing back, so they are made for all time steps at once.
         from_state = kernels.apply_linear(torch.stack(before), output_weight, None)
-        return self._activation(output_part + from_state), (new.to(r.dtype),)
+        activation = torch.relu if self.activation == "relu" else torch.tanh
+        return activation(output_part + from_state), (new.to(r.dtype),)
 
     @torch.no_grad()
     def gates(self, inputs: Tensor, state: State) -> dict[str, Tensor]:
@@ -207,15 +211,11 @@ class ConcatElmanLayer(RecurrentLayer):
             recurrent.append(state[0])
         return {"recurrent": torch.stack(recurrent), "hidden": torch.cat(outputs)}
 
-    def _activation(self, inputs: Tensor) -> Tensor:
-        return torch.tanh(inputs)
-
 
 class ReluConcatElmanLayer(ConcatElmanLayer):
     """The same with y_t = max(0, o_t)."""
 
-    def _activation(self, inputs: Tensor) -> Tensor:
-        return torch.relu(inputs)
+    activation = "relu"
 
 
 class LSTMLayer(GatedLayer):

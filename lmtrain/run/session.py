@@ -171,7 +171,8 @@ class _Run:
         steps = self.trainer.steps
         if self.loop.is_done and self.log.last_step >= steps:
             return self._result(None, was_finished=True)
-        start = {"step": steps, "sha256": self.corpora.hashes(), **self.environment}
+        num_tokens = self.corpora.train.num_tokens
+        start = {"step": steps, "num_tokens": num_tokens, "sha256": self.corpora.hashes(), **self.environment}
         write_description(self.run_dir, self.config, start, is_resumed=snapshot is not None)
         self.stop.defer()
         with self.log.open(first_step=steps if self.loop.will_log_present_step else steps + 1):

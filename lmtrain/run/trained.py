@@ -49,6 +49,14 @@ class TrainedModel:
         """The perplexity of a held-out text; the figure alone of what ``evaluate`` finds."""
         return self.evaluate(path, **options).evaluation.perplexity
 
+    def read(self, path: str | Path) -> Corpus:
+        """A text in words of the model; ``-`` is standard input.
+
+        Raises:
+            DataError: It cannot be used.
+        """
+        return read_held_out(Path(path), self.vocab, self.rules).corpus
+
     def evaluate(
         self,
         path: str | Path,
@@ -225,20 +233,28 @@ class TrainedModel:
             finish=detokenize if readable else str,
         )
 
+    @property
+    def about(self) -> str:
+        """What it is, in a few words: ``lstm 2 × 200, embedding 200, tied``."""
+        options = self.config.model
+        return (
+            f"{options.cell} {options.num_layers} × {options.hidden_size}, "
+            f"embedding {options.embedding_dim}" + (", tied" if options.tie_weights else "")
+        )
+
     def describe(self) -> dict[str, Any]:
         """The fields of ``info --json``."""
         parts: dict[str, int] = {}
         for name, parameter in self.model.named_parameters():
             layer = name.rpartition(".")[0]
             parts[layer] = parts.get(layer, 0) + parameter.numel()
-        options, provenance = self.config.model, self.snapshot.provenance
+        provenance = self.snapshot.provenance
         best_loss = provenance.best_loss if provenance.best_step else None
         return {
             "name": self.config.name,
             "snapshot": str(self.snapshot.path),
             "step": self.snapshot.step,
-            "model": f"{options.cell} {options.num_layers} × {options.hidden_size}, "
-            f"embedding {options.embedding_dim}" + (", tied" if options.tie_weights else ""),
+            "model": self.about,
             "num_parameters": sum(parts.values()),
             "parameters": parts,
             "vocab_size": len(self.vocab),

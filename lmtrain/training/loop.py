@@ -166,7 +166,7 @@ class TrainingLoop:
     def finish(self, figures: Mapping[str, float | None]) -> None:
         """Writes the last line of the log, with these figures in it: with it the run is finished."""
         self._row.update(figures)
-        self._row.setdefault("epoch", self.trainer.windows.epoch_detail)
+        self._note_time()
         self._flush()
         self._log.finish()
         self._log.sync()
@@ -231,6 +231,7 @@ class TrainingLoop:
         self._logged_step = self.trainer.steps
         self._row = {
             "epoch": self.trainer.windows.epoch_detail,
+            "elapsed": self.elapsed,
             "train/loss": figures.loss,
             "train/perplexity": figures.perplexity,
             "train/grad_norm": figures.grad_norm,
@@ -246,7 +247,7 @@ class TrainingLoop:
         valid = self._evaluate() if self._evaluate else None
         is_best = False
         if valid is not None:
-            self._row.setdefault("epoch", self.trainer.windows.epoch_detail)
+            self._note_time()
             if not math.isfinite(valid.loss):
                 raise DivergenceError(
                     f"training diverged: the validation loss at step {self.trainer.steps:,} is not finite"
@@ -270,6 +271,11 @@ class TrainingLoop:
         )
         if samples:
             self._observer.on_samples(self.trainer.steps, samples)
+
+    def _note_time(self) -> None:
+        """When the present line of the log is of, unless it says so already."""
+        self._row.setdefault("epoch", self.trainer.windows.epoch_detail)
+        self._row.setdefault("elapsed", self.elapsed)
 
     def _flush(self) -> None:
         if self._row:

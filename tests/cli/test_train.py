@@ -79,6 +79,7 @@ def test_the_environment_of_a_run(trained: Trained) -> None:
     assert about["device"] in ("cpu", "cuda")
     assert about["threads"] == torch.get_num_threads()
     assert about["packages"]["torch"] == torch.__version__
+    assert about["num_tokens"] == 300
     assert set(about["sha256"]) == {"vocab", "train", "valid", "test"}
     assert "git_revision" in about
 

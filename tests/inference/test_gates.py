@@ -4,8 +4,9 @@ import pytest
 import torch
 from tiny_models import H, make_model
 
-from lmtrain.inference.gates import gate_activations
+from lmtrain.inference.gates import Gate, gate_activations, model_gates
 from lmtrain.model.dropout import DropoutRates
+from lmtrain.model.recurrent import CELLS
 
 
 @pytest.mark.parametrize(
@@ -40,3 +41,33 @@ def test_a_model_in_training_is_left_as_it_was() -> None:
     assert model.precision == torch.bfloat16
     assert torch.equal(generator.get_state(), before[0])
     assert torch.equal(torch.get_rng_state(), before[1])
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_what_can_be_saturated_of_each_cell(cell: tuple[str, str]) -> None:
+    model = make_model(cell=cell[0], activation=cell[1])
+    input_ids = torch.tensor([[0, 1], [2, 3], [4, 5]])
+    gates = model_gates(model, input_ids, model.initial_state(2))
+    expected = {
+        "lstm": ["input gate i", "forget gate f", "candidate", "output gate o"],
+        "gru": ["reset gate r", "update gate z", "candidate"],
+    }
+    assert [[gate.name for gate in layer] for layer in gates] == [expected.get(cell[0], ["unit"])] * 2
+    for gate in (gate for layer in gates for gate in layer):
+        assert gate.values.shape == (3, 2, H)
+        low, high = {"sigmoid": (0, 1), "tanh": (-1, 1), "relu": (0, float("inf"))}[gate.kind]
+        assert ((gate.values >= low) & (gate.values <= high)).all()
+        assert gate.kind == ("sigmoid" if "gate" in gate.name else cell[1])
+
+
+@pytest.mark.parametrize(
+    ("kind", "low", "high"),
+    [("sigmoid", [0.0, 0.05], [0.95]), ("tanh", [-0.95], [0.95]), ("relu", [0.0], [])],
+)
+def test_low_and_high(kind: str, low: list[float], high: list[float]) -> None:
+    values = torch.tensor(
+        {"sigmoid": [0.0, 0.05, 0.5, 0.95], "tanh": [-0.95, 0.0, 0.95], "relu": [0.0, 3.0]}[kind]
+    )
+    gate = Gate("gate", kind, values)
+    assert values[gate.is_low].tolist() == pytest.approx(low)
+    assert values[gate.is_high].tolist() == pytest.approx(high)
