@@ -21,9 +21,14 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from lmtrain import __version__
 
 LAST = STEPS_OF_EPOCHS[-1]
-TRAIN_TAGS = [f"train/{name}" for name in ("loss", "perplexity", "grad_norm", "lr", "words_per_second")]
-VALID_TAGS = [f"valid/{name}" for name in ("loss", "perplexity", "accuracy")]
-TEST_TAGS = [tag.replace("valid", "test") for tag in VALID_TAGS]
+_TRAIN = ("loss", "perplexity", "grad_norm", "grad_norm_clipped", "lr", "words_per_second")
+_WEIGHTS = ("embedding.weight", "layers.0.weight_ih", "layers.0.weight_hh", "layers.0.bias")
+TRAIN_TAGS = [
+    *(f"train/{name}" for name in _TRAIN),
+    *(f"weights/{name}" for name in (*_WEIGHTS, "softmax.weight", "softmax.bias")),
+]
+TEST_TAGS = [f"test/{name}" for name in ("loss", "perplexity", "accuracy")]
+VALID_TAGS = [*(tag.replace("test", "valid") for tag in TEST_TAGS), "valid/best_perplexity"]
 
 
 def train(folder: Path, *options: object) -> Outcome:
@@ -52,6 +57,7 @@ def test_the_files_of_a_run_directory(trained: Trained) -> None:
         "config.yaml",
         "environment.json",
         "metrics.jsonl",
+        *(f"tensorboard/{name}" for name in ("projector_config.pbtxt", "metadata.tsv", "tensors.tsv")),
         *(f"snapshots/step-{step:08d}/{part}" for step in STEPS_OF_EPOCHS for part in parts),
     }
 
