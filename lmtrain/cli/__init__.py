@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from lmtrain import __version__
-from lmtrain.cli import config, data, evaluate, generate, info, train
+from lmtrain.cli import config, data, evaluate, generate, info, sweep, train
 from lmtrain.errors import Interrupted, LmtrainError
 from lmtrain.run.process import prepare_process
 
@@ -29,6 +29,7 @@ app = typer.Typer(
 app.command("train")(train.train)
 app.command("eval")(evaluate.evaluate)
 app.command("generate")(generate.generate)
+app.command("sweep")(sweep.sweep)
 app.command("info")(info.info)
 app.command("env")(info.env)
 app.add_typer(data.app, name="data")

@@ -35,7 +35,7 @@ def read_with_bases(
     Raises:
         UnreadableYamlError: It or a base cannot be read, or is no YAML mapping.
     """
-    text = _read_text(path, named_at)
+    text = read_text(path, named_at)
     values = parse_yaml(text, lambda line: Place(str(path), line), (), findings)
     if not isinstance(values, dict):
         found = "an empty file" if values is None else shown(values)
@@ -84,7 +84,12 @@ def _inherit(mine: dict[str, Any], theirs: dict[str, Any], section: KeyPath) -> 
                 yield from _inherit(own, value, key)
 
 
-def _read_text(path: Path, named_at: Place | None) -> str:
+def read_text(path: Path, named_at: Place | None = None) -> str:
+    """The text of a file; ``-`` is standard input.
+
+    Raises:
+        UnreadableYamlError: It cannot be read, is too large or not UTF-8.
+    """
     try:
         with nullcontext(sys.stdin.buffer) if str(path) == "-" else path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)

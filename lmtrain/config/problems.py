@@ -44,12 +44,12 @@ class Problem:
         return ": ".join(part for part in (str(self.place), dotted(self.key), self.message) if part)
 
 
-def config_error(problems: Iterable[Problem]) -> ConfigError:
+def config_error(problems: Iterable[Problem], headline: str = "the config does not hold") -> ConfigError:
     """All problems in one: those of each file from top to bottom, then those of overrides."""
     ordered = sorted(problems, key=_file_and_line)
     lines = [str(problem) for problem in ordered[:_MOST_PROBLEMS]]
     more = ["and more, once these are mended"] if len(ordered) > _MOST_PROBLEMS else []
-    return ConfigError(lines + more)
+    return ConfigError(lines + more, headline)
 
 
 def _file_and_line(problem: Problem) -> tuple[str, float]:
