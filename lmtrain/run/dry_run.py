@@ -29,10 +29,11 @@ from lmtrain.training.loop import TableRow
 from lmtrain.training.snapshot import SnapshotStore
 from lmtrain.training.trainer import TrainingFigures
 
-_MEASURED_STEPS = 6
-"""After as many to warm up."""
-_HELD_OUT_TOKENS = 8192
-"""Of each held-out text: two windows, after which an evaluation takes no more memory."""
+_STEPS, _EVALUATIONS = 12, 4
+"""Of the miniature. The second half of the steps is timed; later evaluations find memory in smaller pieces, and
+take more of it, than the first."""
+_HELD_OUT_TOKENS = 4608
+"""Of each held-out text: a window and a bit, so that memory of one is there when the next is read."""
 _TINY_LR = 1e-30
 """The miniature learns nothing. So it cannot diverge, and its first evaluation stays the best: what it tests
 is read from a snapshot, which takes more memory than to test the model at hand."""
@@ -149,17 +150,18 @@ def dry_run(config: Config, run_dir: Path | None = None, device: str = "auto") -
     miniature = _Miniature(config, corpora, num_steps)
     with _temporary_folder(run_dir) as folder:
         run = miniature.train(folder / "run", where)
-        snapshot_bytes = sum(p.stat().st_size for p in (folder / "run" / "snapshots").glob("*/*"))
-        free = shutil.disk_usage(folder).free + snapshot_bytes
+        snapshots = sorted((folder / "run" / "snapshots").iterdir())
+        snapshot_bytes = sum(path.stat().st_size for path in snapshots[-1].iterdir())
+        free = shutil.disk_usage(folder).free + len(snapshots) * snapshot_bytes
     steps_per_epoch = windows.steps_for(1)
     left = num_steps - steps_done
-    evaluations, snapshots = (
+    num_evaluations, num_snapshots = (
         _times(every, left, left / steps_per_epoch)
         for every in (config.evaluation.every, config.snapshots.every)
     )
     # A model that is the best so far is saved in any case.
     if corpora.valid and config.evaluation.every != config.snapshots.every:
-        snapshots += evaluations
+        num_snapshots += num_evaluations
     return Estimate(
         num_parameters=sum(p.numel() for p in run.trainer.model.parameters()),
         vocab_size=len(corpora.vocab),
@@ -169,8 +171,8 @@ def dry_run(config: Config, run_dir: Path | None = None, device: str = "auto") -
         test=_held_out(corpora.test),
         num_steps=num_steps,
         steps_done=steps_done,
-        num_evaluations=evaluations,
-        num_snapshots=snapshots,
+        num_evaluations=num_evaluations,
+        num_snapshots=num_snapshots,
         memory=_memory(run, corpora, peak),
         memory_available=available_memory(where),
         disk_bytes=snapshot_bytes * (config.snapshots.keep + 2),
@@ -190,7 +192,7 @@ class _Miniature:
 
     def __init__(self, config: Config, corpora: Corpora, num_steps: int) -> None:
         is_line = config.data.context == "line"
-        num_steps = min(num_steps, 2 * _MEASURED_STEPS)
+        num_steps = min(num_steps, _STEPS)
         train = corpora.train
         if is_line:
             num_steps = min(num_steps, -(-train.num_lines // config.train.batch_size))
@@ -253,7 +255,7 @@ def _seconds_for(measured: Evaluation | None, whole: Corpus | None) -> float:
 
 
 def _shortened(config: Config, num_steps: int) -> Config:
-    half = max(1, num_steps // 2)
+    often = max(1, num_steps // _EVALUATIONS)
     train = config.train.model_copy(
         update={
             "epochs": None,
@@ -266,9 +268,9 @@ def _shortened(config: Config, num_steps: int) -> Config:
     return config.model_copy(
         update={
             "train": train,
-            "evaluation": config.evaluation.model_copy(update={"every": half}),
-            "snapshots": config.snapshots.model_copy(update={"every": num_steps}),
-            "logging": config.logging.model_copy(update={"every": half}),
+            "evaluation": config.evaluation.model_copy(update={"every": often}),
+            "snapshots": config.snapshots.model_copy(update={"every": often}),
+            "logging": config.logging.model_copy(update={"every": max(1, num_steps // 2)}),
         }
     )
 
