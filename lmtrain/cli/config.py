@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import click
 import typer
 
 from lmtrain.cli.options import SetOption
@@ -61,7 +60,7 @@ def new(
         ),
     ] = None,
 ) -> None:
-    """Starts a config: commented YAML with values that are known to work.
+    """Starts a config: commented YAML of good values.
 
     Asks for corpus and size where they are missing and a person is there to answer.
 
@@ -73,8 +72,9 @@ def new(
     if not corpora:
         if not sys.stdin.isatty():
             raise UsageError("name a corpus, such as --corpus ptb or --corpus text/train.txt")
-        corpora = [typer.prompt("corpus (a name, folder or file)", default="toy-english", err=True)]
-        size = size or typer.prompt("size", type=click.Choice(SIZES), default="small", err=True)
+        corpora = [_ask("corpus (a name, folder or file)", "toy-english")]
+        while size not in SIZES:
+            size = _ask(f"size ({', '.join(SIZES)})", "small")  # type: ignore[assignment]
     data = {**texts_of(corpora), **{k: str(v) for k, v in (("valid", valid), ("test", test)) if v}}
     name = name or (name_of(out) if out else None)
     text = starting_config(data, size or "small", cell, name)
@@ -82,6 +82,12 @@ def new(
         typer.echo(text, nl=False)
     else:
         _write_new(out, text)
+
+
+def _ask(question: str, default: str) -> str:
+    """The answer, or the default where there is none. Standard output is kept for the config."""
+    typer.echo(f"{question} [{default}]: ", nl=False, err=True)
+    return sys.stdin.readline().strip() or default
 
 
 def _write_new(path: Path, text: str) -> None:
@@ -106,7 +112,7 @@ def _write_new(path: Path, text: str) -> None:
 
 @app.command()
 def schema() -> None:
-    """Prints the JSON Schema of configs, with which editors complete and check keys.
+    """Prints the JSON Schema that editors complete keys with.
 
     Example: lmtrain config schema > lmtrain.schema.json
     """

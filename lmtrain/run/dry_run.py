@@ -30,8 +30,8 @@ from lmtrain.training.snapshot import SnapshotStore
 from lmtrain.training.trainer import TrainingFigures
 
 _STEPS, _EVALUATIONS = 12, 4
-"""Of the miniature. The second half of the steps is timed; later evaluations find memory in smaller pieces, and
-take more of it, than the first."""
+"""Of the miniature. The second half of the steps is timed. Later evaluations find memory in smaller pieces,
+and take more of it, than the first."""
 _HELD_OUT_TOKENS = 4608
 """Of each held-out text: a window and a bit, so that memory of one is there when the next is read."""
 _TINY_LR = 1e-30

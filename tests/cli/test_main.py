@@ -16,7 +16,7 @@ from lmtrain.run import environment
 
 OPTIONS = {
     "": "--version --help --install-completion --show-completion",
-    "train": "--config --set --run-dir --resume --device --dry-run",
+    "train": "--config --set --run-dir --resume --device --dry-run --json",
     "eval": "MODEL --data --context --streams --batch-size --adapt --snapshot --json",
     "generate": "MODEL --prompt --num-words --num-samples --temperature --top-k --top-p --greedy --seed "
     "--allow-unk --snapshot --json",
@@ -25,7 +25,10 @@ OPTIONS = {
     "data": "list synth",
     "data list": "",
     "data synth": "NAME --out --seed",
-    "config": "show validate",
+    "config": "new show validate schema",
+    "config new": "--corpus --size --cell --valid --test --name --out",
+    "config schema": "",
+    "sweep": "--config --space --trials --set --sweep-dir --pruner --prune-after --seed --device --json",
     "config show": "FILE --set",
     "config validate": "FILE --set",
 }
