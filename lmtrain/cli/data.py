@@ -92,7 +92,7 @@ def check(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Looks through a text: what it holds, what training would refuse, what looks odd.
+    """Looks through a text: its figures, its faults, what is odd.
 
     Ends with 0 if training would take it, else with 3. All of it is read, whatever is wrong with it.
 

@@ -257,7 +257,36 @@ def test_a_dry_run_estimates_and_writes_nothing(project: Path) -> None:
     assert pairs["vocabulary"] == "11 words"
     assert pairs["training tokens"] == "300, 1 of them read twice an epoch"
     assert pairs["steps"] == "15"
+    assert pairs["validation tokens"] == "61, 1.6 % unknown words"
     assert pairs.keys() >= {"memory", "disk", "words per second", "time"}
+
+
+def test_a_dry_run_as_json(project: Path) -> None:
+    outcome = train(project, "--dry-run", "--json")
+    found = json.loads(outcome.out)
+    assert outcome.code == 0
+    assert found["num_parameters"] == sum(w.numel() for w in _tiny_weights())
+    parts = ("parameters", "gradients", "optimizer", "rest")
+    assert found["memory"]["total"] == sum(found["memory"][part] for part in parts)
+    assert found["valid"] == {"num_tokens": 61, "num_oov": 1}
+    assert train(project, "--json").code == 2
+
+
+def test_a_dry_run_that_finds_no_room_prints_it_and_fails(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage(project)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=0))
+    outcome = train(project, "--dry-run", "--set", "snapshots.keep=100")
+    assert outcome.code == 6
+    assert "words per second" in outcome.out
+    assert "lower snapshots.keep" in outcome.err
+
+
+def test_a_dry_run_where_nothing_can_be_written(project: Path) -> None:
+    outcome = train(project, "--dry-run", "--run-dir", "config.yaml/run")
+    assert outcome.code == 6
+    assert "config.yaml/run: cannot be used as run directory" in outcome.err
 
 
 def _tiny_weights() -> list[torch.Tensor]:
