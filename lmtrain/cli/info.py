@@ -1,13 +1,20 @@
 """``lmtrain info`` and ``lmtrain env``."""
 
+from typing import Any
+
+import typer
+
 from lmtrain.cli.options import JsonOption, ModelArgument, SnapshotOption
-from lmtrain.cli.text import duration, print_json, print_pairs
+from lmtrain.cli.text import duration, print_json, print_pairs, print_table
+
+_MAX_ROWS = 12
+"""Of the history."""
 
 
 def info(model: ModelArgument, snapshot: SnapshotOption = None, as_json: JsonOption = False) -> None:
     """Says what a model is and how it was trained.
 
-    Its parts and their parameters, its vocabulary, steps, epochs and time, the hashes of its texts.
+    Its parts with their weights and dropout, its vocabulary, its validations, and where it comes from.
     """
     from lmtrain.run.loading import load_model
 
@@ -16,24 +23,72 @@ def info(model: ModelArgument, snapshot: SnapshotOption = None, as_json: JsonOpt
         print_json(about)
         return
     best = f"{about['best_perplexity']:.2f} at step {about['best_step']:,}" if about["best_step"] else "-"
-    texts = {name: about["sha256"][name] for name in ("train", "valid", "test")}
+    environment, texts = about["environment"], about["sha256"]
+    rules = "words between spaces" + (", in lower case" if about["config"]["data"]["lowercase"] else "")
     print_pairs(
         [
             ("name", about["name"]),
             ("snapshot", about["snapshot"]),
             ("model", about["model"]),
             ("parameters", f"{about['num_parameters']:,}"),
-            *((f"  {part}", f"{number:,}") for part, number in about["parameters"].items()),
-            ("vocabulary", f"{about['vocab_size']:,} words, SHA-256 {about['sha256']['vocab'][:8]}"),
+            ("vocabulary", f"{about['vocab_size']:,} {rules}, SHA-256 {texts['vocab'][:8]}"),
             (
                 "trained",
                 f"{about['step']:,} steps, {about['epoch']:.2f} epochs, {duration(about['elapsed'])}",
             ),
             ("best validation perplexity", best),
-            *((f"{name} text", f"SHA-256 {digest}") for name, digest in texts.items() if digest),
-            ("written by", f"lmtrain {about['environment']['lmtrain']}, {about['environment']['platform']}"),
+            *(
+                (f"{name} text", f"SHA-256 {texts[name]}")
+                for name in ("train", "valid", "test")
+                if texts[name]
+            ),
+            ("written by", f"lmtrain {environment['lmtrain']}, {environment['platform']}"),
+            *(
+                (name.replace("_", " "), environment[name])
+                for name in ("command", "git_revision")
+                if environment.get(name)
+            ),
         ]
     )
+    _print_parts(about["parts"])
+    if about["history"]:
+        _print_history(about["history"], about["best_step"])
+
+
+def _print_parts(parts: list[dict[str, Any]]) -> None:
+    rows = []
+    for part in parts:
+        weights = [f"{name} {' × '.join(f'{n:,}' for n in shape)}" for name, shape in part["shapes"].items()]
+        weights += [f"{name} of {owner.rpartition('.')[0]}" for name, owner in part["shared"].items()]
+        numbers = (
+            [f"{part['num_parameters']:,}", f"{part['share']:.1%}"] if part["num_parameters"] else ["", ""]
+        )
+        rows.append([part["name"], part["kind"], ", ".join(weights), *numbers])
+    typer.echo()
+    print_table(("part", "kind", "weights", "parameters", "share"), rows, left=("part", "kind", "weights"))
+
+
+def _print_history(history: list[dict[str, Any]], best_step: int | None) -> None:
+    """At most so many validations, evenly spread, the best and the last among them."""
+    stride = -(-len(history) // _MAX_ROWS)
+    shown = [each for i, each in enumerate(reversed(history)) if i % stride == 0 or each["step"] == best_step]
+    rows = [
+        [
+            f"{each['step']:,}",
+            _figure(each["epoch"], ".2f"),
+            _figure(each["train_perplexity"], ".2f"),
+            f"{each['valid_perplexity']:.2f}{'*' if each['step'] == best_step else ' '}",
+            _figure(each["lr"], ".3g"),
+            "-" if each["elapsed"] is None else duration(each["elapsed"]),
+        ]
+        for each in reversed(shown)
+    ]
+    typer.echo()
+    print_table(("step", "epoch", "train ppl", "valid ppl ", "lr", "elapsed"), rows, left=())
+
+
+def _figure(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
 
 
 def env(as_json: JsonOption = False) -> None:

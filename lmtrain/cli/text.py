@@ -2,7 +2,8 @@
 
 import json
 import math
-from collections.abc import Sequence
+import sys
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import typer
@@ -30,12 +31,43 @@ def print_pairs(pairs: Sequence[tuple[str, object]]) -> None:
         typer.echo(f"{name:<{width}}  {value}")
 
 
-def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Columns under a header, the first one flush left and the others, which are figures, flush right."""
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    for row in (header, *rows):
-        cells = [f"{row[0]:<{widths[0]}}", *(f"{c:>{w}}" for c, w in zip(row[1:], widths[1:], strict=True))]
-        typer.echo("  ".join(cells))
+def print_table(
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    left: Collection[str] | None = None,
+    styles: Sequence[Mapping[str, str]] = (),
+) -> None:
+    """A table that fits a terminal; where standard output is none, plain text of aligned columns.
+
+    Args:
+        header: The heading of each column.
+        rows: A text for each column.
+        left: Headings of columns of texts, which may be broken into lines; the others are figures, flush
+            right. By default the first column alone.
+        styles: For each row, the style of a column, as rich names it.
+    """
+    left = header[:1] if left is None else left
+    if not _is_terminal():
+        widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+        for row in (header, *rows):
+            cells = (
+                cell.ljust(width) if name in left else cell.rjust(width)
+                for cell, width, name in zip(row, widths, header, strict=True)
+            )
+            typer.echo("  ".join(cells).rstrip())
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for name in header:
+        is_text = name in left
+        table.add_column(name, justify="left" if is_text else "right", no_wrap=not is_text, overflow="fold")
+    for row, style in zip(rows, styles or [{}] * len(rows), strict=True):
+        table.add_row(*(Text(cell, style.get(name, "")) for name, cell in zip(header, row, strict=True)))
+    Console(file=sys.stdout).print(table)
 
 
 def duration(seconds: float) -> str:
@@ -55,6 +87,10 @@ def size(num_bytes: float) -> str:
         if num_bytes < 999.5:
             return f"{num_bytes:,.{digits}f} {unit}"
     return f"{num_bytes / 1000:,.1f} GB"
+
+
+def _is_terminal() -> bool:
+    return sys.stdout.isatty()
 
 
 def _finite(value: Any) -> Any:

@@ -28,6 +28,8 @@ class RecurrentLayer(nn.Module):
     """
 
     num_states: ClassVar[int] = 1
+    activation: ClassVar[str] = "tanh"
+    """What bounds the outputs: ``tanh``, from -1 to 1, or ``relu``, from 0 on."""
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__()
@@ -45,6 +47,17 @@ class RecurrentLayer(nn.Module):
 
     def forward(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
         """Reads ``inputs`` (T, B, E) from ``state`` on; returns outputs (T, B, H) and the new state."""
+        raise NotImplementedError
+
+    def gates(self, inputs: Tensor, state: State) -> dict[str, Tensor]:
+        """What goes on inside while ``inputs`` (T, B, E) are read from ``state`` on, for looking at it.
+
+        Slower than ``forward``, and without a gradient. Elman layers have no gates: they show their state.
+
+        Returns:
+            Tensors (T, B, H) by name: the gates, the candidate, and the states after each time step, of
+            which ``hidden`` is the output.
+        """
         raise NotImplementedError
 
     def extra_repr(self) -> str:
@@ -101,6 +114,15 @@ class GatedLayer(RecurrentLayer):
             after = tuple(s[0] for s in new)
         return outputs, tuple(s.to(old.dtype) for s, old in zip(after, state, strict=True))
 
+    def _sums(self, inputs: Tensor, state: State) -> tuple[Tensor, Tensor, Tensor]:
+        """W x_t + b and U h_{t-1} for all time steps, (T, B, num_gates * H), and all h_t, (T, B, H)."""
+        outputs, _ = self.forward(inputs, state)
+        before = torch.cat([state[0][None].to(outputs.dtype), outputs[:-1]])
+        from_input = kernels.linear(inputs.flatten(0, 1), self.weight_ih, self.bias)
+        from_state = kernels.linear(before.flatten(0, 1), self.weight_hh)
+        shape = (*outputs.shape[:2], -1)
+        return from_input.view(shape), from_state.view(shape), outputs
+
 
 class ElmanLayer(GatedLayer):
     """The simple recurrent network: h_t = tanh(W h_{t-1} + U x_t + b).
@@ -110,15 +132,21 @@ class ElmanLayer(GatedLayer):
 
     _window = staticmethod(torch.rnn_tanh)
     _step = staticmethod(torch.rnn_tanh_cell)
-    _is_relu: ClassVar[bool] = False
 
     def forward(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
         """Reads ``inputs`` (T, B, E) from ``state`` on; returns outputs (T, B, H) and the new state."""
         if not kernels.has_faster_elman(inputs, self.hidden_size):
             return super().forward(inputs, state)
         (h,) = state
-        outputs = kernels.elman(inputs, h, self.weight_ih, self.weight_hh, self.bias, self._is_relu)
+        outputs = kernels.elman(
+            inputs, h, self.weight_ih, self.weight_hh, self.bias, self.activation == "relu"
+        )
         return outputs, (outputs[-1].to(h.dtype),)
+
+    @torch.no_grad()
+    def gates(self, inputs: Tensor, state: State) -> dict[str, Tensor]:
+        """``hidden``, the state h_t."""
+        return {"hidden": self.forward(inputs, state)[0]}
 
 
 class ReluElmanLayer(ElmanLayer):
@@ -130,7 +158,7 @@ class ReluElmanLayer(ElmanLayer):
 
     _window = staticmethod(torch.rnn_relu)
     _step = staticmethod(torch.rnn_relu_cell)
-    _is_relu = True
+    activation = "relu"
 
 
 class ConcatElmanLayer(RecurrentLayer):
@@ -170,17 +198,24 @@ class ConcatElmanLayer(RecurrentLayer):
             new = torch.addmm(part, new, recurrent_weight.t())
         # Outputs feed nothing back, so they are made for all time steps at once.
         from_state = kernels.apply_linear(torch.stack(before), output_weight, None)
-        return self._activation(output_part + from_state), (new.to(r.dtype),)
+        activation = torch.relu if self.activation == "relu" else torch.tanh
+        return activation(output_part + from_state), (new.to(r.dtype),)
 
-    def _activation(self, inputs: Tensor) -> Tensor:
-        return torch.tanh(inputs)
+    @torch.no_grad()
+    def gates(self, inputs: Tensor, state: State) -> dict[str, Tensor]:
+        """``recurrent``, the state r_t, and ``hidden``, the output y_t."""
+        outputs, recurrent = [], []
+        for x in inputs.unbind():
+            output, state = self.forward(x[None], state)
+            outputs.append(output)
+            recurrent.append(state[0])
+        return {"recurrent": torch.stack(recurrent), "hidden": torch.cat(outputs)}
 
 
 class ReluConcatElmanLayer(ConcatElmanLayer):
     """The same with y_t = max(0, o_t)."""
 
-    def _activation(self, inputs: Tensor) -> Tensor:
-        return torch.relu(inputs)
+    activation = "relu"
 
 
 class LSTMLayer(GatedLayer):
@@ -211,6 +246,19 @@ class LSTMLayer(GatedLayer):
         outputs, c = kernels.lstm(inputs, h, c, self.weight_ih, self.weight_hh, self.bias)
         return outputs, (outputs[-1].to(h.dtype), c)
 
+    @torch.no_grad()
+    def gates(self, inputs: Tensor, state: State) -> dict[str, Tensor]:
+        """``input``, ``forget``, ``candidate``, ``output`` (i, f, g, o), ``cell``, ``hidden`` (c_t, h_t)."""
+        from_input, from_state, outputs = self._sums(inputs, state)
+        i, f, g, o = (from_input + from_state).float().chunk(4, dim=-1)
+        i, f, g, o = i.sigmoid(), f.sigmoid(), g.tanh(), o.sigmoid()
+        c, cells = state[1], []
+        for kept, added in zip(f, i * g, strict=True):
+            c = kept * c + added
+            cells.append(c)
+        named = {"input": i, "forget": f, "candidate": g, "output": o}
+        return {**named, "cell": torch.stack(cells), "hidden": outputs}
+
 
 class GRULayer(GatedLayer):
     """The gated recurrent unit.
@@ -239,6 +287,15 @@ class GRULayer(GatedLayer):
         """As torch's functions take them; see ``GatedLayer``. That of n alone is not zero in bias_hh."""
         bias_hh = torch.cat([self.bias_hh.new_zeros(2 * self.hidden_size), self.bias_hh])
         return [self.weight_ih, self.weight_hh, self.bias, bias_hh]
+
+    @torch.no_grad()
+    def gates(self, inputs: Tensor, state: State) -> dict[str, Tensor]:
+        """``reset``, ``update``, ``candidate`` (r, z, n) and ``hidden``, the state h_t."""
+        from_input, from_state, outputs = self._sums(inputs, state)
+        (r, z, n), (of_r, of_z, of_n) = (part.float().chunk(3, dim=-1) for part in (from_input, from_state))
+        r, z = (r + of_r).sigmoid(), (z + of_z).sigmoid()
+        n = (n + r * (of_n + self.bias_hh)).tanh()
+        return {"reset": r, "update": z, "candidate": n, "hidden": outputs}
 
 
 CELLS: dict[tuple[str, str], type[RecurrentLayer]] = {

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -76,10 +77,19 @@ def write_description(run_dir: Path, config: Config, start: dict[str, Any], *, i
     """
     path = run_dir / "environment.json"
     first = _read_json(path) if is_resumed else {}
+    first.pop("diverged", None)
     resumed = [*first.pop("resumed", []), start] if first else []
     text = json.dumps({**(first or start), "resumed": resumed}, indent=2, ensure_ascii=False)
     _write_text(run_dir / "config.yaml", config.to_yaml())
     _write_text(path, text + "\n")
+
+
+def note_divergence(run_dir: Path, message: str) -> None:
+    """Adds to ``environment.json`` why the run stopped, until it goes on; what cannot be written is left."""
+    path = run_dir / "environment.json"
+    if about := _read_json(path):
+        with suppress(StorageError):
+            _write_text(path, json.dumps({**about, "diverged": message}, indent=2, ensure_ascii=False) + "\n")
 
 
 def _read_json(path: Path) -> dict[str, Any]:

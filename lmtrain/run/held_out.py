@@ -92,7 +92,7 @@ class HeldOutResult:
 
 
 @dataclass(frozen=True)
-class HeldOutText:
+class EncodedText:
     """An encoded text, and the words of it that the vocabulary does not know."""
 
     corpus: Corpus
@@ -103,7 +103,7 @@ class HeldOutText:
         return sorted(self.oov.items(), key=lambda item: (-item[1], item[0]))[:_OOV_WORDS]
 
 
-def read_held_out(path: Path, vocab: Vocabulary, rules: TextRules) -> HeldOutText:
+def read_held_out(path: Path, vocab: Vocabulary, rules: TextRules) -> EncodedText:
     """Reads a text to be evaluated; ``-`` is standard input.
 
     Raises:
@@ -116,10 +116,10 @@ def read_held_out(path: Path, vocab: Vocabulary, rules: TextRules) -> HeldOutTex
     if corpus.num_oov:
         for text in mark_lines(file_blocks(path), rules, str(path)):
             oov.update(_unknown_words(text, vocab.encode_text(text), vocab))
-    return HeldOutText(corpus, oov)
+    return EncodedText(corpus, oov)
 
 
-def _read_standard_input(vocab: Vocabulary, rules: TextRules) -> HeldOutText:
+def _read_standard_input(vocab: Vocabulary, rules: TextRules) -> EncodedText:
     """A text that can be read but once: its ids are kept in memory, not in the cache."""
     digest = hashlib.sha256()
 
@@ -135,7 +135,7 @@ def _read_standard_input(vocab: Vocabulary, rules: TextRules) -> HeldOutText:
     ids = np.concatenate(pieces)
     num_lines, num_oov = (int(np.count_nonzero(ids == i)) for i in (vocab.eos_id, vocab.unk_id))
     corpus = Corpus(ids, num_lines, num_oov, vocab.eos_id, digest.hexdigest(), (STANDARD_INPUT,))
-    return HeldOutText(corpus, oov)
+    return EncodedText(corpus, oov)
 
 
 def _unknown_words(text: bytes, ids: NDArray[np.int32], vocab: Vocabulary) -> list[str]:

@@ -1,21 +1,21 @@
 """A config becomes a run: trained from where it stands to its end, in a directory of its own."""
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 
 from lmtrain.config import Config
 from lmtrain.corpus.corpus import Corpus
-from lmtrain.errors import Interrupted, ModelError
+from lmtrain.errors import DivergenceError, Interrupted, ModelError
 from lmtrain.inference.evaluate import Evaluation, evaluate, held_out_windows
 from lmtrain.inference.generate import generate, to_text
 from lmtrain.inference.windows import HeldOutWindow
 from lmtrain.model.kernels import has_fast_bfloat16
 from lmtrain.model.language_model import LanguageModel
+from lmtrain.run.board import project_words, validation_activations
 from lmtrain.run.build import (
     Corpora,
     build_model,
@@ -25,9 +25,15 @@ from lmtrain.run.build import (
     load_pretrained,
     resolve_device,
 )
-from lmtrain.run.directory import refuse_differences, snapshot_to_continue, write_description
+from lmtrain.run.directory import (
+    note_divergence,
+    refuse_differences,
+    snapshot_to_continue,
+    write_description,
+)
 from lmtrain.run.environment import command_line, describe_environment, git_revision
 from lmtrain.run.held_out import source_perplexity
+from lmtrain.run.hyper_parameters import columns, settings
 from lmtrain.run.loading import refuse_other_shapes, refuse_other_state
 from lmtrain.run.lock import owning
 from lmtrain.training.interrupt import StopRequest
@@ -109,10 +115,10 @@ def train(
         corpora = load_corpora(config)
         if snapshot:
             refuse_differences(run_dir, snapshot, config, corpora)
-        return _Run(config, corpora, run_dir, store, stop, observer, where).train(snapshot)
+        return Run(config, corpora, run_dir, store, stop, observer, where).train(snapshot)
 
 
-class _Run:
+class Run:
     """The objects of one run, wired together."""
 
     def __init__(
@@ -148,6 +154,7 @@ class _Run:
             intervals=Intervals(config.evaluation.every, config.snapshots.every, config.logging.every),
             evaluate=self._validate if corpora.valid else None,
             sample=self._sample,
+            activations=lambda: validation_activations(self.trainer.model, config, corpora),
             write_snapshot=self._write_snapshot,
             log=self.log,
             observer=observer,
@@ -164,24 +171,31 @@ class _Run:
         steps = self.trainer.steps
         if self.loop.is_done and self.log.last_step >= steps:
             return self._result(None, was_finished=True)
-        start = {"step": steps, "sha256": self.corpora.hashes(), **self.environment}
+        num_tokens = self.corpora.train.num_tokens
+        start = {"step": steps, "num_tokens": num_tokens, "sha256": self.corpora.hashes(), **self.environment}
         write_description(self.run_dir, self.config, start, is_resumed=snapshot is not None)
         self.stop.defer()
         with self.log.open(first_step=steps if self.loop.will_log_present_step else steps + 1):
-            self.log.hyper_parameters(_hyper_parameters(self.config))
+            self.log.describe(columns(), settings(self.config))
             self.observer.on_start(self._start())
             if self.config.train.precision == "bfloat16" and not has_fast_bfloat16(self.device):
                 self.observer.on_note("bfloat16 is not computed in hardware here: float32 would be faster")
             if steps == 0:
                 self.observer.on_samples(0, self._sample())
-            self.loop.run()
             try:
-                test = self._test()
+                self.loop.run()
+            except DivergenceError as error:
+                note_divergence(self.run_dir, str(error))
+                raise
+            best = self._best_model()
+            try:
+                test = self._evaluate(best, self.corpora.test) if self.corpora.test else None
             except Interrupted as request:
                 raise Interrupted(
                     f"{request} during the test; training is done, the same command tests it",
                     request.signal_number,
                 ) from None
+            project_words(best, self.corpora, self.run_dir)
             self.loop.finish(metrics("test", test) if test else {})
         return self._result(test, was_finished=False)
 
@@ -220,16 +234,14 @@ class _Run:
         assert self.corpora.valid is not None  # noqa: S101  (only called where there is one)
         return self._evaluate(self.trainer.model, self.corpora.valid)
 
-    def _test(self) -> Evaluation | None:
-        """Scores the test text with the best model, or the last where none was validated."""
-        if self.corpora.test is None:
-            return None
+    def _best_model(self) -> LanguageModel:
+        """The best by validation, or the last where none was validated."""
         step = self.loop.best_step or self.trainer.steps
         if step == self.trainer.steps:
-            return self._evaluate(self.trainer.model, self.corpora.test)
+            return self.trainer.model
         best = build_model(self.config.model, len(self.corpora.vocab))
         best.load_state_dict(self.store.read(step).model_tensors(), strict=False)
-        return self._evaluate(best.to(self.device), self.corpora.test)
+        return best.to(self.device)
 
     def _evaluate(self, model: LanguageModel, corpus: Corpus) -> Evaluation:
         vocab = self.corpora.vocab
@@ -285,15 +297,3 @@ class _Run:
             source_perplexity(self.corpora.test.paths, test) if test and self.corpora.test else None,
             self.loop.elapsed,
         )
-
-
-def _hyper_parameters(config: Config) -> dict[str, bool | int | float | str]:
-    def leaves(value: Any, key: str) -> Iterator[tuple[str, Any]]:
-        if isinstance(value, dict):
-            for name, item in value.items():
-                yield from leaves(item, f"{key}.{name}" if key else name)
-        else:
-            yield key, value if isinstance(value, bool | int | float | str) else json.dumps(value)
-
-    sections = config.to_dict()
-    return dict(leaves({key: sections[key] for key in ("seed", "model", "train")}, ""))

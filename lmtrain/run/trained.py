@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,6 +24,7 @@ from lmtrain.inference.sampling import Sampling
 from lmtrain.inference.score import Floats, ScoredLine, Scorer, token_nats
 from lmtrain.inference.windows import HeldOutWindow
 from lmtrain.model.language_model import LanguageModel
+from lmtrain.run.description import describe_parts, read_history
 from lmtrain.run.generated import GeneratedText, continue_texts
 from lmtrain.run.held_out import HeldOutResult, MixtureResult, read_held_out, source_perplexity
 from lmtrain.training.snapshot import Snapshot
@@ -47,6 +48,14 @@ class TrainedModel:
     def perplexity(self, path: str | Path, **options: Any) -> float:
         """The perplexity of a held-out text; the figure alone of what ``evaluate`` finds."""
         return self.evaluate(path, **options).evaluation.perplexity
+
+    def read(self, path: str | Path) -> Corpus:
+        """A text in words of the model; ``-`` is standard input.
+
+        Raises:
+            DataError: It cannot be used.
+        """
+        return read_held_out(Path(path), self.vocab, self.rules).corpus
 
     def evaluate(
         self,
@@ -224,20 +233,28 @@ class TrainedModel:
             finish=detokenize if readable else str,
         )
 
+    @property
+    def about(self) -> str:
+        """What it is, in a few words: ``lstm 2 × 200, embedding 200, tied``."""
+        options = self.config.model
+        return (
+            f"{options.cell} {options.num_layers} × {options.hidden_size}, "
+            f"embedding {options.embedding_dim}" + (", tied" if options.tie_weights else "")
+        )
+
     def describe(self) -> dict[str, Any]:
         """The fields of ``info --json``."""
         parts: dict[str, int] = {}
         for name, parameter in self.model.named_parameters():
             layer = name.rpartition(".")[0]
             parts[layer] = parts.get(layer, 0) + parameter.numel()
-        options, provenance = self.config.model, self.snapshot.provenance
+        provenance = self.snapshot.provenance
         best_loss = provenance.best_loss if provenance.best_step else None
         return {
             "name": self.config.name,
             "snapshot": str(self.snapshot.path),
             "step": self.snapshot.step,
-            "model": f"{options.cell} {options.num_layers} × {options.hidden_size}, "
-            f"embedding {options.embedding_dim}" + (", tied" if options.tie_weights else ""),
+            "model": self.about,
             "num_parameters": sum(parts.values()),
             "parameters": parts,
             "vocab_size": len(self.vocab),
@@ -249,6 +266,8 @@ class TrainedModel:
             "best_loss": best_loss,
             "best_perplexity": None if best_loss is None else perplexity(best_loss, 1),
             "config": self.config.to_dict(),
+            "parts": [asdict(part) for part in describe_parts(self.model)],
+            "history": [asdict(each) for each in read_history(self.snapshot.path, self.snapshot.step)],
         }
 
     def _signature(

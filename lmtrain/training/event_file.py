@@ -43,7 +43,7 @@ class EventFile:
         sync_directory(directory)
 
     def add(self, summary: Any, step: int = 0) -> None:
-        """Writes a summary, as ``torch.utils.tensorboard.summary`` makes them."""
+        """Writes a summary, as ``lmtrain.training.summaries`` makes them."""
         self._write(Event(step=step, summary=summary))
         self._file.flush()
 

@@ -3,15 +3,33 @@
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from torch.utils.tensorboard import summary
+from torch import Tensor
 
 from lmtrain.errors import StorageError
+from lmtrain.training import summaries
 from lmtrain.training.durable import write_durably
 from lmtrain.training.event_file import EventFile
+from lmtrain.training.summaries import HyperParameter, Setting
+
+_CHARTS: Mapping[str, Mapping[str, Sequence[str]]] = {
+    "Training and validation": {
+        "loss (nats per token)": ("train/loss", "valid/loss"),
+        "perplexity": ("train/perplexity", "valid/perplexity"),
+    },
+    "Optimisation": {
+        "gradient norm, before and after clipping": ("train/grad_norm", "train/grad_norm_clipped"),
+        "learning rate": ("train/lr",),
+        "norms of the weights": ("weights/.*",),
+        "words per second": ("train/words_per_second",),
+    },
+}
+"""What stands in one chart, in TensorBoard's custom scalars."""
+_FINAL_FIGURES = ("valid/best_perplexity", "test/perplexity", "train/perplexity", "train/words_per_second")
+"""What TensorBoard shows beside the hyper-parameters: the last of each."""
 
 
 class MetricsFile:
@@ -90,32 +108,49 @@ class RunLog:
                 files.callback(self._events.close)
             yield
 
-    def hyper_parameters(self, values: Mapping[str, bool | int | float | str]) -> None:
-        """Names the run's settings, and the figures TensorBoard shows beside them."""
-        figures = {"valid/perplexity": 0.0, "test/perplexity": 0.0}
-        experiment, session, _ = summary.hparams(dict(values), figures)  # type: ignore[no-untyped-call]
+    def describe(self, columns: Sequence[HyperParameter], settings: Mapping[str, Setting]) -> None:
+        """Tells TensorBoard how to show the run.
+
+        Args:
+            columns: All hyper-parameters that a run may have.
+            settings: Those of this one, by name.
+        """
         with _refusing_faults(self._run_dir):
-            self._events.add(experiment)
-            self._events.add(session)
+            self._events.add(summaries.layout(_CHARTS))
+            self._events.add(summaries.experiment(columns, _FINAL_FIGURES))
+            self._events.add(summaries.session_start(settings))
 
     def write(
-        self, step: int, figures: Mapping[str, float | None], texts: Mapping[str, str] | None = None
+        self,
+        step: int,
+        figures: Mapping[str, float | None],
+        texts: Mapping[str, str] | None = None,
+        activations: Mapping[str, Tensor] | None = None,
     ) -> None:
         """Logs one step.
 
         Args:
             step: Its number.
-            figures: ``epoch`` and others by tag; what is not finite is logged as null.
+            figures: ``epoch``, ``elapsed`` (seconds) and others by tag; what is not finite is logged as null.
             texts: Texts by tag, for TensorBoard.
+            activations: Numbers by tag, of which TensorBoard shows how they are distributed.
         """
         figures = finite(figures)
         with _refusing_faults(self._run_dir):
             self._metrics.write({"step": step, **figures})
-            for tag, value in figures.items():
-                if value is not None:
-                    self._events.add(summary.scalar(tag, value), step)  # type: ignore[no-untyped-call]
+            # TensorBoard has an axis of time of its own.
+            charted = {tag: value for tag, value in figures.items() if tag != "elapsed"}
+            self._events.add(summaries.figures(charted), step)
             for tag, text in (texts or {}).items():
-                self._events.add(summary.text(tag, text), step)  # type: ignore[no-untyped-call]
+                self._events.add(summaries.text(tag, text), step)
+            for tag, values in (activations or {}).items():
+                if (histogram := summaries.histogram(tag, values)) is not None:
+                    self._events.add(histogram, step)
+
+    def finish(self) -> None:
+        """Tells TensorBoard that the run has come to its end."""
+        with _refusing_faults(self._run_dir):
+            self._events.add(summaries.session_end())
 
     def sync(self) -> None:
         """Waits until all that was logged is on the disk: a snapshot may then count on it."""

@@ -5,17 +5,20 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from textwrap import indent
+from textwrap import fill, indent
 from typing import Any, Protocol
 
+from torch import Tensor
+
 from lmtrain.errors import DivergenceError, Interrupted
-from lmtrain.inference.evaluate import Evaluation
+from lmtrain.inference.evaluate import Evaluation, perplexity
 from lmtrain.training.interrupt import StopRequest
 from lmtrain.training.loggers import RunLog, finite
 from lmtrain.training.trainer import Trainer, TrainingFigures
 
 _MAX_SAMPLE_TEXT = 100_000
 """Characters: the text waits in a snapshot until it is logged, and a snapshot is no place for more."""
+_SAMPLE_WIDTH = 100
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,7 @@ class TrainingLoop:
         intervals: When to do what.
         evaluate: Scores the validation text; None if there is none. May raise ``Interrupted``.
         sample: Lets the model write something.
+        activations: What goes on inside the model, numbers by tag: logged with an evaluation.
         write_snapshot: Given this loop, writes its ``state_dict`` and the model.
         log: Where figures go.
         observer: Who watches.
@@ -87,6 +91,7 @@ class TrainingLoop:
         intervals: Intervals,
         evaluate: Callable[[], Evaluation] | None,
         sample: Callable[[], list[str]],
+        activations: Callable[[], Mapping[str, Tensor]],
         write_snapshot: Callable[["TrainingLoop"], Path],
         log: RunLog,
         observer: Observer,
@@ -101,6 +106,7 @@ class TrainingLoop:
         self._intervals = intervals
         self._evaluate = evaluate
         self._sample = sample
+        self._activations = activations
         self._write_snapshot = write_snapshot
         self._log = log
         self._observer = observer
@@ -160,8 +166,9 @@ class TrainingLoop:
     def finish(self, figures: Mapping[str, float | None]) -> None:
         """Writes the last line of the log, with these figures in it: with it the run is finished."""
         self._row.update(figures)
-        self._row.setdefault("epoch", self.trainer.windows.epoch_detail)
+        self._note_time()
         self._flush()
+        self._log.finish()
         self._log.sync()
 
     def forget_best(self) -> None:
@@ -224,11 +231,14 @@ class TrainingLoop:
         self._logged_step = self.trainer.steps
         self._row = {
             "epoch": self.trainer.windows.epoch_detail,
+            "elapsed": self.elapsed,
             "train/loss": figures.loss,
             "train/perplexity": figures.perplexity,
             "train/grad_norm": figures.grad_norm,
+            "train/grad_norm_clipped": figures.grad_norm_clipped,
             "train/lr": figures.lr,
             "train/words_per_second": figures.words_per_second,
+            **{f"weights/{name}": norm for name, norm in self.trainer.weight_norms().items()},
         }
         self._observer.on_figures(self.trainer.steps, figures)
 
@@ -237,21 +247,21 @@ class TrainingLoop:
         valid = self._evaluate() if self._evaluate else None
         is_best = False
         if valid is not None:
-            self._row.setdefault("epoch", self.trainer.windows.epoch_detail)
+            self._note_time()
             if not math.isfinite(valid.loss):
                 raise DivergenceError(
                     f"training diverged: the validation loss at step {self.trainer.steps:,} is not finite"
                 )
             self.trainer.schedule.on_evaluation(valid.loss)
-            is_best = self.best_loss is None or valid.loss < self.best_loss
-            if is_best:
+            if self.best_loss is None or valid.loss < self.best_loss:
                 self.best_step, self.best_loss = self.trainer.steps, valid.loss
+            is_best = self.best_step == self.trainer.steps
             self._bad_evaluations = 0 if is_best else self._bad_evaluations + 1
             self._row.update(metrics("valid", valid))
+            self._row["valid/best_perplexity"] = perplexity(self.best_loss, 1)
         samples = self._sample()
         if samples:
-            # Indented, which TensorBoard's Markdown leaves as it stands.
-            self._texts["samples"] = indent("\n\n".join(samples), "    ")[:_MAX_SAMPLE_TEXT]
+            self._texts["samples"] = _as_markdown(samples)[:_MAX_SAMPLE_TEXT]
         train = self.trainer.table_meter.read(self.trainer.optimizer.lr)
         self._evaluated_step = self.trainer.steps
         self._observer.on_row(
@@ -262,9 +272,16 @@ class TrainingLoop:
         if samples:
             self._observer.on_samples(self.trainer.steps, samples)
 
+    def _note_time(self) -> None:
+        """When the present line of the log is of, unless it says so already."""
+        self._row.setdefault("epoch", self.trainer.windows.epoch_detail)
+        self._row.setdefault("elapsed", self.elapsed)
+
     def _flush(self) -> None:
         if self._row:
-            self._log.write(self.trainer.steps, self._row, self._texts)
+            # Made from the weights, which no step has changed since: they need no place in a snapshot.
+            activations = self._activations() if "valid/loss" in self._row else {}
+            self._log.write(self.trainer.steps, self._row, self._texts, activations)
             self._row, self._texts = {}, {}
 
     def _is_unsaved_best(self) -> bool:
@@ -278,6 +295,13 @@ class TrainingLoop:
         path = self._write_snapshot(self)
         self._saved = self._now
         self._observer.on_snapshot(path)
+
+
+def _as_markdown(samples: list[str]) -> str:
+    """Each sample in lines that fit a screen, indented: TensorBoard's Markdown leaves them as they stand."""
+    lines = [line for sample in samples for line in [*sample.split("\n"), ""]]
+    wrapped = [fill(line, _SAMPLE_WIDTH, subsequent_indent="    ", break_long_words=False) for line in lines]
+    return indent("\n".join(wrapped), "    ").rstrip()
 
 
 def metrics(split: str, evaluation: Evaluation) -> dict[str, float | None]:

@@ -90,6 +90,10 @@ class Optimizer:
         self._torch.zero_grad(set_to_none=True)
         return norm
 
+    def clipped(self, norm: Tensor) -> Tensor:
+        """The global norm of gradients after clipping, given that before."""
+        return norm if self._max_grad_norm is None else norm.clamp(max=self._max_grad_norm)
+
     @torch.no_grad()
     def _update_rows(self, parameter: Tensor, gradient: Tensor) -> None:
         if self.diverged_at() is None:

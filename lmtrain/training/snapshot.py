@@ -12,9 +12,7 @@ pickled: tensors are safetensors, everything else is JSON.
 
 import errno
 import hashlib
-import json
 import os
-import re
 import shutil
 import stat
 from collections.abc import Iterator, Mapping
@@ -32,18 +30,20 @@ from torch import Tensor
 from lmtrain.corpus.vocab import MAX_VOCAB_BYTES
 from lmtrain.errors import DamagedSnapshotError, ModelError, StorageError
 from lmtrain.training.durable import make_directory, sync_directory, write_synced
+from lmtrain.training.manifest import (
+    MANIFEST,
+    MAX_TABLE_BYTES,
+    MODEL,
+    STEP_NAME,
+    manifest_bytes,
+    read_manifest,
+)
 
 FORMAT_VERSION = 1
-MANIFEST = "snapshot.json"
-MODEL = "model.safetensors"
 TRAINING = "training.safetensors"
 VOCAB = "vocab.txt"
 
-_STEP_NAME = re.compile(r"step-(\d{8,})")
 _TEMPORARY, _REPLACED = ".writing-", ".replaced-"
-# Beyond any real one of a thousand layers; what a file may claim before anything is believed.
-_MAX_TABLE_BYTES = 4 << 20
-_MAX_DEPTH = 32
 _TENSOR = "$tensor"
 
 
@@ -157,10 +157,10 @@ class SnapshotStore:
             TRAINING: safetensors.torch.save(tensors),
             VOCAB: vocab_bytes,
         }
-        manifest = _manifest_bytes(body, files)
+        manifest = manifest_bytes(body, files)
         target = self.directory / f"step-{step:08d}"
         temporary = self.directory / f"{_TEMPORARY}{target.name}"
-        if len(manifest) > _MAX_TABLE_BYTES:
+        if len(manifest) > MAX_TABLE_BYTES:
             raise StorageError(f"{target}: not written: its {MANIFEST} would be too large to be read again")
         with _refusing_faults(target):
             make_directory(self.directory)
@@ -201,7 +201,7 @@ class SnapshotStore:
         """The steps there are snapshots of, ascending, whole or not."""
         if not self.directory.is_dir():
             return []
-        matches = (_STEP_NAME.fullmatch(path.name) for path in self.directory.iterdir())
+        matches = (STEP_NAME.fullmatch(path.name) for path in self.directory.iterdir())
         return sorted(int(match[1]) for match in matches if match)
 
     def read(self, step: int) -> Snapshot:
@@ -276,7 +276,7 @@ def read_snapshot(path: Path) -> Snapshot:
     Raises:
         ModelError: It is missing, damaged, or of a newer format; names what is wrong.
     """
-    body = _read_manifest(path / MANIFEST)
+    body = _checked_manifest(path / MANIFEST)
     with _refusing_damage(path):
         version = body["format_version"]
         if isinstance(version, int) and version > FORMAT_VERSION:
@@ -318,32 +318,11 @@ def _unpack(value: Any, tensors: dict[str, Tensor]) -> Any:
     return value
 
 
-def _serialise(body: dict[str, Any]) -> bytes:
-    return (json.dumps(body, indent=1, allow_nan=False) + "\n").encode()
-
-
-def _manifest_bytes(body: dict[str, Any], files: Mapping[str, bytes]) -> bytes:
-    listed = {
-        name: {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in files.items()
-    }
-    body = {**body, "files": listed}
-    return _serialise({**body, "sha256": hashlib.sha256(_serialise(body)).hexdigest()})
-
-
-def _read_manifest(path: Path) -> dict[str, Any]:
+def _checked_manifest(path: Path) -> dict[str, Any]:
     if not path.parent.is_dir():
         raise ModelError(f"{path.parent}: there is no such snapshot")
     with _refusing_damage(path.parent):
-        data = _read_regular(path, _MAX_TABLE_BYTES)
-        body: dict[str, Any] = json.loads(data)
-        if _serialise(body) != data:
-            raise ValueError(f"{path.name} was changed after it was written")
-        if b"\n" + b" " * _MAX_DEPTH in data:
-            raise ValueError(f"{path.name} is nested deeper than any real one")
-        digest = body.pop("sha256")
-        if hashlib.sha256(_serialise(body)).hexdigest() != digest:
-            raise ValueError(f"{path.name} does not match its own SHA-256")
-        return body
+        return read_manifest(path)
 
 
 def _validated(body: dict[str, Any]) -> _Manifest:
@@ -352,15 +331,6 @@ def _validated(body: dict[str, Any]) -> _Manifest:
     except ValidationError as error:
         first = error.errors()[0]
         raise ValueError(f"{MANIFEST}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
-
-
-def _read_regular(path: Path, max_bytes: int) -> bytes:
-    status = path.lstat()
-    if not stat.S_ISREG(status.st_mode):
-        raise ValueError(f"{path.name} is not a regular file")
-    if status.st_size > max_bytes:
-        raise ValueError(f"{path.name} is larger than any real one")
-    return path.read_bytes()
 
 
 def _check_size(path: Path, size: int) -> None:
@@ -381,7 +351,7 @@ def _check_header(path: Path) -> None:
     """Before it is hashed: the tensors it tells of are exactly what it holds."""
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
-    if length > _MAX_TABLE_BYTES:
+    if length > MAX_TABLE_BYTES:
         raise ValueError(f"{path.name} has a header larger than any real one")
     try:
         with safetensors.safe_open(path, "pt"):

@@ -13,6 +13,7 @@ from lmtrain.inference.evaluate import perplexity
 from lmtrain.model.language_model import LanguageModel, ModelState, detach
 from lmtrain.training.optimizer import Optimizer
 from lmtrain.training.schedule import Schedule
+from lmtrain.training.snapshot import weights_of
 
 _GENERATOR_STATE_BYTES = {5056, 16}
 """Of a CPU and of a CUDA device, whose random draws cannot be continued on each other."""
@@ -26,6 +27,8 @@ class TrainingFigures:
     """Nats per token over all words since, whatever the reduction of the loss."""
     grad_norm: float
     """Global norm of the gradients before clipping, the mean over the steps since."""
+    grad_norm_clipped: float
+    """The same after clipping."""
     lr: float
     """Learning rate of the last update."""
     words_per_second: float
@@ -41,12 +44,13 @@ class Meter:
     """Sums over steps, kept on the device until they are read."""
 
     def __init__(self, device: torch.device) -> None:
-        self._sums = torch.zeros(2, dtype=torch.float64, device=device)  # nats, gradient norms
+        # Nats, gradient norms before clipping, and after it.
+        self._sums = torch.zeros(3, dtype=torch.float64, device=device)
         self._reset()
 
-    def add(self, nats: Tensor, grad_norm: Tensor, num_tokens: int, seconds: float) -> None:
-        """Counts one step; ``nats`` and ``grad_norm`` are scalars on the device."""
-        self._sums += torch.stack([nats.detach().double(), grad_norm.double()])
+    def add(self, sums: Tensor, num_tokens: int, seconds: float) -> None:
+        """Counts one step; ``sums`` are its nats and its gradient norms before and after clipping, (3)."""
+        self._sums += sums
         self._num_tokens += num_tokens
         self._num_steps += 1
         self._seconds += seconds
@@ -57,10 +61,11 @@ class Meter:
 
     def read(self, lr: float) -> TrainingFigures:
         """The figures since the last reading, over one step at least; starts anew. Waits for the device."""
-        nats, norms = self._sums.tolist()
+        nats, norms, clipped = self._sums.tolist()
         figures = TrainingFigures(
             loss=nats / self._num_tokens,
             grad_norm=norms / self._num_steps,
+            grad_norm_clipped=clipped / self._num_steps,
             lr=lr,
             words_per_second=self._num_tokens / max(self._seconds, 1e-9),
         )
@@ -84,7 +89,10 @@ class Meter:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continues from sums that ``state_dict`` gave."""
-        self._sums.copy_(state["sums"])
+        sums = state["sums"]
+        if sums.shape == (2,):  # of lmtrain 0.1.0, which did not count the norms after clipping
+            sums = torch.cat([sums, sums.new_full((1,), torch.nan)])
+        self._sums.copy_(sums)
         self._num_tokens = int(state["num_tokens"])
         self._num_steps = int(state["num_steps"])
         self._seconds = float(state["seconds"])
@@ -161,9 +169,16 @@ class Trainer:
         if self._device.type == "cpu":
             self.check_finite()
         self.hidden = detach(hidden) if self.windows.carries_state else None
+        sums = torch.stack([nats.detach(), grad_norm, self.optimizer.clipped(grad_norm)]).double()
         seconds = time.perf_counter() - started
         for meter in (self.meter, self.table_meter):
-            meter.add(nats, grad_norm, num_tokens, seconds)
+            meter.add(sums, num_tokens, seconds)
+
+    def weight_norms(self) -> dict[str, float]:
+        """The 2-norm of each weight by its name in the model. Waits for the device once."""
+        weights = weights_of(self.model)
+        norms = torch._foreach_norm(list(weights.values()))
+        return dict(zip(weights, torch.stack(norms).tolist(), strict=True))
 
     def check_finite(self) -> None:
         """Waits for the device and reports a loss or gradient that was not finite.

@@ -2,6 +2,9 @@
 
 import json
 import os
+import re
+import shutil
+from pathlib import Path
 
 import pytest
 import safetensors.torch
@@ -29,6 +32,14 @@ def test_info_as_json(trained: Trained) -> None:
     assert about["sha256"].keys() == {"vocab", "train", "valid", "test"}
     assert about["environment"]["lmtrain"] == __version__
     assert about["config"]["model"]["hidden_size"] == 7
+    embedding, layer, softmax = about["parts"]
+    assert embedding["shapes"] == {"weight": [11, 6]}
+    assert (layer["kind"], layer["num_parameters"]) == ("LSTMLayer", 392)
+    assert softmax["shapes"] == {"weight": [11, 7], "bias": [11]}
+    assert sum(part["share"] for part in about["parts"]) == pytest.approx(1)
+    assert [each["step"] for each in about["history"]] == [9, 17]
+    assert about["history"][-1]["valid_perplexity"] == about["best_perplexity"]
+    assert about["history"][-1]["lr"] == 0.3
     rows = map(json.loads, (trained.run_dir / "metrics.jsonl").read_text().splitlines())
     best = next(row for row in rows if row["step"] == 17)
     assert about["best_loss"] == best["valid/loss"]
@@ -43,10 +54,40 @@ def test_info_for_a_person(trained: Trained) -> None:
     assert ["snapshot", "runs/tiny/snapshots/step-00000025"] in lines
     assert ["model", "lstm 1 × 7, embedding 6"] in lines
     assert ["parameters", "546"] in lines
-    assert ["embedding", "66"] in lines
-    assert "25 steps, 3.00 epochs, 0s" in outcome.out
+    assert [
+        "embedding",
+        "Embedding    weight 11 × 6                                        66  12.1%",
+    ] in lines
+    assert re.search(r"25 steps, 3.00 epochs, \ds", outcome.out)
     assert "at step 17" in outcome.out
     assert outcome.out.count("text  ") == 3
+    assert [line[0] for line in lines[-4:] if line] == ["step", "9", "17", "25"]
+    assert [line[1].count("*") for line in lines[-3:]] == [0, 1, 0]
+
+
+def test_info_of_shared_weights_dropout_and_a_long_history(trained: Trained, tmp_path: Path) -> None:
+    changes = ("model.embedding_dim=7", "model.tie_weights=true", "model.dropout=0.25", "evaluation.every=1")
+    options = [word for change in changes for word in ("--set", change)]
+    lmtrain("train", "--config", "config.yaml", *options, "--run-dir", tmp_path, folder=trained.folder)
+    about = json.loads(lmtrain("info", tmp_path, "--snapshot", "last", "--json").out)
+    names = [(part["name"], part["kind"]) for part in about["parts"]]
+    assert names == [
+        ("embedding", "Embedding"),
+        ("before layers.0", "Dropout 0.25"),
+        ("layers.0", "LSTMLayer"),
+        ("before softmax", "Dropout 0.25"),
+        ("softmax", "FullSoftmax"),
+    ]
+    assert about["parts"][-1]["shared"] == {"weight": "embedding.weight"}
+    assert sum(part["num_parameters"] for part in about["parts"]) == about["num_parameters"]
+    assert len(about["history"]) == 25
+    shown = lmtrain("info", tmp_path, "--snapshot", "last").out.split("step  epoch")[1].splitlines()[1:]
+    assert len(shown) <= 13
+    assert shown[-1].split()[0] == "25"
+    assert sum("*" in line for line in shown) == 1
+    # A snapshot on its own has no log beside it.
+    moved = shutil.copytree(tmp_path / "snapshots" / "step-00000025", tmp_path / "moved")
+    assert json.loads(lmtrain("info", moved, "--json").out)["history"] == []
 
 
 def test_info_of_a_run_without_validation(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> None:

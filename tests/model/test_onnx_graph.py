@@ -94,7 +94,7 @@ def test_gradients_are_no_part_of_it() -> None:
 def test_a_part_without_a_counterpart_is_refused(part: type) -> None:
     class Unheard(part):  # type: ignore[misc]
         def __init__(self) -> None:
-            super().__init__(*[H, H] if part is RecurrentLayer else [])
+            super().__init__(*[H, H] if part is RecurrentLayer else [V])
 
     model = make_model()
     if part is RecurrentLayer:

@@ -173,3 +173,35 @@ def test_initial_state_is_zero() -> None:
         state = layer.initial_state(B)
         assert len(state) == layer.num_states
         assert all(s.shape == (B, H) and not s.any() for s in state)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_gates_end_in_what_the_layer_puts_out(cell: tuple[str, str]) -> None:
+    layer = make(CELLS[cell])
+    inputs, state = random_inputs(), random_state(layer)
+    gates = layer.gates(inputs, state)
+    outputs, after = layer(inputs, state)
+    assert {tensor.shape for tensor in gates.values()} == {(T, B, H)}
+    assert not any(tensor.requires_grad for tensor in gates.values())
+    torch.testing.assert_close(gates["hidden"], outputs)
+    last = gates["recurrent" if "concat" in cell[0] else "hidden"][-1]
+    torch.testing.assert_close(last, after[0])
+
+
+def test_gates_of_an_lstm_obey_its_equations() -> None:
+    layer = make(LSTMLayer)
+    inputs, (h, c) = random_inputs(), random_state(layer)
+    i, f, g, o, cells, hidden = layer.gates(inputs, (h, c)).values()
+    torch.testing.assert_close(cells, f * torch.cat([c[None], cells[:-1]]) + i * g)
+    torch.testing.assert_close(hidden, o * cells.tanh())
+    torch.testing.assert_close(cells[-1], layer(inputs, (h, c))[1][1])
+    assert list(layer.gates(inputs, (h, c))) == ["input", "forget", "candidate", "output", "cell", "hidden"]
+
+
+def test_gates_of_a_gru_obey_its_equations() -> None:
+    layer = make(GRULayer)
+    inputs, (h,) = random_inputs(), random_state(layer)
+    r, z, n, hidden = layer.gates(inputs, (h,)).values()
+    torch.testing.assert_close(hidden, (1 - z) * n + z * torch.cat([h[None], hidden[:-1]]))
+    r_1 = (inputs[0] @ layer.weight_ih[:H].t() + h @ layer.weight_hh[:H].t() + layer.bias[:H]).sigmoid()
+    torch.testing.assert_close(r[0], r_1)

@@ -110,7 +110,7 @@ def test_a_tied_matrix_is_there_twice_and_is_no_view() -> None:
 def test_a_part_that_torch_has_no_names_for_is_refused(part: type) -> None:
     class Unheard(part):  # type: ignore[misc]
         def __init__(self) -> None:
-            super().__init__(*[H, H] if part is RecurrentLayer else [])
+            super().__init__(*[H, H] if part is RecurrentLayer else [V])
 
     model: LanguageModel = make_model()
     if part is RecurrentLayer:

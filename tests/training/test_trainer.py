@@ -100,6 +100,40 @@ def test_a_meter_starts_anew_at_each_reading() -> None:
     assert trainer.table_meter.read(0.0).loss == pytest.approx(sum(losses) / 3)
 
 
+@pytest.mark.parametrize("max_grad_norm", [0.1, 1e9, None])
+def test_gradient_norms_before_and_after_clipping(max_grad_norm: float | None) -> None:
+    trainer = make(max_grad_norm=max_grad_norm)
+    norms = []
+    for _ in range(3):
+        trainer.step()
+        norms.append(trainer.table_meter.read(0.0).grad_norm)
+    figures = trainer.meter.read(0.0)
+    assert figures.grad_norm == pytest.approx(sum(norms) / 3)
+    assert min(norms) > 0.1
+    assert figures.grad_norm_clipped == pytest.approx(0.1 if max_grad_norm == 0.1 else figures.grad_norm)
+
+
+def test_norms_of_weights() -> None:
+    trainer = make()
+    norms = trainer.weight_norms()
+    expected = {name: p.detach().square().sum().sqrt().item() for name, p in trainer.model.named_parameters()}
+    assert norms == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_meter_of_lmtrain_0_1_0_goes_on() -> None:
+    """It had two sums; the norms after clipping are unknown until it is read."""
+    trainer = make(max_grad_norm=0.1)
+    trainer.step()
+    state = trainer.meter.state_dict()
+    expected = trainer.table_meter.read(0.0)
+    trainer.meter.load_state_dict({**state, "sums": state["sums"][:2].clone()})
+    figures = trainer.meter.read(0.0)
+    assert (figures.loss, figures.grad_norm) == (expected.loss, expected.grad_norm)
+    assert math.isnan(figures.grad_norm_clipped)
+    trainer.step()
+    assert trainer.meter.read(0.0).grad_norm_clipped == pytest.approx(0.1)
+
+
 def test_divergence_names_the_step_and_keeps_the_weights() -> None:
     trainer = make()
     trainer.step()

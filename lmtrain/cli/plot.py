@@ -1,0 +1,28 @@
+"""``lmtrain plot``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def plot(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN", help="Run directories, finished or not.", show_default=False),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(metavar="FILE", help="The picture: .png, .svg or .pdf. An earlier one is replaced."),
+    ] = Path("plot.png"),
+) -> None:
+    """Draws perplexity, loss and learning rate of runs in one picture.
+
+    Perplexity is drawn against the words seen and against time.
+
+    Example: lmtrain plot runs/quickstart runs/short --out curves.pdf
+    """
+    from lmtrain.run.plot import plot_runs
+
+    plot_runs(runs, out)
+    typer.echo(out)

@@ -1,0 +1,128 @@
+"""A whole report: its words and pictures fit what was found, whatever the words of the text are."""
+
+import dataclasses
+import json
+import re
+from pathlib import Path
+
+import pytest
+from tiny_models import VOCAB, make_model
+from tiny_texts import random_corpus
+
+from lmtrain.corpus.vocab import Vocabulary
+from lmtrain.report import memory_sections, word_sections
+from lmtrain.report.agreement import AgreementScore
+from lmtrain.report.diagnose import Diagnosis, Examiner, Subject
+from lmtrain.report.markdown import code, number, per_model, percent, table
+from lmtrain.report.report import Report
+
+PICTURES = ("gradient_reach", "context_reach", "frequency", "calibration", "costly_words")
+LATER_PICTURES = ("nearest_words", "saturation")
+ODD = Vocabulary(("$x_$", "<eos>", "a|b", "<unk>", "``", "語", "*mat*"))
+
+
+def diagnosed(
+    name: str = "tiny", vocab: Vocabulary = VOCAB, context: str = "stream", **options: str
+) -> Diagnosis:
+    bptt_len = 10 if context == "stream" else None
+    about = f"{options.get('cell', 'lstm')} 2 × 6"
+    subject = Subject(
+        name, about, f"runs/{name}", make_model(**options), vocab, random_corpus(120), context, bptt_len
+    )
+    return Examiner(num_positions=50, seed=1).examine(subject)
+
+
+def report_of(*found: Diagnosis) -> Report:
+    return Report("text.txt", "0" * 64, 50, 1, found)
+
+
+@pytest.fixture(scope="module")
+def tiny() -> Diagnosis:
+    return diagnosed()
+
+
+@pytest.mark.parametrize("cell", ["gru", "elman"])
+def test_a_report_of_each_kind(cell: str) -> None:
+    files = dict(report_of(diagnosed(cell=cell)).files())
+    assert list(files) == ["report.json", "report.md", *(f"{p}.png" for p in (*PICTURES, *LATER_PICTURES))]
+    assert all(files[f"{name}.png"].startswith(b"\x89PNG") for name in (*PICTURES, *LATER_PICTURES))
+    linked = re.findall(r"!\[[^]]+\]\(([^)]+)\)", files["report.md"].decode())
+    assert linked == [f"{name}.png" for name in (*PICTURES, *LATER_PICTURES)]
+
+
+def test_the_same_seed_gives_the_same_report(tiny: Diagnosis) -> None:
+    first, again = report_of(tiny), report_of(diagnosed())
+    assert first.to_dict() == again.to_dict()
+    assert first.markdown() == again.markdown()
+
+
+def test_the_json(tiny: Diagnosis) -> None:
+    name, content = next(report_of(tiny).files())
+    assert name == "report.json"
+    found = json.loads(content, parse_constant=pytest.fail)
+    assert list(found) == ["lmtrain", "data", "data_sha256", "num_positions", "seed", "models"]
+    (model,) = found["models"]
+    assert model["perplexity"] == tiny.perplexity
+    assert model["agreement"] is None
+    assert [cost["k"] for cost in model["context_reach"]["costs"]] == [1, 2, 5, 10, 20, 50, 100, 200, "all"]
+    assert len(model["gradient_reach"]["relative_norm"]) == tiny.gradient_reach.max_steps
+    assert sum(band["num_tokens"] for band in model["frequency"]) == 120
+    assert {gate["layer"] for gate in model["saturation"]} == {1, 2}
+
+
+def test_words_of_any_kind() -> None:
+    found = diagnosed(vocab=ODD)
+    files = dict(report_of(found, dataclasses.replace(found, name="other")).files())  # warnings are errors
+    table_rows = [line for line in files["report.md"].decode().splitlines() if line.startswith("| `a\\|b`")]
+    assert table_rows
+    assert all(len(re.findall(r"(?<!\\)\|", row)) in (3, 7) for row in table_rows)
+
+
+def test_two_models_are_told_apart(tiny: Diagnosis) -> None:
+    report = report_of(tiny, diagnosed("other", context="line", cell="elman"))
+    text = report.markdown()
+    assert text.startswith("# tiny and other on text.txt")
+    assert text.count("**tiny**: ") == text.count("**other**: ") == 7
+    assert "trained on whole lines" in text
+    assert "different vocabularies" not in text
+    assert "different vocabularies" in report_of(tiny, diagnosed("odd", vocab=ODD)).markdown()
+
+
+def score(attractors: int, right: int) -> AgreementScore:
+    return AgreementScore(attractors, 100, right, 10)
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "meaning"),
+    [
+        (99, 98, "do not mislead it"),
+        (99, 80, "less surely"),
+        (90, 55, "no better than guessing"),
+        (90, 20, "rather than the subject"),
+    ],
+)
+def test_what_agreement_means(first: int, last: int, meaning: str, tiny: Diagnosis) -> None:
+    found = dataclasses.replace(tiny, agreement=(score(0, first), score(3, last)))
+    text = "\n".join(word_sections.agreement_section([found]))
+    assert meaning in text
+    assert f"| 3 | 100 | {last}.0 % (" in text
+    assert "agreement.png" in dict(report_of(found).files())
+
+
+def test_agreement_left_out_says_why(tiny: Diagnosis) -> None:
+    assert "lacks 2" in word_sections.agreement_section([tiny])[0]  # about 250 words
+
+
+def test_a_gradient_that_explodes(tiny: Diagnosis) -> None:
+    reach = dataclasses.replace(tiny.gradient_reach, whole=tiny.gradient_reach.whole * 0 + 50.0, bptt_len=5)
+    text = "\n".join(memory_sections.gradient_section([dataclasses.replace(tiny, gradient_reach=reach)]))
+    assert "explodes" in text
+    assert "`bptt_len` 5 is too short" in text
+
+
+def test_pieces_of_markdown(tmp_path: Path) -> None:
+    assert [code(word) for word in ("the", "a|b", "a`b", "`")] == ["`the`", "`a\\|b`", "``a`b``", "`` ` ``"]
+    assert [percent(x) for x in (0.2412, 0.0, 0.0042, 0.00001)] == ["24.1 %", "0.0 %", "0.42 %", "< 0.01 %"]
+    assert [number(x) for x in (118.724, 12345.67, float("inf"))] == ["118.72", "12,345.7", "–"]
+    assert table(["a", "b"], [["1", "2"]]) == ["| a | b |\n| --- | ---: |\n| 1 | 2 |"]
+    assert per_model(["x"], ["found"]) == ["found"]
