@@ -11,6 +11,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from program import Outcome, Trained, lmtrain
@@ -193,7 +194,9 @@ def test_a_no_break_space_is_part_of_a_word(trained: Trained) -> None:
     nbest = score(trained, "--format", "nbest", text=f"-1 -2 2 {word} cat\n")
     assert nbest.out.endswith(f" 2 {word} cat\n")
     assert "1 of 3 tokens" in nbest.err
-    assert float(nbest.out.split()[1]) * -math.log(10) == pytest.approx(float(kaldi.out.split(" ")[1]), abs=1e-5)
+    assert float(nbest.out.split()[1]) * -math.log(10) == pytest.approx(
+        float(kaldi.out.split(" ")[1]), abs=1e-5
+    )
 
 
 def test_nbest_words_are_kept_as_they_are(trained: Trained, tmp_path: Path) -> None:
@@ -288,3 +291,32 @@ def test_a_program_that_asks_line_by_line_is_answered(trained: Trained) -> None:
             assert process.stdout.readline().split()[0] == f"utt-{number}"
         process.stdin.close()
         assert process.wait() == 0
+
+
+def run_program(trained: Trained, *options: str, **settings: Any) -> "subprocess.CompletedProcess[bytes]":
+    command = [sys.executable, "-m", "lmtrain", "score", str(trained.run_dir), "-", *options]
+    return subprocess.run(command, capture_output=True, check=False, **settings)
+
+
+def test_results_are_utf8_whatever_the_locale(trained: Trained) -> None:
+    text = "na\u00efve \u4f60 cat\n"
+    environment = {**os.environ, "PYTHONIOENCODING": "latin-1", "PYTHONUTF8": "0"}
+    done = run_program(trained, "--extended", input=text.encode(), env=environment)
+    assert done.returncode == 0
+    assert [row.split("\t")[2] for row in done.stdout.decode().splitlines()[1:3]] == text.split()[:2]
+
+
+def test_a_closed_input_is_an_empty_one(trained: Trained) -> None:
+    done = run_program(trained, preexec_fn=lambda: os.close(0))
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (
+        3,
+        b"lmtrain: standard input: empty, there is no line in it",
+    )
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+def test_a_disk_that_is_full(trained: Trained) -> None:
+    command = [sys.executable, "-m", "lmtrain", "score", str(trained.run_dir), "-"]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(command, input=b"the\n", stdout=full, stderr=subprocess.PIPE, check=False)
+    assert (done.returncode, done.stderr) == (6, b"lmtrain: the system: No space left on device\n")
