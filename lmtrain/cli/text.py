@@ -12,7 +12,7 @@ import typer
 
 
 def prepare_streams() -> None:
-    """Has results written in UTF-8, as texts are read, whatever the locale; a closed input is an empty one."""
+    """Has results written in UTF-8, as texts are, whatever the locale. A closed input is an empty one."""
     if sys.stdin is None:
         sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: PTH123, SIM115  (for as long as the process)
     if isinstance(sys.stdout, io.TextIOWrapper):
