@@ -56,8 +56,8 @@ def fetch(
 ) -> None:
     """Fetches a known corpus and verifies it.
 
-    Prints its files: train.txt, valid.txt and test.txt. What is there already is not fetched again, and nothing is overwritten. A download that broke off goes on
-    where it was.
+    Prints its files: train.txt, valid.txt and test.txt. What is there already is not fetched again, and
+    nothing is overwritten. A download that broke off goes on where it was.
 
     Example: lmtrain data fetch ptb --mirror ../shared/data
     """
@@ -95,7 +95,8 @@ def check(
 ) -> None:
     """Looks through a text before it is trained on.
 
-    Says what it holds, what training would refuse, and what looks odd. Ends with 0 if training would take it, else with 3. All of it is read, whatever is wrong with it.
+    Says what it holds, what training would refuse, and what looks odd. Ends with 0 if training would take
+    it, else with 3. All of it is read, whatever is wrong with it.
 
     Example: lmtrain data check data/ptb/valid.txt --train data/ptb/train.txt
     """
