@@ -182,6 +182,11 @@ def test_real_corpora_are_quiet(shared_data: Path, name: str, lines: int, tokens
     assert {"glued_punctuation", "glued_full_stops", "escapes"}.isdisjoint(kinds(report))
 
 
+def test_faults_of_one_kind_are_listed_up_to_the_same_number(path: Path) -> None:
+    report = report_of(path, b"a\0\n" * 20, max_faults=7)
+    assert (report.num_faults, len(report.faults)) == (20, 7)
+
+
 def test_words_that_cannot_be_decoded_are_counted_each(path: Path) -> None:
     assert report_of(path, b"\xff \xfe \xff a\n").num_words == 4
 

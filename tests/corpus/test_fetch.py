@@ -189,6 +189,13 @@ def test_an_address_as_mirror(tiny: Web, kind: str) -> None:
     assert files_in(Path("data/tiny")) == TEXTS
 
 
+def test_of_members_with_the_same_name_the_first_counts(tiny: Web, tmp_path: Path) -> None:
+    twice = make_zip({**MEMBERS, **{f"./{name}": text for name, text in WRONG.items()}})
+    mirror_of(tmp_path, {"tiny-v1.zip": twice})
+    fetch("tiny", tmp_path / "to", str(tmp_path / "tiny-v1.zip"))
+    assert files_in(tmp_path / "to") == TEXTS
+
+
 def test_an_archive_as_mirror(tiny: Web, tmp_path: Path) -> None:
     mirror_of(tmp_path, {"tiny-v1.zip": ZIP, "renamed.tgz": TGZ})
     for number, mirror in enumerate(

@@ -64,6 +64,10 @@ def test_a_model_that_diverged_is_refused(sampling: Sampling | BeamSearch, run_d
         diverged.generate("w1", sampling=sampling)
 
 
+def test_a_literal_unk_in_a_prompt_is_unknown(trained: TrainedModel) -> None:
+    assert trained.generate("w1 <unk> zebra", num_words=0).unknown_words == ["<unk>", "zebra"]
+
+
 def test_readable(trained: TrainedModel) -> None:
     plain, readable = (
         trained.generate("w1 's ( w4 ) , w9", num_words=3, readable=flag).texts[0] for flag in (False, True)
