@@ -10,7 +10,20 @@ from typing import Annotated
 import typer
 
 from lmtrain import __version__
-from lmtrain.cli import config, data, diagnose, evaluate, export, generate, info, plot, runs, score, train
+from lmtrain.cli import (
+    config,
+    data,
+    diagnose,
+    evaluate,
+    export,
+    generate,
+    info,
+    plot,
+    runs,
+    score,
+    sweep,
+    train,
+)
 from lmtrain.errors import Interrupted, LmtrainError
 from lmtrain.run.process import prepare_process
 
@@ -20,7 +33,7 @@ _OUT_OF_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough mem
 
 app = typer.Typer(
     name="lmtrain",
-    help="Train, evaluate and sample word-level recurrent language models.",
+    help="Train, evaluate, score and sample word-level recurrent language models.",
     no_args_is_help=True,
     rich_markup_mode=None,  # plain text, whose lines a log keeps whole
     pretty_exceptions_enable=False,
@@ -31,6 +44,7 @@ app.command("eval")(evaluate.evaluate)
 app.command("score")(score.score)
 app.command("generate")(generate.generate)
 app.command("export")(export.export)
+app.command("sweep")(sweep.sweep)
 app.command("info")(info.info)
 app.command("runs")(runs.runs)
 app.command("env")(info.env)

@@ -53,7 +53,9 @@ def fetch(
         typer.Option(metavar="DIR", help="Where the texts go.  [default: data/NAME]", show_default=False),
     ] = None,
 ) -> None:
-    """Fetches a known corpus, verifies it, and prints its files: train.txt, valid.txt and test.txt.
+    """Fetches a known corpus, verifies it and prints its files.
+
+    They are train.txt, valid.txt and test.txt.
 
     What is there already is not fetched again, and nothing is overwritten. A download that broke off goes on
     where it was.
@@ -92,7 +94,7 @@ def check(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Looks through a text: what it holds, what training would refuse, what looks odd.
+    """Examines a text: figures, faults, oddities.
 
     Ends with 0 if training would take it, else with 3. All of it is read, whatever is wrong with it.
 
