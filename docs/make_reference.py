@@ -12,7 +12,7 @@ from typing import Any
 from typer.main import get_command
 
 from lmtrain.cli import app
-from lmtrain.config.schema import Config
+from lmtrain.config.json_schema import model_schema
 from lmtrain.config.schema_tree import Node, SchemaTree
 
 _WIDTH = 80
@@ -68,7 +68,7 @@ def _commands(command: Any, name: str, parent: Any = None) -> Iterator[str]:
 
 
 def _sections() -> Iterator[str]:
-    schema = Config.model_json_schema()
+    schema = model_schema()
     yield from _section(_Schema(schema, SchemaTree(schema)), schema, "", "## The whole")
 
 

@@ -7,6 +7,7 @@ for the Penn Treebank, and runs of both.
 import re
 import runpy
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,12 @@ from program import lmtrain
 from typer.main import get_command
 
 from lmtrain.cli import app
-from lmtrain.config import config_from_dict
+from lmtrain.config import load_config
+from lmtrain.config.document import Document
+from lmtrain.config.space import Space
 from lmtrain.corpus import synthetic
 from lmtrain.model.cells import CELLS
+from lmtrain.report import diagnose, gradient_reach
 
 _ADDS_A_CELL = ROOT / "docs" / "adding-a-cell.md"
 """Holds where its cell is there: ``test_adding_a_cell.py`` makes a checkout of which that is so."""
@@ -35,26 +39,28 @@ page_name = lambda page: page.name  # noqa: E731
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _small_corpora(tmp_path_factory: pytest.TempPathFactory) -> object:
-    """toy-english comes in small, wherever it is made."""
+def _small() -> Iterator[None]:
+    """toy-english, wherever it is made, and what is sampled from it to look at a model."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr(synthetic, "_NUM_LINES", _LINES)
+        monkeypatch.setattr(diagnose, "_VERBS", 5)
+        monkeypatch.setattr(diagnose, "_GATE_POSITIONS", 50)
+        monkeypatch.setattr(gradient_reach, "_STEPS", 20)
         yield
 
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("prepared")
-    shutil.copytree(ROOT / "configs", folder / "configs")
+    for name in ("benchmarks", "configs", "docs"):
+        shutil.copytree(ROOT / name, folder / name)
     synthetic.write_synthetic("toy-english", folder / "data" / "toy-english")
     (folder / "data" / "ptb").mkdir()
     for split in _LINES:
         shutil.copy(folder / "data" / "toy-english" / f"{split}.txt", folder / "data" / "ptb")
     (folder / "text").mkdir()
-    for split in ("train", "valid"):
-        shutil.copy(folder / "data" / "ptb" / f"{split}.txt", folder / "text")
-    (mine,) = blocks(ROOT / "README.md", "yaml")
-    (folder / "mine.yaml").write_text(mine, encoding="utf-8")
+    for split, source in (("train", "valid"), ("valid", "test")):
+        shutil.copy(folder / "data" / "ptb" / f"{source}.txt", folder / "text" / f"{split}.txt")
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setenv("LMTRAIN_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
         for name in ("quickstart", "ptb-fast"):
@@ -69,6 +75,8 @@ def folder(prepared: Path, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("page", RUNNABLE, ids=page_name)
 def test_the_commands_of_a_page_run(page: Path, folder: Path) -> None:
+    for name, block in _yaml_files(page):
+        (folder / name).write_text(block, encoding="utf-8")
     for line in shell_lines(page):
         for arguments in line.invocations():
             assert parse(arguments) is not None, line.text
@@ -86,19 +94,34 @@ def test_the_programs_of_a_page_run(page: Path, folder: Path, monkeypatch: pytes
 
 
 @pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "yaml")], ids=page_name)
-def test_the_configs_of_a_page_hold(page: Path) -> None:
-    whole = {"name": "x", "data": {"train": "train.txt"}, "train": {"epochs": 1}}
+def test_the_configs_of_a_page_hold(page: Path, folder: Path) -> None:
+    for name, block in _yaml_files(page):
+        path = folder / name
+        path.write_text(block, encoding="utf-8")
+        if name == "space.yaml":
+            Space(Document(folder / "configs" / "quickstart.yaml"), path)
+        else:
+            load_config(path)
+
+
+def _yaml_files(page: Path) -> Iterator[tuple[str, str]]:
+    """The YAML of a page, each under the name of its file; parts of a config made whole."""
     for block in blocks(page, "yaml"):
-        part = yaml.safe_load(block)
-        config_from_dict({**whole, **part} if "name" not in part else part, page.name)
+        values = yaml.safe_load(block)
+        if any("." in key for key in values):
+            yield "space.yaml", block
+        elif "name" in values:
+            yield f"{values['name']}.yaml", block
+        else:
+            whole = {"name": "part", "data": {"train": "train.txt"}, "train": {"epochs": 1}}
+            yield "part.yaml", yaml.safe_dump({**whole, **values})
 
 
 @pytest.mark.parametrize("page", [*PAGES, ROOT / "CONTRIBUTING.md"], ids=page_name)
 def test_links_lead_somewhere(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    for target in re.findall(
-        r"\]\(([^)\s]+)\)", re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
-    ):
+    prose = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose):
         if "://" in target:
             continue
         name, _, anchor = target.partition("#")
