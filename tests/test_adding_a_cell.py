@@ -1,4 +1,4 @@
-"""The page on adding a cell, followed to the letter in a checkout of its own: a file, a line, and it is there."""
+"""The page on adding a cell, followed to the letter in a checkout of its own: one file, one line."""
 
 import os
 import re
@@ -29,14 +29,9 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md", "CONTRIBUTING.md"):
         shutil.copy(ROOT / name, folder)
-    page = PAGE.read_text(encoding="utf-8")
-    ((name, text),) = re.findall(
-        r"^`(lmtrain/\S+\.py)`:\n\n```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL
-    )
+    ((name, text),) = _files(r"`(lmtrain/\S+\.py)`:\n\n```python\n")
     (folder / name).write_text(text, encoding="utf-8")
-    ((name, change),) = re.findall(
-        r"^In `(lmtrain/\S+\.py)`:\n\n```diff\n(.*?)^```$", page, re.MULTILINE | re.DOTALL
-    )
+    ((name, change),) = _files(r"In `(lmtrain/\S+\.py)`:\n\n```diff\n")
     lines = change.splitlines(keepends=True)
     before, after = ("".join(line[1:] for line in lines if line[0] in kept) for kept in (" -", " +"))
     source = (folder / name).read_text(encoding="utf-8")
@@ -44,6 +39,12 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert len(after.splitlines()) == len(before.splitlines()) + 1
     (folder / name).write_text(source.replace(before, after), encoding="utf-8")
     return folder
+
+
+def _files(opening: str) -> list[tuple[str, str]]:
+    """What the page names a file for, and that file."""
+    page = PAGE.read_text(encoding="utf-8")
+    return re.findall(rf"^{opening}(.*?)^```$", page, re.MULTILINE | re.DOTALL)
 
 
 def run(checkout: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
