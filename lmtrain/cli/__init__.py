@@ -24,6 +24,7 @@ from lmtrain.cli import (
     sweep,
     train,
 )
+from lmtrain.cli.text import prepare_streams
 from lmtrain.errors import Interrupted, LmtrainError
 from lmtrain.run.process import prepare_process
 
@@ -75,6 +76,7 @@ def main() -> None:
     """Runs a command; errors end it with one clear message and the exit code of their kind."""
     if hasattr(signal, "SIGPIPE"):  # `lmtrain … | head` ends as silently as any other program
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    prepare_streams()
     prepare_process()
     try:
         for number in _STOPPING:
