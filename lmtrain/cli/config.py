@@ -36,8 +36,8 @@ def new(
         ),
     ] = None,
     cell: Annotated[
-        Literal["elman", "concat_elman", "lstm", "gru"],
-        typer.Option(metavar="elman|concat_elman|lstm|gru", help="Recurrent cell."),
+        Literal["elman", "lstm", "gru"],
+        typer.Option(metavar="elman|lstm|gru", help="Recurrent cell."),
     ] = "lstm",
     valid: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Text to validate on.", show_default=False)

@@ -30,6 +30,7 @@ from lmtrain.run.directory import refuse_differences, snapshot_to_continue, writ
 from lmtrain.run.environment import command_line, describe_environment, git_revision
 from lmtrain.run.loading import refuse_other_shapes, refuse_other_state
 from lmtrain.run.lock import owning
+from lmtrain.run.process import return_freed_memory
 from lmtrain.run.trained import source_perplexity
 from lmtrain.training.interrupt import StopRequest
 from lmtrain.training.loggers import RunLog
@@ -233,6 +234,7 @@ class Run:
         return self._evaluate(best.to(self.device), self.corpora.test)
 
     def _evaluate(self, model: LanguageModel, corpus: Corpus) -> Evaluation:
+        return_freed_memory()
         vocab = self.corpora.vocab
         windows = held_out_windows(
             corpus, vocab, self.config.data.context, streams=self.config.evaluation.streams
@@ -258,6 +260,7 @@ class Run:
         return [to_text(vocab.decode(ids)) for ids in samples]
 
     def _write_snapshot(self, loop: TrainingLoop) -> Path:
+        return_freed_memory()
         return self.store.write(
             self.trainer.steps,
             weights_of(self.trainer.model),
