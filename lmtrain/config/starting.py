@@ -104,14 +104,15 @@ def starting_config(data: Mapping[str, Any], size: str, cell: str = "lstm", name
     Args:
         data: The texts; see ``texts_of``.
         size: One of ``SIZES``.
-        cell: As ``model.cell``.
+        cell: ``elman``, ``lstm`` or ``gru``; the state of ``concat_elman`` is linear and diverges with these
+            values.
         name: Of the run; by default of the corpus, the cell and the size.
 
     Raises:
         ConfigError: It would not hold, since the name cannot be one.
     """
     source, model, train = _SIZES[size]
-    if "elman" in cell:
+    if cell == "elman":
         train = {**train, **_ELMAN}
     rest = {"context": "stream", "max_vocab": None, "min_count": 1, "lowercase": False}
     values = {

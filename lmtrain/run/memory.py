@@ -1,12 +1,12 @@
 """How much memory this process takes and may take."""
 
-import ctypes
 import gc
-import sys
 from contextlib import suppress
 from pathlib import Path
 
 import torch
+
+from lmtrain.run.process import return_freed_memory
 
 
 class PeakMemory:
@@ -22,7 +22,7 @@ class PeakMemory:
             torch.cuda.reset_peak_memory_stats(device)
             return
         gc.collect()
-        _return_freed_memory()
+        return_freed_memory()
         with suppress(OSError):  # makes the peak start anew; Linux alone has it
             Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
         self.base = resident_memory() or 0
@@ -59,11 +59,3 @@ def _field(path: Path, name: str) -> int | None:
             if line.startswith(f"{name}:"):
                 return 1024 * int(line.split()[1])
     return None
-
-
-def _return_freed_memory() -> None:
-    """Gives the system what was freed: else it would be taken again unseen."""
-    if sys.platform == "linux":
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-        if trim is not None:
-            trim(0)

@@ -36,6 +36,7 @@ from lmtrain.run.held_out import source_perplexity
 from lmtrain.run.hyper_parameters import columns, settings
 from lmtrain.run.loading import refuse_other_shapes, refuse_other_state
 from lmtrain.run.lock import owning
+from lmtrain.run.process import return_freed_memory
 from lmtrain.training.interrupt import StopRequest
 from lmtrain.training.loggers import RunLog
 from lmtrain.training.loop import Intervals, Observer, TrainingLoop, metrics
@@ -244,6 +245,7 @@ class Run:
         return best.to(self.device)
 
     def _evaluate(self, model: LanguageModel, corpus: Corpus) -> Evaluation:
+        return_freed_memory()
         vocab = self.corpora.vocab
         windows = held_out_windows(
             corpus, vocab, self.config.data.context, streams=self.config.evaluation.streams
@@ -269,6 +271,7 @@ class Run:
         return [to_text(vocab.decode(ids)) for ids in samples]
 
     def _write_snapshot(self, loop: TrainingLoop) -> Path:
+        return_freed_memory()
         return self.store.write(
             self.trainer.steps,
             weights_of(self.trainer.model),

@@ -19,7 +19,7 @@ def loaded(tmp_path: Path, text: str) -> Config:
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("cell", ["elman", "concat_elman", "lstm", "gru"])
+@pytest.mark.parametrize("cell", ["elman", "lstm", "gru"])
 def test_each_holds(size: str, cell: str, tmp_path: Path) -> None:
     text = starting_config(texts_of(["ptb"]), size, cell)
     config = loaded(tmp_path, text)
