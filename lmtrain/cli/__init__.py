@@ -1,9 +1,11 @@
 """The command line: everything a person types, all that is printed, every exit code."""
 
+import os
 import re
 import signal
 import sys
 import traceback
+from pathlib import Path
 from types import FrameType
 from typing import Annotated
 
@@ -78,6 +80,8 @@ def main() -> None:
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     prepare_streams()
     prepare_process()
+    if sys.stdin is None:  # closed by whoever started the program: nothing comes from there
+        sys.stdin = Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115
     try:
         for number in _STOPPING:
             signal.signal(number, _stop)
