@@ -16,7 +16,7 @@ TESTS = {
     "tests/model/test_cells.py": "test_the_schema_names_them_all",
     "tests/run/test_resume.py": "test_any_step_continues_bit_identically[mgu tanh]",
     "tests/cli/test_cells.py": "test_each_cell_is_trained_continued_and_used[mgu-tanh]",
-    "tests/test_docs.py": "test_the_commands_of_a_page_run[adding-a-cell.md]",
+    "tests/test_docs.py": "test_the_commands_of_a_page_run[docs/adding-a-cell.md]",
 }
 """With what each has to say of the new cell."""
 

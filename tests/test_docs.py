@@ -35,7 +35,7 @@ _REFERENCE = {"reference-commands.md", "reference-config.md"}
 _SENTENCES = "the tiny wizard sleeps .\nmy lobster sleep .\n"
 _LINES = {"train": 900, "valid": 60, "test": 60}
 
-page_name = lambda page: page.name  # noqa: E731
+page_name = lambda page: str(page.relative_to(ROOT))  # noqa: E731
 
 
 @pytest.fixture(scope="module", autouse=True)
