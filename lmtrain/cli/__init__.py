@@ -11,6 +11,9 @@ import typer
 
 from lmtrain import __version__
 from lmtrain.cli import config, data, diagnose, evaluate, export, generate, info, plot, runs, score, train
+from lmtrain.cli.failing import fail, fail_usage
+from lmtrain.cli.group import Group, be_quiet
+from lmtrain.cli.text import VOICE
 from lmtrain.errors import Interrupted, LmtrainError
 from lmtrain.run.process import prepare_process
 
@@ -20,8 +23,15 @@ _OUT_OF_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough mem
 
 app = typer.Typer(
     name="lmtrain",
-    help="Train, evaluate and sample word-level recurrent language models.",
-    no_args_is_help=True,
+    help="""Train, evaluate and sample word-level recurrent language models.
+
+    Example: lmtrain train --config configs/quickstart.yaml
+
+    Example: lmtrain eval runs/quickstart --data data/toy-english/test.txt
+
+    Example: lmtrain generate runs/quickstart --prompt "the tiny"
+    """,
+    cls=Group,
     rich_markup_mode=None,  # plain text, whose lines a log keeps whole
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -36,8 +46,8 @@ app.command("runs")(runs.runs)
 app.command("env")(info.env)
 app.command("plot")(plot.plot)
 app.command("diagnose")(diagnose.diagnose)
-app.add_typer(data.app, name="data")
-app.add_typer(config.app, name="config")
+app.add_typer(data.app, name="data", cls=Group)
+app.add_typer(config.app, name="config", cls=Group)
 
 
 def _print_version(is_asked_for: bool) -> None:
@@ -53,6 +63,16 @@ def _global(
         # Eager: it answers before a command is missed.
         typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
     ] = False,
+    quiet: Annotated[
+        bool,
+        typer.Option(
+            "--quiet",
+            "-q",
+            callback=be_quiet,
+            expose_value=False,
+            help="Only errors and what was asked for: no notes, no progress.",
+        ),
+    ] = False,
 ) -> None:
     pass
 
@@ -62,21 +82,24 @@ def main() -> None:
     if hasattr(signal, "SIGPIPE"):  # `lmtrain … | head` ends as silently as any other program
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     prepare_process()
+    VOICE.is_quiet = VOICE.has_json = False
     try:
         for number in _STOPPING:
             signal.signal(number, _stop)
-        app(prog_name="lmtrain")
+        sys.exit(app(prog_name="lmtrain", standalone_mode=False))
+    except typer.TyperException as error:
+        fail_usage(error)
     except (LmtrainError, Interrupted) as error:
-        _fail(str(error), error.exit_code)
+        fail(str(error), error.exit_code)
     except OSError as error:
-        _fail(f"{error.filename or 'the system'}: {error.strerror or error}", 6)
+        fail(f"{error.filename or 'the system'}: {error.strerror or error}", 6)
     except Exception as error:  # noqa: BLE001  (the last resort, which shows everything)
         if isinstance(error.__cause__, Interrupted):  # made by a library into an error of its own
-            _fail(str(error.__cause__), error.__cause__.exit_code)
+            fail(str(error.__cause__), error.__cause__.exit_code)
         if isinstance(error, MemoryError) or _OUT_OF_MEMORY.search(str(error)):
-            _fail("there is not enough memory for this; a smaller model or batch needs less", 6)
+            fail("there is not enough memory for this; a smaller model or batch needs less", 6)
         traceback.print_exc()
-        _fail(f"this is a fault of lmtrain {__version__}; please report it with the lines above", 1)
+        fail(f"this is a fault of lmtrain {__version__}; please report it with the lines above", 1)
     finally:
         # The interpreter still has to shut down, where nothing would catch what `_stop` raises.
         for number in _STOPPING:
@@ -85,8 +108,3 @@ def main() -> None:
 
 def _stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
     raise Interrupted(f"stopped by {signal.Signals(number).name}", number)
-
-
-def _fail(message: str, code: int) -> None:
-    typer.echo(f"lmtrain: {message}", err=True)
-    sys.exit(code)

@@ -13,22 +13,33 @@ import typer
 
 from lmtrain.cli.check import print_report
 from lmtrain.cli.options import JsonOption, SnapshotOption
+from lmtrain.cli.progress import watched
 from lmtrain.cli.text import note, print_json, print_pairs
 
 if TYPE_CHECKING:
     from lmtrain.corpus.text import TextRules
 
 app = typer.Typer(
-    help="Corpora: known ones fetched, texts checked, synthetic ones made.", no_args_is_help=True
+    help="""Corpora: known ones fetched, texts checked, synthetic ones made.
+
+    Example: lmtrain data list
+    """
 )
 
 
 @app.command("list")
-def list_corpora() -> None:
-    """Lists the corpora this program can fetch or make."""
+def list_corpora(as_json: JsonOption = False) -> None:
+    """Lists the corpora this program can fetch or make.
+
+    Example: lmtrain data list
+    """
     from lmtrain.corpus.known import KNOWN_CORPORA
     from lmtrain.corpus.synthetic import SYNTHETIC
 
+    if as_json:
+        to_fetch = {name: corpus.about for name, corpus in KNOWN_CORPORA.items()}
+        print_json({"fetch": to_fetch, "synth": dict(SYNTHETIC)})
+        return
     typer.echo("to fetch (lmtrain data fetch NAME):")
     print_pairs([(f"  {name}", corpus.about) for name, corpus in KNOWN_CORPORA.items()])
     typer.echo("to make (lmtrain data synth NAME --out DIR):")
@@ -53,17 +64,20 @@ def fetch(
         typer.Option(metavar="DIR", help="Where the texts go.  [default: data/NAME]", show_default=False),
     ] = None,
 ) -> None:
-    """Fetches a known corpus, verifies it, and prints its files: train.txt, valid.txt and test.txt.
+    """Fetches a known corpus, verifies it and prints its files.
 
+    They are train.txt, valid.txt and test.txt.
     What is there already is not fetched again, and nothing is overwritten. A download that broke off goes on
     where it was.
 
-    Example: lmtrain data fetch ptb --mirror ../shared/data
+    Example: lmtrain data fetch ptb
+
+    Example: lmtrain data fetch ptb --mirror /media/usb/corpora
     """
     from lmtrain.corpus.fetch import FetchObserver, fetch
 
     with _closed_connections_raise():
-        paths = fetch(name, to, mirror, FetchObserver(note, _with_bar))
+        paths = fetch(name, to, mirror, FetchObserver(note, _watched))
     for path in paths:
         typer.echo(path)
 
@@ -92,9 +106,10 @@ def check(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Looks through a text: what it holds, what training would refuse, what looks odd.
+    """Looks through a text for what is wrong or odd.
 
-    Ends with 0 if training would take it, else with 3. All of it is read, whatever is wrong with it.
+    What it holds, what training would refuse, what looks like an accident. Ends with 0 if training would
+    take it, else with 3. All of it is read, whatever is wrong with it.
 
     Example: lmtrain data check data/ptb/valid.txt --train data/ptb/train.txt
     """
@@ -187,18 +202,6 @@ def _closed_connections_raise() -> Iterator[None]:
         signal.signal(signal.SIGPIPE, before)
 
 
-def _with_bar(blocks: Iterable[bytes], name: str, size: int | None) -> Iterator[bytes]:
-    from tqdm import tqdm
-
+def _watched(blocks: Iterable[bytes], name: str, size: int | None) -> Iterator[bytes]:
     note(f"downloading {name}")
-    with tqdm(
-        total=size,
-        unit="B",
-        unit_scale=True,
-        leave=False,
-        dynamic_ncols=True,
-        disable=None,  # where standard error is no terminal
-    ) as bar:
-        for block in blocks:
-            yield block
-            bar.update(len(block))
+    return watched(blocks, size, "B", name, len)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from lmtrain.cli.options import DeviceOption, JsonOption, ModelArgument, SnapshotOption
+from lmtrain.cli.progress import watched
 from lmtrain.cli.text import print_json, print_pairs
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def diagnose(
         num_positions=positions,
         words=words,
         seed=seed,
-        watch=_with_bar,
+        watch=_watched,
     )
     if as_json:
         print_json(report.to_dict())
@@ -80,11 +81,8 @@ def diagnose(
     typer.echo(f"\nthe report: {folder / 'report.md'}")
 
 
-def _with_bar(items: Iterable[T], what: str, total: int) -> Iterator[T]:
-    from tqdm import tqdm
-
-    # Silent where standard error is no terminal.
-    yield from tqdm(items, what, total, leave=False, dynamic_ncols=True, disable=None)
+def _watched(items: Iterable[T], what: str, total: int) -> Iterator[T]:
+    return watched(items, total, "batches", what)
 
 
 def _print(found: "Diagnosis") -> None:

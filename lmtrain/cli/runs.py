@@ -50,6 +50,10 @@ def runs(
     """Compares the runs in a folder, in a table that can be sorted.
 
     valid is the lowest perplexity of the validation text, test the perplexity of the test text.
+
+    Example: lmtrain runs
+
+    Example: lmtrain runs runs/my-sweep --sort best
     """
     from lmtrain.errors import UsageError
     from lmtrain.run.runs import find_runs, summarise

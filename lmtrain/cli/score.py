@@ -48,11 +48,13 @@ def score(
     snapshot: SnapshotOption = None,
     device: DeviceOption = "auto",
 ) -> None:
-    """Prints the surprisal of every word, or the log-probability of every line.
+    """Prints the surprisal of words, or log-probabilities of lines.
 
     Output comes as input does, in the same order; line ends are scored too, unknown words as <unk>.
 
     Example: echo "the tiny cat sleeps ." | lmtrain score runs/quickstart -
+
+    Example: lmtrain score runs/quickstart text.txt --format json --extended
     """
     from lmtrain.cli.score_formats import FORMATS
     from lmtrain.errors import UsageError
