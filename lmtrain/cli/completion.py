@@ -3,6 +3,7 @@
 Where nothing is offered the shell completes file names.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import typer
@@ -12,24 +13,25 @@ _RESUME = ("auto", "never")
 
 
 def complete_model(incomplete: str) -> list[str]:
-    """Run directories below ``runs``, or below the folder typed so far."""
+    """Run directories: below ``runs`` or, once a folder is typed, below that."""
     from lmtrain.run.runs import find_runs
 
-    folder = Path(incomplete) if incomplete.endswith("/") else Path(incomplete).parent
-    roots = [folder] if folder != Path() else [Path("runs")]
+    typed, _, _ = incomplete.rpartition("/")
     try:
-        found = [str(path) for root in roots for path in find_runs(root)]
+        found = [str(path) for path in find_runs(Path(typed or "runs"))]
     except OSError:
         return []
-    return [path for path in found if path.startswith(incomplete) and path != incomplete.rstrip("/")]
+    return [path for path in _starting(found, incomplete) if path != typed]
 
 
 def complete_snapshot(ctx: typer.Context, incomplete: str) -> list[str]:
-    """``best``, ``last`` and the steps of the model named before."""
-    model = ctx.params.get("model") or ctx.params.get("vocab")
-    steps = sorted(Path(model, "snapshots").glob("step-*")) if model else []
-    words = ["best", "last", *(str(int(path.name.removeprefix("step-"))) for path in steps if path.name[5:].isdecimal())]
-    return _starting(words, incomplete)
+    """``best``, ``last`` and the steps of the run directory named before."""
+    named = ctx.params.get("model") or next(
+        iter(ctx.args), None
+    )  # still there where an option lacks its value
+    paths = Path(named, "snapshots").glob("step-*") if named else ()
+    steps = sorted(int(number) for path in paths if (number := path.name.removeprefix("step-")).isdecimal())
+    return _starting(["best", "last", *map(str, steps)], incomplete)
 
 
 def complete_device(incomplete: str) -> list[str]:
@@ -54,3 +56,7 @@ def complete_synthetic(incomplete: str) -> list[tuple[str, str]]:
     from lmtrain.corpus.synthetic import SYNTHETIC
 
     return [(name, about) for name, about in SYNTHETIC.items() if name.startswith(incomplete)]
+
+
+def _starting(words: Iterable[str], incomplete: str) -> list[str]:
+    return [word for word in words if word.startswith(incomplete)]

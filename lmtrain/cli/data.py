@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lmtrain.cli.check import print_report
+from lmtrain.cli.completion import complete_known, complete_synthetic
 from lmtrain.cli.options import JsonOption, SnapshotOption
 from lmtrain.cli.progress import watched
 from lmtrain.cli.text import note, print_json, print_pairs
@@ -49,7 +50,13 @@ def list_corpora(as_json: JsonOption = False) -> None:
 @app.command()
 def fetch(
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="Of a known corpus; see list.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="Of a known corpus; see list.",
+            show_default=False,
+            autocompletion=complete_known,
+        ),
     ],
     mirror: Annotated[
         str | None,
@@ -140,7 +147,13 @@ def check(
 @app.command()
 def synth(
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="Of a synthetic corpus; see list.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="Of a synthetic corpus; see list.",
+            show_default=False,
+            autocompletion=complete_synthetic,
+        ),
     ],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where to write it.", show_default=False)],
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="The same seed, the same text.")] = 1,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from lmtrain.cli.completion import complete_model
 from lmtrain.cli.options import DeviceOption, JsonOption, ModelArgument, SnapshotOption
 from lmtrain.cli.progress import watched
 from lmtrain.cli.text import print_json, print_pairs
@@ -32,7 +33,10 @@ def diagnose(
     compare: Annotated[
         list[Path] | None,
         typer.Option(
-            metavar="MODEL", help="Another model to stand beside it; repeatable.", show_default=False
+            metavar="MODEL",
+            help="Another model to stand beside it; repeatable.",
+            show_default=False,
+            autocompletion=complete_model,
         ),
     ] = None,
     positions: Annotated[

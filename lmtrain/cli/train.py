@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Self
 
 import typer
 
+from lmtrain.cli.completion import complete_resume
 from lmtrain.cli.options import DeviceOption, SetOption
 from lmtrain.cli.progress import Progress
 from lmtrain.cli.text import command, duration, note, print_pairs, say, size, tensorboard_command
@@ -35,6 +36,7 @@ def train(
             metavar="auto|never|SNAPSHOT",
             help="auto: continue from the newest whole snapshot, if there is one. never: refuse a directory "
             "that holds a run. Or a snapshot directory to continue from.",
+            autocompletion=complete_resume,
         ),
     ] = "auto",
     device: DeviceOption = "auto",
