@@ -10,12 +10,24 @@ from typing import Annotated
 import typer
 
 from lmtrain import __version__
-from lmtrain.cli import config, data, diagnose, evaluate, export, generate, info, plot, runs, score, train
+from lmtrain.cli import (
+    config,
+    data,
+    diagnose,
+    evaluate,
+    export,
+    generate,
+    info,
+    plot,
+    runs,
+    score,
+    sweep,
+    train,
+)
 from lmtrain.cli.failing import fail, fail_usage
 from lmtrain.cli.group import Group, be_quiet
 from lmtrain.cli.text import VOICE
 from lmtrain.errors import Interrupted, LmtrainError
-from lmtrain.run.process import prepare_process
 
 _STOPPING = (signal.SIGINT, signal.SIGTERM)
 _OUT_OF_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough memory")
@@ -23,13 +35,15 @@ _OUT_OF_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough mem
 
 app = typer.Typer(
     name="lmtrain",
-    help="""Train, evaluate and sample word-level recurrent language models.
+    help="""Train, evaluate, score and sample word-level recurrent language models.
 
-    Example: lmtrain train --config configs/quickstart.yaml
+    A first model, on a small corpus that it makes itself, takes half a minute:
 
-    Example: lmtrain eval runs/quickstart --data data/toy-english/test.txt
+    Example: lmtrain config new --corpus toy-english --size tiny --out first.yaml
 
-    Example: lmtrain generate runs/quickstart --prompt "the tiny"
+    Example: lmtrain train --config first.yaml
+
+    Example: lmtrain generate runs/first --prompt "the tiny"
     """,
     cls=Group,
     rich_markup_mode=None,  # plain text, whose lines a log keeps whole
@@ -41,6 +55,7 @@ app.command("eval")(evaluate.evaluate)
 app.command("score")(score.score)
 app.command("generate")(generate.generate)
 app.command("export")(export.export)
+app.command("sweep")(sweep.sweep)
 app.command("info")(info.info)
 app.command("runs")(runs.runs)
 app.command("env")(info.env)
@@ -74,14 +89,15 @@ def _global(
         ),
     ] = False,
 ) -> None:
-    pass
+    from lmtrain.run.process import prepare_process
+
+    prepare_process()
 
 
 def main() -> None:
     """Runs a command; errors end it with one clear message and the exit code of their kind."""
     if hasattr(signal, "SIGPIPE"):  # `lmtrain … | head` ends as silently as any other program
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    prepare_process()
     VOICE.is_quiet = VOICE.has_json = False
     try:
         for number in _STOPPING:

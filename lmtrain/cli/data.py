@@ -4,7 +4,6 @@ import contextlib
 import shutil
 import signal
 import sys
-import tempfile
 from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -113,7 +112,7 @@ def check(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Looks through a text for what is wrong or odd.
+    """Examines a text: figures, faults, oddities.
 
     What it holds, what training would refuse, what looks like an accident. Ends with 0 if training would
     take it, else with 3. All of it is read, whatever is wrong with it.
@@ -192,6 +191,8 @@ def _as_file(path: Path) -> Iterator[Path]:
     if path != Path("-"):
         yield path
         return
+    import tempfile
+
     with tempfile.NamedTemporaryFile(prefix="lmtrain-") as copy:
         shutil.copyfileobj(sys.stdin.buffer, copy)
         copy.flush()

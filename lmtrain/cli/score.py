@@ -48,7 +48,7 @@ def score(
     snapshot: SnapshotOption = None,
     device: DeviceOption = "auto",
 ) -> None:
-    """Prints the surprisal of words, or log-probabilities of lines.
+    """Prints the surprisal of every word, or a score for each line.
 
     Output comes as input does, in the same order; line ends are scored too, unknown words as <unk>.
 

@@ -10,8 +10,17 @@ import typer
 from lmtrain.cli.completion import complete_resume
 from lmtrain.cli.options import DeviceOption, SetOption
 from lmtrain.cli.progress import Progress
-from lmtrain.cli.text import command, duration, note, print_pairs, say, size, tensorboard_command
-from lmtrain.errors import Interrupted
+from lmtrain.cli.text import (
+    command,
+    duration,
+    note,
+    print_json,
+    print_pairs,
+    say,
+    size,
+    tensorboard_command,
+)
+from lmtrain.errors import Interrupted, UsageError
 
 if TYPE_CHECKING:
     from lmtrain.run.dry_run import Estimate
@@ -44,6 +53,9 @@ def train(
         bool,
         typer.Option("--dry-run", help="Read, build and estimate memory, disk and time; train nothing."),
     ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print what --dry-run finds as one JSON object.")
+    ] = False,
 ) -> None:
     """Trains a language model, or continues an interrupted run.
 
@@ -56,13 +68,20 @@ def train(
     from lmtrain.config import load_config
     from lmtrain.run.lock import owning
 
+    if as_json and not dry_run:
+        raise UsageError("--json prints what --dry-run finds; a run writes metrics.jsonl")
     resolved = load_config(config, overrides or ())
     again = _command(config, overrides or (), run_dir, device)
     run_dir = run_dir or Path("runs") / resolved.name
     if dry_run:
-        from lmtrain.run.dry_run import dry_run as estimate
+        from lmtrain.run.dry_run import dry_run as try_out
 
-        _print_estimate(estimate(resolved, run_dir, device))
+        estimate = try_out(resolved, run_dir, device)
+        if as_json:
+            print_json(estimate.to_dict())
+        else:
+            _print_estimate(estimate)
+        estimate.refuse_shortage()
         return
     with owning(run_dir), _Terminal() as terminal:  # before torch is imported, which takes seconds
         try:
@@ -86,16 +105,30 @@ def _command(config: Path, overrides: Sequence[str], run_dir: Path | None, devic
 
 def _print_estimate(estimate: "Estimate") -> None:
     again = f", {estimate.repeated_tokens} of them read twice an epoch" if estimate.repeated_tokens else ""
+    held_out = [
+        (f"{name} tokens", f"{text.num_tokens:,}, {100 * text.num_oov / text.num_tokens:.1f} % unknown words")
+        for name, text in (("validation", estimate.valid), ("test", estimate.test))
+        if text
+    ]
+    done = f", {estimate.steps_done:,} of them done" if estimate.steps_done else ""
+    memory, available = estimate.memory, estimate.memory_available
+    free = f"; {size(available)} are available" if available is not None else ""
+    training = (estimate.num_steps - estimate.steps_done) * estimate.seconds_per_step
     print_pairs(
         [
             ("parameters", f"{estimate.num_parameters:,}"),
             ("vocabulary", f"{estimate.vocab_size:,} words"),
             ("training tokens", f"{estimate.num_tokens:,}{again}"),
-            ("steps", f"{estimate.num_steps:,}"),
-            ("memory", f"{size(estimate.memory_bytes)} beside torch itself"),
+            *held_out,
+            ("steps", f"{estimate.num_steps:,}{done}"),
+            ("memory", f"{size(memory.total)} beside {size(memory.libraries)} of torch itself{free}"),
+            ("  parameters", size(memory.parameters)),
+            ("  gradients", size(memory.gradients)),
+            ("  optimizer", size(memory.optimizer)),
+            ("  activations, buffers", size(memory.rest)),
             ("disk", f"{size(estimate.disk_bytes)} of snapshots; {size(estimate.disk_free_bytes)} are free"),
             ("words per second", f"{estimate.words_per_second:,.0f}"),
-            ("time", f"{duration(estimate.seconds)}, validation left out"),
+            ("time", f"{duration(estimate.seconds)}, {duration(training)} of it training"),
         ]
     )
 

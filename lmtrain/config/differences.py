@@ -6,7 +6,7 @@ from typing import Any
 
 from lmtrain.config.loading import config_from_dict
 from lmtrain.config.options import CosineSchedule, LinearSchedule, OneCycleSchedule
-from lmtrain.config.problems import dotted, flatten
+from lmtrain.config.problems import KeyPath, dotted, flatten
 from lmtrain.config.schema import Config
 
 LENGTH_KEYS = frozenset({"train.epochs", "train.max_steps"})
@@ -45,15 +45,24 @@ def differences(old: Config | Mapping[str, Any], new: Config) -> list[str]:
     """
     if not isinstance(old, Config):
         old = config_from_dict(old, "the config of the run")
-    before, after = flatten(old.to_dict()), flatten(new.to_dict())
     ends_with_training = isinstance(old.train.schedule, LinearSchedule | CosineSchedule | OneCycleSchedule)
     free = RESUMABLE_KEYS - LENGTH_KEYS if ends_with_training else RESUMABLE_KEYS
+    changed = changes(old.to_dict(), new.to_dict())
     return [
-        f"{dotted(key)}: {_text(before.get(key, _ABSENT))} → {_text(after.get(key, _ABSENT))}"
+        text
+        for key, text in changed.items()
+        if not any(dotted(key[:n]) in free for n in range(1, len(key) + 1))
+    ]
+
+
+def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[KeyPath, str]:
+    """All values that differ between two nested mappings, by key, such as ``train.batch_size: 20 → 40``."""
+    before, after = flatten(old), flatten(new)
+    return {
+        key: f"{dotted(key)}: {_text(before.get(key, _ABSENT))} → {_text(after.get(key, _ABSENT))}"
         for key in {**after, **before}
         if before.get(key, _ABSENT) != after.get(key, _ABSENT)
-        and not any(dotted(key[:n]) in free for n in range(1, len(key) + 1))
-    ]
+    }
 
 
 def _text(value: object) -> str:

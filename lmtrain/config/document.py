@@ -1,36 +1,29 @@
 """A config as it is written: plain values, and the file, line or ``--set`` of each."""
 
-import sys
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from lmtrain.config.inheritance import BASE, read_with_bases
 from lmtrain.config.problems import KeyPath, Place, Problem, config_error, shown
-from lmtrain.config.yaml_text import MAX_BYTES, Findings, UnreadableYamlError, parse_yaml
+from lmtrain.config.yaml_text import Findings, UnreadableYamlError, parse_yaml
 
 
 class Document:
-    """The values of a YAML file, then overridden one by one.
+    """The values of a YAML file over those of its bases, then overridden one by one.
 
     Args:
         path: The file; ``-`` is standard input.
 
     Raises:
-        ConfigError: It cannot be read, or is no YAML mapping.
+        ConfigError: It or a base cannot be read, or is no YAML mapping.
     """
 
     def __init__(self, path: Path) -> None:
         self.findings = Findings()
         try:
-            text = _read_text(path)
-            values = parse_yaml(text, lambda line: Place(str(path), line), (), self.findings)
-            if not isinstance(values, dict):
-                found = "an empty file" if values is None else shown(values)
-                message = f"a config is a mapping of keys to values, this is {found}"
-                raise UnreadableYamlError(Problem(Place(str(path), 1), (), message))
+            self.values = read_with_bases(path, self.findings)
         except UnreadableYamlError as error:
             raise config_error([*self.findings.problems, error.problem]) from None
-        self.values: dict[str, Any] = values
 
     def override(self, assignment: str) -> None:
         """Sets one value, from the argument of a ``--set``: ``key.path=value``.
@@ -43,6 +36,9 @@ class Document:
         if not equals or not all(key):
             message = "write it as key.path=value, such as train.batch_size=40"
             self.findings.problems.append(Problem(place, (), message))
+            return
+        if key == (BASE,):
+            self.findings.problems.append(Problem(place, key, "only a file can name its base"))
             return
         findings = Findings()
         try:
@@ -97,21 +93,3 @@ class Document:
         mine.places = {k: p for k, p in mine.places.items() if k[:below] != key} | findings.places
         mine.unread = {k for k in mine.unread if k[:below] != key} | findings.unread
         mine.problems += findings.problems
-
-
-def _read_text(path: Path) -> str:
-    try:
-        with nullcontext(sys.stdin.buffer) if str(path) == "-" else path.open("rb") as file:
-            raw = file.read(MAX_BYTES + 1)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise UnreadableYamlError(Problem(Place(str(path)), (), f"cannot be read: {reason}")) from None
-    if len(raw) > MAX_BYTES:
-        message = f"more than {MAX_BYTES // 1024} KiB: this is no config"
-        raise UnreadableYamlError(Problem(Place(str(path)), (), message))
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        place = Place(str(path), raw.count(b"\n", 0, error.start) + 1)
-        message = f"not UTF-8 (byte 0x{raw[error.start]:02x})"
-        raise UnreadableYamlError(Problem(place, (), message)) from None

@@ -37,12 +37,22 @@ def load_config_with_origins(path: Path, overrides: Sequence[str] = ()) -> tuple
     document = Document(path)
     for override in overrides:
         document.override(override)
+    config = resolve(document)
+    origins = {dotted(key): document.origin(key) for key in flatten(config.to_dict())}
+    return config, origins
+
+
+def resolve(document: Document) -> Config:
+    """The config that a document means.
+
+    Raises:
+        ConfigError: It does not hold; lists every problem.
+    """
     config, faults = validate(document.values, document.findings.unread)
     problems = document.findings.problems + [_placed(fault, document) for fault in faults]
     if config is None or problems:
         raise config_error(problems)
-    origins = {dotted(key): document.origin(key) for key in flatten(config.to_dict())}
-    return config, origins
+    return config
 
 
 def config_from_dict(values: Mapping[str, Any], source: str) -> Config:

@@ -1,7 +1,6 @@
 """What is wrong with a config, and where that is written."""
 
 import json
-import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -45,12 +44,18 @@ class Problem:
         return ": ".join(part for part in (str(self.place), dotted(self.key), self.message) if part)
 
 
-def config_error(problems: Iterable[Problem]) -> ConfigError:
-    """All problems in one: those of the file from top to bottom, then those of overrides."""
-    ordered = sorted(problems, key=lambda problem: problem.place.line or math.inf)
+def config_error(problems: Iterable[Problem], headline: str = "the config does not hold") -> ConfigError:
+    """All problems in one: those of each file from top to bottom, then those of overrides."""
+    ordered = sorted(problems, key=_file_and_line)
     lines = [str(problem) for problem in ordered[:_MOST_PROBLEMS]]
     more = ["and more, once these are mended"] if len(ordered) > _MOST_PROBLEMS else []
-    return ConfigError(lines + more)
+    return ConfigError(lines + more, headline)
+
+
+def _file_and_line(problem: Problem) -> tuple[str, float]:
+    place = problem.place
+    # Behind all files, and in the order given.
+    return ("\U0010ffff", 0) if place.line is None else (place.source, place.line)
 
 
 def dotted(key: KeyPath) -> str:

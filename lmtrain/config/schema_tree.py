@@ -33,6 +33,20 @@ class SchemaTree:
                 return dict(option.get("items") or option["prefixItems"][0])
         return None
 
+    def children(self, node: Node) -> Iterator[tuple[str, Node]]:
+        """The keys of a section in the order of the schema, each with what stands under it."""
+        for option in self._options(node):
+            yield from option.get("properties", {}).items()
+
+    def explanation(self, node: Node) -> str:
+        """What a key is, in the words of the schema, and its values where they can be listed."""
+        options = self._options(node)
+        text = str(node.get("description") or options[0].get("description", ""))
+        choices = [choice for option in options for choice in option.get("enum", ())]
+        if "discriminator" in node:
+            choices = self.names(node)
+        return f"{text} ({', '.join(choices)})" if choices else text
+
     def variant(self, node: Node, name: str | int) -> Node:
         """The one of a union of mappings that has this ``name``."""
         return next(o for o in self._options(node) if o["properties"]["name"]["const"] == name)

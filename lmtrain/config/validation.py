@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from lmtrain.config.json_schema import model_schema
 from lmtrain.config.problems import KeyPath, shown
 from lmtrain.config.schema import Config, Contradiction
 from lmtrain.config.schema_tree import Node, SchemaTree
@@ -129,7 +130,7 @@ class _Blamed:
 
 @cache
 def _schema() -> SchemaTree:
-    return SchemaTree(Config.model_json_schema())
+    return SchemaTree(model_schema())
 
 
 def _fault_of(contradiction: Contradiction) -> Fault:

@@ -52,6 +52,12 @@ class Findings:
     problems: list[Problem] = field(default_factory=list)
     unread: set[KeyPath] = field(default_factory=set)
 
+    def adopt(self, keys: set[KeyPath], other: "Findings") -> None:
+        """Takes over what another text has at these keys and below them."""
+        taken = {key for key in other.places if any(key[:n] in keys for n in range(1, len(key) + 1))}
+        self.places |= {key: other.places[key] for key in taken}
+        self.unread |= other.unread & taken
+
 
 def parse_yaml(text: str, place_of_line: Callable[[int], Place], key: KeyPath, findings: Findings) -> object:
     """Reads one YAML document.
@@ -108,6 +114,11 @@ def dump_yaml(values: Any) -> str:
     return yaml.dump(
         values, Dumper=_Dumper, default_flow_style=None, sort_keys=False, allow_unicode=True, width=math.inf
     )
+
+
+def dump_inline(value: Any) -> str:
+    """Writes one plain value, a list or mapping of such at most, on one line."""
+    return dump_yaml(value).removesuffix("...\n").strip()
 
 
 def _represent_text(dumper: BaseRepresenter, text: str) -> yaml.Node:

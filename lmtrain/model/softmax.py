@@ -107,15 +107,18 @@ class FullSoftmax(Softmax):
     def token_costs(self, features: Tensor, targets: Tensor) -> TokenCosts:
         """The cost of each target; see ``Softmax``."""
         weight = self.weight.to(features.dtype)
-        nats, hits = [], []
+        # Made before the logits: small blocks between large ones would keep these from being used again.
+        nats = features.new_empty(len(features), dtype=torch.float32)
+        hits = torch.empty_like(nats, dtype=torch.bool)
         for rows in row_chunks(len(features), len(weight)):
             logits, t = linear(features[rows], weight, self.bias), targets[rows]
             for part in row_groups(logits):
                 scores, index = logits[part].float(), t[part, None].clamp(min=0)
-                hits.append(_are_best(scores, index))
-                nats.append(-torch.log_softmax(scores, dim=1).gather(1, index)[:, 0])
+                hits[rows][part] = _are_best(scores, index)
+                nats[rows][part] = -torch.log_softmax(scores, dim=1).gather(1, index)[:, 0]
+            del logits, scores  # before the next chunk takes as much memory again
         is_target = targets >= 0
-        return TokenCosts(torch.where(is_target, torch.cat(nats), 0.0), torch.cat(hits) & is_target)
+        return TokenCosts(torch.where(is_target, nats, 0.0), hits & is_target)
 
     def logits(self, features: Tensor) -> Tensor:
         """Log-probabilities but for the normaliser; see ``Softmax``."""

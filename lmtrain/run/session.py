@@ -115,10 +115,10 @@ def train(
         corpora = load_corpora(config)
         if snapshot:
             refuse_differences(run_dir, snapshot, config, corpora)
-        return _Run(config, corpora, run_dir, store, stop, observer, where).train(snapshot)
+        return Run(config, corpora, run_dir, store, stop, observer, where).train(snapshot)
 
 
-class _Run:
+class Run:
     """The objects of one run, wired together."""
 
     def __init__(

@@ -281,8 +281,7 @@ class TrainingLoop:
         if self._row:
             # Made from the weights, which no step has changed since: they need no place in a snapshot.
             activations = self._activations() if "valid/loss" in self._row else {}
-            row = {"epoch": self._row["epoch"], "elapsed": self.elapsed, **self._row}
-            self._log.write(self.trainer.steps, row, self._texts, activations)
+            self._log.write(self.trainer.steps, self._row, self._texts, activations)
             self._row, self._texts = {}, {}
 
     def _is_unsaved_best(self) -> bool:

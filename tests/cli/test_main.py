@@ -17,7 +17,7 @@ from lmtrain.run import environment
 
 OPTIONS = {
     "": "--version --help --install-completion --show-completion",
-    "train": "--config --set --run-dir --resume --device --dry-run",
+    "train": "--config --set --run-dir --resume --device --dry-run --json",
     "eval": "MODEL --data --context --streams --batch-size --adapt --snapshot --json",
     "generate": "MODEL --prompt --prompts --interactive --num-words --num-sentences --num-samples "
     "--temperature --top-k --top-p --min-p --greedy --beam --length-penalty --seed --allow-unk --detokenize "
@@ -30,7 +30,10 @@ OPTIONS = {
     "data": "list synth",
     "data list": "",
     "data synth": "NAME --out --seed",
-    "config": "show validate",
+    "config": "new show validate schema",
+    "config new": "--corpus --size --cell --valid --test --name --out",
+    "config schema": "",
+    "sweep": "--config --space --trials --set --sweep-dir --pruner --prune-after --seed --device --json",
     "config show": "FILE --set",
     "config validate": "FILE --set",
 }

@@ -21,9 +21,14 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from lmtrain import __version__
 
 LAST = STEPS_OF_EPOCHS[-1]
-TRAIN_TAGS = [f"train/{name}" for name in ("loss", "perplexity", "grad_norm", "lr", "words_per_second")]
-VALID_TAGS = [f"valid/{name}" for name in ("loss", "perplexity", "accuracy")]
-TEST_TAGS = [tag.replace("valid", "test") for tag in VALID_TAGS]
+_TRAIN = ("loss", "perplexity", "grad_norm", "grad_norm_clipped", "lr", "words_per_second")
+_WEIGHTS = ("embedding.weight", "layers.0.weight_ih", "layers.0.weight_hh", "layers.0.bias")
+TRAIN_TAGS = [
+    *(f"train/{name}" for name in _TRAIN),
+    *(f"weights/{name}" for name in (*_WEIGHTS, "softmax.weight", "softmax.bias")),
+]
+TEST_TAGS = [f"test/{name}" for name in ("loss", "perplexity", "accuracy")]
+VALID_TAGS = [*(tag.replace("test", "valid") for tag in TEST_TAGS), "valid/best_perplexity"]
 
 
 def train(folder: Path, *options: object) -> Outcome:
@@ -52,6 +57,7 @@ def test_the_files_of_a_run_directory(trained: Trained) -> None:
         "config.yaml",
         "environment.json",
         "metrics.jsonl",
+        *(f"tensorboard/{name}" for name in ("projector_config.pbtxt", "metadata.tsv", "tensors.tsv")),
         *(f"snapshots/step-{step:08d}/{part}" for step in STEPS_OF_EPOCHS for part in parts),
     }
 
@@ -251,7 +257,36 @@ def test_a_dry_run_estimates_and_writes_nothing(project: Path) -> None:
     assert pairs["vocabulary"] == "11 words"
     assert pairs["training tokens"] == "300, 1 of them read twice an epoch"
     assert pairs["steps"] == "15"
+    assert pairs["validation tokens"] == "61, 1.6 % unknown words"
     assert pairs.keys() >= {"memory", "disk", "words per second", "time"}
+
+
+def test_a_dry_run_as_json(project: Path) -> None:
+    outcome = train(project, "--dry-run", "--json")
+    found = json.loads(outcome.out)
+    assert outcome.code == 0
+    assert found["num_parameters"] == sum(w.numel() for w in _tiny_weights())
+    parts = ("parameters", "gradients", "optimizer", "rest")
+    assert found["memory"]["total"] == sum(found["memory"][part] for part in parts)
+    assert found["valid"] == {"num_tokens": 61, "num_oov": 1}
+    assert train(project, "--json").code == 2
+
+
+def test_a_dry_run_that_finds_no_room_prints_it_and_fails(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage(project)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=0))
+    outcome = train(project, "--dry-run", "--set", "snapshots.keep=100")
+    assert outcome.code == 6
+    assert "words per second" in outcome.out
+    assert "lower snapshots.keep" in outcome.err
+
+
+def test_a_dry_run_where_nothing_can_be_written(project: Path) -> None:
+    outcome = train(project, "--dry-run", "--run-dir", "config.yaml/run")
+    assert outcome.code == 6
+    assert "config.yaml/run: cannot be used as run directory" in outcome.err
 
 
 def _tiny_weights() -> list[torch.Tensor]:

@@ -234,9 +234,9 @@ def test_a_file_that_cannot_be_read(file: Path, name: str) -> None:
     ],
 )
 def test_hostile_files_are_refused_at_once(file: Path, text: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     problems = problems_of(file, text)
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
     assert len(problems) <= 101
     assert all(len(problem) < 400 for problem in problems)
 
