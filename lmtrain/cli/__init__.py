@@ -73,12 +73,18 @@ def _print_version(is_asked_for: bool) -> None:
 
 @app.callback()
 def _global(
-    version: Annotated[
+    version: Annotated[  # noqa: ARG001  (its callback reads it)
         bool,
         # Eager: it answers before a command is missed.
-        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
+        typer.Option(
+            "--version",
+            callback=_print_version,
+            is_eager=True,
+            expose_value=False,
+            help="Print the version and exit.",
+        ),
     ] = False,
-    quiet: Annotated[
+    quiet: Annotated[  # noqa: ARG001
         bool,
         typer.Option(
             "--quiet",

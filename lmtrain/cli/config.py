@@ -112,9 +112,8 @@ def _write_new(path: Path, text: str) -> None:
         ) from error
     except OSError as error:
         raise StorageError(f"{error.filename}: cannot be written: {error.strerror}") from error
-    note(
-        f"{path}: written; next, without --dry-run to train:\n{command('train', '--config', path, '--dry-run')}"
-    )
+    train = command("train", "--config", path)
+    note(f"{path}: written; next an estimate, then training:\n{train} --dry-run\n{train}")
 
 
 @app.command()

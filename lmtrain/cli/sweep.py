@@ -89,10 +89,7 @@ def sweep(
         _print_table(result)
     if result.best:
         best, folder = result.best.run_dir, result.sweep_dir
-        note(
-            f"next:\n{command('info', best)}\n"
-            f"{command('train', '--config', folder / 'best.yaml', '--run-dir', folder / 'best')}"
-        )
+        note(f"next:\n{command('info', best)}\n{command('train', '--config', folder / 'best.yaml')}")
 
 
 def _as_json(result: "SweepResult") -> dict[str, Any]:
