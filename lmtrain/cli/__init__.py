@@ -39,11 +39,11 @@ app = typer.Typer(
 
     A first model, on a small corpus that it makes itself, takes half a minute:
 
-    Example: lmtrain config new --corpus toy-english --size tiny --out first.yaml
+    Example: lmtrain config new --corpus toy-english --size tiny --out toy.yaml
 
-    Example: lmtrain train --config first.yaml
+    Example: lmtrain train --config toy.yaml
 
-    Example: lmtrain generate runs/first --prompt "the tiny"
+    Example: lmtrain generate runs/toy --prompt "the tiny"
     """,
     cls=Group,
     rich_markup_mode=None,  # plain text, whose lines a log keeps whole

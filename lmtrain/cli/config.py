@@ -13,7 +13,7 @@ from lmtrain.cli.text import command, note, print_json
 app = typer.Typer(
     help="""Configs: started, checked, or shown with every value.
 
-    Example: lmtrain config new --corpus toy-english --size tiny --out first.yaml
+    Example: lmtrain config new --corpus toy-english --size tiny --out toy.yaml
     """
 )
 

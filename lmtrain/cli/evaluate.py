@@ -199,16 +199,20 @@ def _print_many(results: Sequence["HeldOutResult"]) -> None:
         return (
             name,
             f"{figures.num_tokens:,}",
-            *(f"{value:.2f}" for value in perplexities),
-            f"{figures.bits_per_word:.3f}",
+            *(f"{value:.2f}" if value < 1e6 else f"{value:.2e}" for value in perplexities),
             f"{figures.oov_rate:.2%}",
             "-" if math.isnan(figures.accuracy) else f"{figures.accuracy:.4f}",
         )
 
+    folders = {result.data.parent for result in results}
+    names = [result.data.name if len(folders) == 1 else str(result.data) for result in results]
     together = functools.reduce(operator.add, (result.evaluation for result in results))
     print_table(
-        ("text", "tokens", "ppl", "w/o <eos>", "w/o <unk>", "bits", "<unk>", "accuracy"),
-        [*(row(str(result.data), result.evaluation) for result in results), row("together", together)],
+        ("text", "tokens", "ppl", "w/o <eos>", "w/o <unk>", "<unk>", "accuracy"),
+        [
+            *(row(name, result.evaluation) for name, result in zip(names, results, strict=True)),
+            row("together", together),
+        ],
     )
     typer.echo()
     for result in results:

@@ -48,6 +48,8 @@ def say(text: str, stream: TextIO, prefix: str = "") -> None:
     """
     text = prefix + text
     if is_terminal(stream):
+        if prefix:
+            stream.write("\r")  # over the ^C of the terminal
         text = "\n".join(part for line in text.split("\n") for part in _broken(line, width_of(stream)))
         if prefix and "NO_COLOR" not in os.environ:
             text = typer.style(prefix, fg="red", bold=True) + text.removeprefix(prefix)

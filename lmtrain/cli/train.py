@@ -76,6 +76,7 @@ def train(
     if dry_run:
         from lmtrain.run.dry_run import dry_run as try_out
 
+        note("reading the texts, and trying a few steps …")
         estimate = try_out(resolved, run_dir, device)
         if as_json:
             print_json(estimate.to_dict())

@@ -36,7 +36,10 @@ def read_manifest(path: Path) -> dict[str, Any]:
         OSError: It cannot be read.
     """
     data = read_regular(path, MAX_TABLE_BYTES)
-    body: dict[str, Any] = json.loads(data)
+    try:
+        body: dict[str, Any] = json.loads(data)
+    except ValueError as error:
+        raise ValueError(f"{path.name}: {error}") from error
     if _serialise(body) != data:
         raise ValueError(f"{path.name} was changed after it was written")
     if b"\n" + b" " * _MAX_DEPTH in data:
