@@ -39,7 +39,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
     try:
         body: dict[str, Any] = json.loads(data)
     except ValueError as error:
-        raise ValueError(f"{path.name}: {error}") from error
+        raise ValueError(f"{path.name} is no JSON: {error}") from error
     if _serialise(body) != data:
         raise ValueError(f"{path.name} was changed after it was written")
     if b"\n" + b" " * _MAX_DEPTH in data:
