@@ -10,6 +10,7 @@
     │   └── DamagedSnapshotError  4  a snapshot that is not what was once written
     ├── DivergenceError     5  a loss or gradient was not finite
     └── StorageError        6  the disk or system: full, read-only, no permission, held by another
+        └── UnreachableError  6  an address that did not give its file
     Interrupted       130/143  SIGINT or SIGTERM; during training, after a snapshot was written
 
 Library code raises these; only ``lmtrain.cli`` turns them into messages and exit codes.
@@ -71,6 +72,10 @@ class StorageError(LmtrainError):
     """The disk or the system refused."""
 
     exit_code = 6
+
+
+class UnreachableError(StorageError):
+    """An address that did not give its file."""
 
 
 class Interrupted(BaseException):

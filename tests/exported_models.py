@@ -9,7 +9,6 @@ from torch import Tensor
 
 from lmtrain.model.adaptive_softmax import AdaptiveSoftmax
 from lmtrain.model.language_model import LanguageModel
-from lmtrain.model.recurrent import CELLS
 from lmtrain.model.sampled_softmax import SampledSoftmax
 
 _SOFTMAXES: dict[str, Callable[[], Any]] = {
@@ -26,9 +25,12 @@ _VARIANTS: dict[str, dict[str, Any]] = {
 }
 Kind = tuple[str, str, str, str]
 """Cell, activation, softmax, and what else there is to it."""
+_CELLS = [("elman", "tanh"), ("elman", "relu"), ("concat_elman", "tanh"), ("concat_elman", "relu")]
+_CELLS += [("lstm", "tanh"), ("gru", "tanh")]
+"""Those that are known elsewhere; others need not be."""
 
 KINDS_OF_TORCH: list[Kind] = [
-    *((cell, activation, "full", variant) for cell, activation in CELLS for variant in _VARIANTS),
+    *((cell, activation, "full", variant) for cell, activation in _CELLS for variant in _VARIANTS),
     ("lstm", "tanh", "sampled", "plain"),
     ("lstm", "tanh", "adaptive", "plain"),
     ("gru", "tanh", "sampled", "tied"),

@@ -17,6 +17,7 @@ CODES = {
     "DamagedSnapshotError": 4,
     "DivergenceError": 5,
     "StorageError": 6,
+    "UnreachableError": 6,
 }
 
 

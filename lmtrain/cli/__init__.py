@@ -1,9 +1,11 @@
 """The command line: everything a person types, all that is printed, every exit code."""
 
+import os
 import re
 import signal
 import sys
 import traceback
+from pathlib import Path
 from types import FrameType
 from typing import Annotated
 
@@ -26,7 +28,7 @@ from lmtrain.cli import (
 )
 from lmtrain.cli.failing import fail, fail_usage
 from lmtrain.cli.group import Group, be_quiet
-from lmtrain.cli.text import VOICE
+from lmtrain.cli.text import VOICE, prepare_streams
 from lmtrain.errors import Interrupted, LmtrainError
 
 _STOPPING = (signal.SIGINT, signal.SIGTERM)
@@ -104,6 +106,7 @@ def main() -> None:
     """Runs a command; errors end it with one clear message and the exit code of their kind."""
     if hasattr(signal, "SIGPIPE"):  # `lmtrain … | head` ends as silently as any other program
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    prepare_streams()
     VOICE.is_quiet = VOICE.has_json = False
     try:
         for number in _STOPPING:

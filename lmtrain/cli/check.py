@@ -31,6 +31,8 @@ def print_report(report: "TextReport") -> None:
 
 
 def _figures(report: "TextReport") -> Iterator[tuple[str, object]]:
+    from lmtrain.corpus.suspicions import shown
+
     yield "size", size(report.num_bytes)
     yield "SHA-256", report.sha256
     yield "lines", f"{report.num_lines:,}, of which {report.num_empty_lines:,} empty"
@@ -46,7 +48,7 @@ def _figures(report: "TextReport") -> Iterator[tuple[str, object]]:
         yield "unknown", f"{unknown.num_oov:,} ({unknown.oov_rate:.2%} of tokens) to {unknown.vocabulary}"
         yield "  types", f"{unknown.num_types:,}"
         for word, count in unknown.most_frequent:
-            yield "", f"{count:>8,}  {word}"
+            yield "", f"{count:>8,}  {shown(word)}"
     if report.overlap is not None:
         shared = report.overlap
         yield "also in train", f"{shared.num_shared:,} of {shared.num_lines:,} lines with words"

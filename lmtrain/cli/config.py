@@ -41,8 +41,7 @@ def new(
         ),
     ] = None,
     cell: Annotated[
-        Literal["elman", "concat_elman", "lstm", "gru"],
-        typer.Option(metavar="elman|concat_elman|lstm|gru", help="Recurrent cell."),
+        str, typer.Option(metavar="CELL", help="What model.cell may be: lstm, gru, elman, …")
     ] = "lstm",
     valid: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Text to validate on.", show_default=False)

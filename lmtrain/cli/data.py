@@ -1,5 +1,6 @@
 """``lmtrain data``."""
 
+import codecs
 import contextlib
 import shutil
 import signal
@@ -70,11 +71,10 @@ def fetch(
         typer.Option(metavar="DIR", help="Where the texts go.  [default: data/NAME]", show_default=False),
     ] = None,
 ) -> None:
-    """Fetches a known corpus, verifies it and prints its files.
+    """Fetches a known corpus and verifies it.
 
-    They are train.txt, valid.txt and test.txt.
-    What is there already is not fetched again, and nothing is overwritten. A download that broke off goes on
-    where it was.
+    Prints its files: train.txt, valid.txt and test.txt. What is there already is not fetched again, and
+    nothing is overwritten. A download that broke off goes on where it was.
 
     Example: lmtrain data fetch ptb
 
@@ -112,10 +112,10 @@ def check(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Examines a text: figures, faults, oddities.
+    """Looks through a text before it is trained on.
 
-    What it holds, what training would refuse, what looks like an accident. Ends with 0 if training would
-    take it, else with 3. All of it is read, whatever is wrong with it.
+    Says what it holds, what training would refuse, and what looks odd. Ends with 0 if training would take
+    it, else with 3. All of it is read, whatever is wrong with it.
 
     Example: lmtrain data check data/ptb/valid.txt --train data/ptb/train.txt
     """
@@ -172,11 +172,13 @@ def synth(
 def _words_of(path: Path, snapshot: str | None) -> "tuple[Container[str], TextRules | None]":
     """What a vocabulary knows, and how text becomes its words; None where that is not said."""
     if path.is_file():
-        from lmtrain.corpus.text import file_lines
+        from lmtrain.corpus.text import file_blocks
         from lmtrain.errors import DataError
 
         try:
-            return frozenset(line.decode().strip() for line in file_lines(path)), None
+            # Stripped before it is decoded: words may begin or end in a no-break space.
+            text = b"".join(file_blocks(path)).removeprefix(codecs.BOM_UTF8)
+            return frozenset(line.strip().decode() for line in text.split(b"\n")), None
         except UnicodeDecodeError as error:
             raise DataError(f"{path}: not UTF-8 ({error.reason})") from None
     from lmtrain.run.loading import load_vocabulary

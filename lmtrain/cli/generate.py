@@ -47,11 +47,14 @@ def generate(
         typer.Option(
             metavar="N",
             min=1,
+            max=2**63 - 1,
             help="Stop at the N-th line break, <eos>.  [default with --interactive and no --num-words: 1]",
             show_default=False,
         ),
     ] = None,
-    num_samples: Annotated[int, typer.Option(metavar="N", min=1, help="Samples of each prompt.")] = 1,
+    num_samples: Annotated[
+        int, typer.Option(metavar="N", min=1, max=2**63 - 1, help="Samples of each prompt.")
+    ] = 1,
     temperature: Annotated[
         float, typer.Option(metavar="X", help="Below 1 bolder, above 1 more varied.")
     ] = 1.0,
@@ -80,6 +83,7 @@ def generate(
         int | None,
         typer.Option(
             metavar="N",
+            max=2**31 - 1,
             help="Beam search with N hypotheses for the most probable texts.",
             show_default=False,
         ),
@@ -149,7 +153,8 @@ def generate(
     gap = "" if num_sentences == 1 else "\n"  # texts of one line each need no empty line between them
     for number, result in enumerate(results, 1):
         if result.unknown_words:
-            place = f"{prompts}:{number}: " if prompts else ""
+            name = "standard input" if prompts == Path("-") else prompts
+            place = f"{name}:{number}: " if prompts else ""
             note(f"{place}unknown to the model, read as <unk>: {' '.join(result.unknown_words)}")
         if not as_json:
             typer.echo((gap if number > 1 else "") + f"\n{gap}".join(result.texts))

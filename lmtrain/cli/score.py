@@ -84,13 +84,12 @@ def score(
             sentences.append(loaded.rules.words(sentence, f"{name}:{number}"))
         scored = scorer.score(sentences)
         if not has_begun:
-            sys.stdout.write(writer.begin())
+            typer.echo(writer.begin(), nl=False)
             has_begun = True
-        sys.stdout.write("".join(map(writer.write, prefixes, scored)))
-        sys.stdout.flush()
+        typer.echo("".join(map(writer.write, prefixes, scored)), nl=False)
         num_tokens += sum(len(line.tokens) for line in scored)
         num_unk += sum(sum(line.is_unk) for line in scored)
-    sys.stdout.write(writer.end())
+    typer.echo(writer.end(), nl=False)
     if num_unk:
         note(f"{num_unk:,} of {num_tokens:,} tokens are scored as <unk>, which stands for all unknown words")
 

@@ -145,39 +145,45 @@ class KaldiFormat(ScoreFormat):
 
     def parse(self, line: str, place: str) -> tuple[str, str]:
         """The utterance id, and the words."""
-        fields = line.split(maxsplit=1)
+        fields = _fields(line, 1)
         if not fields:
             raise DataError(f"{place}: empty; expected 'utt-id w1 w2 …'")
-        return fields[0], fields[1] if len(fields) > 1 else ""
+        return fields[0], " ".join(fields[1:])
 
     def _write(self, prefix: str, line: "ScoredLine") -> str:
         return f"{prefix} {-line.log_prob + 0.0:.6f}\n"
 
 
 class NbestFormat(ScoreFormat):
-    """SRILM's n-best lists: of ``ascore lscore nwords w1 w2 …`` the second becomes the model's, in log10."""
+    """SRILM's n-best lists: of ``ascore lscore nwords w1 w2 …`` the second becomes the model's, in log10.
+
+    As for SRILM, ``nwords`` need not be the number of the words that follow, since it may leave out pauses,
+    and ``<s>`` and ``</s>`` around them are no words.
+    """
 
     holds_alternatives = True
 
     def parse(self, line: str, place: str) -> tuple[str, str]:
-        """The acoustic score and the number of words, as they stand there, and the words."""
-        fields = line.split(maxsplit=3)
-        words = fields[3] if len(fields) > 3 else ""
+        """The line without the language model's score, its fields apart by tabs, and the words."""
+        fields = _fields(line, 3)
         try:
-            float(fields[0]), float(fields[1])
-            is_whole = int(fields[2]) == len(words.split())
+            float(fields[0]), float(fields[1]), int(fields[2])
         except (IndexError, ValueError):
             raise DataError(
                 f"{place}: expected 'ascore lscore nwords w1 w2 …', without a header such as NBestList1.0"
             ) from None
-        if not is_whole:
-            raise DataError(f"{place}: {fields[2]} words are announced, {len(words.split())} are there")
-        return f"{fields[0]} {fields[2]}", words
+        words = _fields(" ".join(fields[3:]))
+        begin, end = words[:1] == ["<s>"], words[-1:] == ["</s>"]
+        return "\t".join([fields[0], fields[2], *words]), " ".join(words[begin : len(words) - end])
 
     def _write(self, prefix: str, line: "ScoredLine") -> str:
-        acoustic, num_words = prefix.split()
-        words = "".join(f" {word}" for word in line.tokens[:-1])
-        return f"{acoustic} {line.log_prob / math.log(10):.6f} {num_words}{words}\n"
+        acoustic, *rest = prefix.split("\t")
+        return " ".join([acoustic, f"{line.log_prob / math.log(10):.6f}", *rest]) + "\n"
+
+
+def _fields(line: str, maxsplit: int = -1) -> list[str]:
+    """What stands between ASCII whitespace, which alone separates words; ``str.split`` knows more of it."""
+    return [field.decode() for field in line.encode().split(maxsplit=maxsplit)]
 
 
 def _statistics(num_sentences: int, num_words: int, log10: float) -> tuple[str, str]:

@@ -1,5 +1,6 @@
 """How the commands speak: data to standard output, messages to standard error."""
 
+import io
 import json
 import math
 import os
@@ -30,6 +31,15 @@ class Voice:
 
 
 VOICE = Voice()
+
+
+def prepare_streams() -> None:
+    """Has results written in UTF-8, as texts are, whatever the locale. A closed input is an empty one."""
+    if sys.stdin is None:
+        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: PTH123, SIM115  (for as long as the process)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A name of a file that is no UTF-8 comes out as it is.
+        sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
 
 
 def note(text: str) -> None:

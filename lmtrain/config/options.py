@@ -123,12 +123,19 @@ class SampledOptions(Options):
     )
 
 
+Cell = Literal[
+    "elman",
+    "concat_elman",
+    "lstm",
+    "gru",
+]
+"""One line a cell, whose class is in ``lmtrain/model/cells/``."""
+
+
 class ModelOptions(Options):
     """The network."""
 
-    cell: Literal["elman", "concat_elman", "lstm", "gru"] = Field(
-        default="lstm", description="recurrent cell"
-    )
+    cell: Cell = Field(default="lstm", description="recurrent cell")
     activation: Literal["tanh", "relu"] = Field(default="tanh", description="of Elman cells")
     embedding_dim: Size = Field(default=200, description="units of a word's embedding")
     hidden_size: Size = Field(default=200, description="units of a recurrent layer")

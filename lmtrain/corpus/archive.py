@@ -6,6 +6,7 @@ Nothing is ever unpacked to where an archive says: members are looked up by name
 import contextlib
 import io
 import lzma
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -20,6 +21,7 @@ _BLOCK_BYTES = 1 << 16
 _DAMAGES = (
     *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError),
     *(RuntimeError, NotImplementedError),  # a zip that is encrypted, or packed in a way Python lacks
+    *(ValueError, struct.error),  # of headers; names that are no UTF-8 are among them
 )
 
 

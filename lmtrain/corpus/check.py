@@ -20,7 +20,7 @@ from lmtrain.corpus.vocab import UNK
 
 _NUM_UNKNOWN_SHOWN = 10
 _LONG_LINE = 1000  # words
-_SENTENCE_END = re.compile(rb"[^\s.]{2,}\.[\"')\]]*$")
+_SENTENCE_END = re.compile(rb"[^\s.]{2}\.[\"')\]]*$")
 # Of lines: what it is and what can be done, and the share of lines from which on it is worth telling.
 _LINE_SIGNS = {
     "glued_full_stops": (
@@ -81,7 +81,7 @@ def check_text(
         num_bytes=scan.num_bytes,
         num_lines=scan.num_lines,
         num_empty_lines=scan.num_empty_lines,
-        num_words=sum(counts.values()),
+        num_words=scan.counts.total(),
         num_types=len(counts),
         num_types_lowercase=len({word.lower() for word in counts}),
         num_singletons=sum(count == 1 for count in counts.values()),
@@ -160,7 +160,7 @@ class _Scan:
         signs = {
             "carriage_returns": piece.endswith(b"\r"),
             "runs_of_spaces": self._has_runs,
-            "glued_full_stops": words and len(words) > 1 and _SENTENCE_END.search(words[-1]),
+            "glued_full_stops": words and self._num_words > 1 and _SENTENCE_END.search(words[-1]),
             "long_lines": self._num_words > _LONG_LINE,
         }
         for kind, is_odd in signs.items():

@@ -20,6 +20,10 @@ _NUMBER = re.compile(r"[.,]?\d|N(?![A-Za-z])")
 _CONTRACTION = re.compile(r"n['\u2019]t|['\u2019](s|m|d|re|ve|ll|t)", re.IGNORECASE)
 _ELISION = re.compile(r"[dlo] ['\u2019]\w.*", re.IGNORECASE)
 """``O 'Brien``, ``d 'état``."""
+_TIGHT = re.compile(r"\d+ [–/] \d+|\d{1,3} : \d{1,3}|and / or|k?m / [hs]")
+"""``1943 – 44``, ``1 / 2``, ``06 : 30``, ``km / h``: three words without spaces in between."""
+_COUNTRY_BEFORE = re.compile(r"(US|CA|AU|NZ|HK) \$")
+_DECADE = re.compile(r"\d0s")
 _ENDS_IN_S = re.compile(r"[sxz]$", re.IGNORECASE)
 
 
@@ -71,6 +75,8 @@ def _piece(word: str, before: str, after: str) -> _Piece:
     if word in _JOINTS:
         is_between = bool(before and after)
         return _Piece(_JOINTS[word] if is_between else word, is_between, is_between)
+    if _TIGHT.fullmatch(f"{before} {word} {after}"):
+        return _Piece(word, joins_left=True, joins_right=True)
     if word in ("``", "''"):
         return _Piece('"', joins_left=word == "''", joins_right=word == "``")
     if bracket in _OPENING:
@@ -84,7 +90,8 @@ def _piece(word: str, before: str, after: str) -> _Piece:
     if word == "°":
         return _Piece(word, joins_left=True, joins_right=after in ("C", "F"))
     if _UNITS_BEFORE.fullmatch(word):
-        return _Piece(word, joins_right=_NUMBER.match(after) is not None)
+        is_before = _NUMBER.match(after) is not None
+        return _Piece(word, is_before and bool(_COUNTRY_BEFORE.fullmatch(f"{before} {word}")), is_before)
     return _Piece(word)
 
 
@@ -92,7 +99,7 @@ class _Quotes:
     """The marks of one kind in a line: they open and close by turns, two in a row together.
 
     An apostrophe before a single s, after a word in s, or that no other follows, is that of a possessive and
-    not a quotation mark; the latter two unless a quotation is open.
+    not a quotation mark; the latter two unless a quotation is open. Nor is that of ``' 80s``.
     """
 
     def __init__(self, mark: str, words: Sequence[str]) -> None:
@@ -111,6 +118,8 @@ class _Quotes:
     def _next(self, before: str, after: str) -> _Piece:
         if self._mark == "'" and after == "s":
             return _Piece(self._mark, joins_left=True, joins_right=True)
+        if self._mark == "'" and _DECADE.fullmatch(after):
+            return _Piece(self._mark, joins_right=True)
         if self._is_open:
             self._is_open = False
             return _Piece(self._mark, joins_left=True)

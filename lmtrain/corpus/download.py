@@ -3,6 +3,7 @@
 pooch keeps what was downloaded and holds it against its hash; it knows no resuming, which is added here.
 """
 
+import contextlib
 import hashlib
 import os
 import time
@@ -12,7 +13,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from lmtrain import __version__
-from lmtrain.errors import DataError, StorageError
+from lmtrain.errors import DataError, StorageError, UnreachableError
 
 Watch = Callable[[Iterable[bytes], str, int | None], Iterable[bytes]]
 """Hands on the blocks of a file that it is given, with the file's name and size; None if that is unknown."""
@@ -21,17 +22,20 @@ _AGENT = f"lmtrain/{__version__}"
 # Some hosts refuse whatever does not look like a browser.
 _BROWSER_AGENT = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"
 _ATTEMPTS = 3
+_CONNECT_SECONDS = 10.0
 _STALL_SECONDS = 30.0
 _SLOWEST = 1000  # bytes per second over that time; what is slower counts as stalled
 _BLOCK_BYTES = 1 << 16
 
 
-class UnreachableError(StorageError):
-    """An address that did not give its file."""
-
-
-def download(url: str, digest: str, folder: Path, max_bytes: int, watch: Watch | None = None) -> Path:
+@contextlib.contextmanager
+def download(
+    url: str, digest: str, folder: Path, max_bytes: int, watch: Watch | None = None
+) -> Iterator[Path]:
     """Downloads a file and verifies it; goes on with what an earlier call left, where the server can.
+
+    No other process uses or removes the file until the block ends. If that ends without error, the file has
+    served, and is removed.
 
     Args:
         url: Its address, http or https.
@@ -40,41 +44,57 @@ def download(url: str, digest: str, folder: Path, max_bytes: int, watch: Watch |
         max_bytes: It is given up beyond that.
         watch: Hands on the blocks, to show progress.
 
-    Returns:
+    Yields:
         The path of the file, which is whole and right.
 
     Raises:
         DataError: What the server gives is another file.
-        StorageError: The folder cannot be written; or another process is downloading the same.
+        StorageError: The folder cannot be written; or another process is fetching the same.
         UnreachableError: The server did not give it.
     """
+    from filelock import FileLock, Timeout
+
+    base = os.path.basename(unquote(urlsplit(url).path))  # noqa: PTH119  (of a URL)
+    name = f"{hashlib.sha256(url.encode()).hexdigest()[:12]}-{base or 'file'}"
+    with contextlib.ExitStack() as stack:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(FileLock(folder / f"{name}.lock", timeout=0))
+        except Timeout:
+            raise StorageError(f"{url}: another process is fetching it; wait for that one") from None
+        except OSError as error:
+            raise _unwritable(folder, error) from error
+        path = _retrieved(url, digest, folder / name, _Partial(folder / f"{name}.part", max_bytes, watch))
+        yield path
+        path.unlink()
+
+
+def _retrieved(url: str, digest: str, path: Path, partial: "_Partial") -> Path:
+    """The file, which may be there already."""
     import pooch  # type: ignore[import-untyped]
     import requests
-    from filelock import FileLock, Timeout
     from urllib3.exceptions import HTTPError
 
     pooch.get_logger().setLevel("ERROR")
-    base = os.path.basename(unquote(urlsplit(url).path))  # noqa: PTH119  (of a URL)
-    name = f"{hashlib.sha256(url.encode()).hexdigest()[:12]}-{base or 'file'}"
-    partial = _Partial(folder / f"{name}.part", max_bytes, watch)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / f"{name}.lock", timeout=0):
-            try:
-                return Path(pooch.retrieve(url, digest, name, folder, downloader=partial))
-            except ValueError:
-                if not partial.was_resumed:
-                    raise
-            # Its two halves may be of different files.
-            return Path(pooch.retrieve(url, digest, name, folder, downloader=partial))
-    except Timeout:
-        raise StorageError(f"{url}: another process is downloading it to {folder}") from None
+        try:
+            return Path(pooch.retrieve(url, digest, path.name, path.parent, downloader=partial))
+        except ValueError:
+            if not partial.was_resumed:
+                raise
+        # Its two halves may be of different files.
+        return Path(pooch.retrieve(url, digest, path.name, path.parent, downloader=partial))
     except (requests.RequestException, HTTPError) as error:
         raise UnreachableError(f"{url}: {_reason(error)}") from error
     except ValueError as error:
         raise DataError(f"{url}: gives another file; its {digest.partition(':')[0]} is not right") from error
     except OSError as error:
-        raise StorageError(f"{error.filename or folder}: {error.strerror or error}") from error
+        raise _unwritable(path.parent, error) from error
+
+
+def _unwritable(folder: Path, error: OSError) -> StorageError:
+    hint = "free space there, or set LMTRAIN_CACHE to another folder"
+    return StorageError(f"{folder}: downloads cannot be kept there: {error.strerror or error}; {hint}")
 
 
 class _Partial:
@@ -104,7 +124,7 @@ class _Partial:
                 self._go_on(url)
                 break
             except (requests.RequestException, HTTPError) as error:
-                if not attempts_left or (isinstance(error, requests.HTTPError) and _is_final(error)):
+                if not attempts_left or _is_final(error):
                     raise
         self._version.unlink(missing_ok=True)
         self._path.replace(output_file)
@@ -160,7 +180,7 @@ def _get(url: str, headers: dict[str, str]) -> Any:
 
     # As it lies there: a range of it is a range of the file.
     headers = {**headers, "Accept-Encoding": "identity", "User-Agent": _AGENT}
-    options: dict[str, Any] = {"stream": True, "timeout": (_STALL_SECONDS, _STALL_SECONDS)}
+    options: dict[str, Any] = {"stream": True, "timeout": (_CONNECT_SECONDS, _STALL_SECONDS)}
     response = requests.get(url, headers=headers, **options)  # noqa: S113
     if response.status_code in (403, 406):
         response.close()
@@ -193,9 +213,13 @@ def _version(response: Any) -> str:
     return str(tag if tag.startswith('"') else response.headers.get("Last-Modified", ""))
 
 
-def _is_final(error: Any) -> bool:
+def _is_final(error: Exception) -> bool:
     """Whether to ask again would be of no use."""
-    return error.response is not None and 400 <= error.response.status_code < 500
+    import requests
+
+    if isinstance(error, requests.HTTPError) and error.response is not None:
+        return 400 <= error.response.status_code < 500
+    return isinstance(error, requests.ConnectTimeout)  # most of whose attempts would be waited for in vain
 
 
 def _reason(error: Exception) -> str:
@@ -205,6 +229,8 @@ def _reason(error: Exception) -> str:
 
     if isinstance(error, requests.HTTPError) and error.response is not None:
         return f"HTTP {error.response.status_code} {error.response.reason}"
+    if isinstance(error, requests.ConnectTimeout):
+        return f"no connection within {_CONNECT_SECONDS:.0f} s"
     if isinstance(error, requests.Timeout | ReadTimeoutError):
         return f"no answer within {_STALL_SECONDS:.0f} s"
     innermost: BaseException = error

@@ -11,11 +11,11 @@ from urllib.request import url2pathname
 
 from lmtrain.corpus.archive import archive_members
 from lmtrain.corpus.cache import appearing_whole, default_cache_dir
-from lmtrain.corpus.download import UnreachableError, Watch, download
+from lmtrain.corpus.download import Watch, download
 from lmtrain.corpus.known import ARCHIVE_SUFFIXES, KNOWN_CORPORA, SPLITS, KnownCorpus, Source
 from lmtrain.corpus.synthetic import SYNTHETIC
-from lmtrain.corpus.text import file_blocks, regular_file_stat
-from lmtrain.errors import DataError, StorageError, UsageError
+from lmtrain.corpus.text import file_blocks
+from lmtrain.errors import DataError, StorageError, UnreachableError, UsageError
 
 
 @dataclass(frozen=True)
@@ -88,19 +88,20 @@ class _Text:
 
     def is_there(self, observer: FetchObserver) -> bool:
         """Whether it is; another file in its place is refused."""
-        if not self.path.exists():
+        if not self.path.exists() and not self.path.is_symlink():
             return False
-        regular_file_stat(self.path)
-        algorithm, _, expected = self.digest.partition(":")
-        with self.path.open("rb") as file:
-            found = hashlib.file_digest(file, algorithm).hexdigest()
-        if found != expected:
+        if not self.path.is_file() or not self._is_right():
             raise UsageError(
-                f"{self.path}: is another file, and nothing is overwritten; move it away, or choose"
+                f"{self.path}: is something else, and nothing is overwritten; move it away, or choose"
                 " another folder with --to"
             )
         observer.note(f"{self.path}: is there already")
         return True
+
+    def _is_right(self) -> bool:
+        algorithm, _, expected = self.digest.partition(":")
+        with self.path.open("rb") as file:
+            return hashlib.file_digest(file, algorithm).hexdigest() == expected
 
     def write(self, blocks: Iterable[bytes], origin: str) -> None:
         """Writes it, if the blocks that come from there are right."""
@@ -157,9 +158,9 @@ def _at_hand(address: str, digest: str, corpus: KnownCorpus, observer: FetchObse
     if (local := _local_path(address)) is not None:
         yield local
         return
-    path = download(address, digest, default_cache_dir() / "downloads", corpus.max_bytes, observer.watch)
-    yield path
-    path.unlink()
+    downloads = default_cache_dir() / "downloads"
+    with download(address, digest, downloads, corpus.max_bytes, observer.watch) as path:
+        yield path
 
 
 def _sources_of(mirror: str, name: str, corpus: KnownCorpus) -> list[Source]:
@@ -170,7 +171,7 @@ def _sources_of(mirror: str, name: str, corpus: KnownCorpus) -> list[Source]:
         UsageError: It is no address that can be asked.
     """
     address = mirror.rstrip("/") or "/"
-    if "://" in address and urlsplit(address).scheme not in ("http", "https", "file"):
+    if not mirror or not _can_be_asked(address):
         raise UsageError(f"--mirror {mirror}: allowed: a folder, or an address with http, https or file")
     archives = {source.file_name: source for source in corpus.sources if source.is_archive}
     if address.endswith(ARCHIVE_SUFFIXES):
@@ -188,6 +189,17 @@ def _sources_of(mirror: str, name: str, corpus: KnownCorpus) -> list[Source]:
     if not (found := [source for source in sources if _has_any(source)]):
         raise DataError(f"--mirror {mirror}: has neither {name}/train.txt nor {' nor '.join(archives)}")
     return found
+
+
+def _can_be_asked(address: str) -> bool:
+    if "://" not in address:
+        return True
+    try:
+        parts = urlsplit(address)
+        has_host, _ = bool(parts.hostname), parts.port
+    except ValueError:
+        return False
+    return parts.scheme in (("http", "https") if has_host else ("file",))
 
 
 def _has_any(source: Source) -> bool:

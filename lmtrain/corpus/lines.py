@@ -11,6 +11,8 @@ from lmtrain.errors import DataError
 
 _GROUP_BYTES = 1 << 18
 """Lines are read in groups of this size where there are enough of them."""
+LONGEST_LINE = 16 << 20
+"""Bytes of a line, about: bounds the memory that a text without line ends can take."""
 
 
 class LineGroup(NamedTuple):
@@ -72,10 +74,11 @@ def line_groups(blocks: Iterable[bytes], name: str) -> Iterator[LineGroup]:
         name: What errors call the text.
 
     Raises:
-        DataError: The text is empty, binary or not UTF-8.
+        DataError: The text is empty, binary or not UTF-8, or a line is longer than any real one.
     """
     number = 1
     pending: list[bytes] = []  # of a line whose end has not come yet
+    num_pending = 0
     for block in refuse_binary(blocks, name):
         complete, newline, rest = block.rpartition(b"\n")
         if newline:
@@ -83,7 +86,11 @@ def line_groups(blocks: Iterable[bytes], name: str) -> Iterator[LineGroup]:
             yield LineGroup(number, lines)
             number += len(lines)
             pending.clear()
+            num_pending = 0
         pending.append(rest)
+        num_pending += len(rest)
+        if num_pending > LONGEST_LINE:
+            raise DataError(f"{name}:{number}: a line of more than {LONGEST_LINE:,} bytes; is this text?")
     if last := b"".join(pending):
         yield LineGroup(number, _decoded(last, number, name))
     elif number == 1:

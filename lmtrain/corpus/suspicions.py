@@ -116,11 +116,11 @@ def suspicious_words(counts: Mapping[str, int]) -> Iterator[Suspicion]:
         count = sum(found.values())
         if found and count >= sign.from_share * num_words:
             most = nlargest(_NUM_EXAMPLES, found, key=lambda word: (found[word], word))
-            examples = [f"{_shown(word)} ({found[word]:,})" for word in most]
+            examples = [f"{shown(word)} ({found[word]:,})" for word in most]
             yield Suspicion(sign.kind, sign.message, count, count / num_words, examples)
 
 
-def _shown(word: str) -> str:
+def shown(word: str) -> str:
     """A word as it can be printed: what does not show is escaped, what is long is cut."""
     shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in word)
     return shown if len(shown) <= 40 else f"{shown[:39]}…"

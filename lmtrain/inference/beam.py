@@ -116,7 +116,9 @@ class _Beam:
         totals, words = self._candidates(log_probs)  # (P, K, k + 1)
         added = (words != _NO_WORD).long()
         lengths = (self.num_tokens[..., None] + added).clamp(min=1)
-        scores = (totals / lengths.double().pow(self.search.length_penalty)).flatten(1)
+        # Not infinite: ln p of an empty place is.
+        divisors = lengths.double().pow(self.search.length_penalty).clamp(max=torch.finfo(torch.float64).max)
+        scores = (totals / divisors).flatten(1)
         # Stable: among equals, the one whose beginning was better comes first.
         order = scores.sort(dim=1, descending=True, stable=True).indices[:, :width]
         parents = order // words.shape[2]

@@ -108,9 +108,11 @@ def choose(logits: Tensor, draws: Tensor, sampling: Sampling, unk_id: int) -> tu
     if sampling.greedy:
         words = log_probs.argmax(dim=1)
     else:
-        # The best word stands at 0, so that no temperature, however low, makes infinities to subtract.
+        # The best word stands at 0, so that no temperature, however low, makes infinities to subtract. A word
+        # that is ruled out stands at -inf, which no temperature may divide by infinity.
         scaled = log_probs - log_probs.amax(dim=1, keepdim=True)
-        scaled.div_(max(sampling.temperature, torch.finfo(scaled.dtype).tiny))
+        tiny = torch.finfo(scaled.dtype).tiny
+        scaled.div_(min(max(sampling.temperature, tiny), 1 / tiny))
         words = _inverse_cdf(_filtered(scaled.softmax(dim=1), sampling), draws)
     return words, log_probs.gather(1, words[:, None])[:, 0]
 

@@ -10,8 +10,11 @@ import torch
 
 from lmtrain.corpus.batching import Ids
 from lmtrain.corpus.vocab import EOS, UNK, Vocabulary
+from lmtrain.errors import ModelError
 from lmtrain.inference.windows import HeldOutWindow, line_windows, stream_windows
 from lmtrain.model.language_model import LanguageModel, ModelState
+
+NOT_A_NUMBER = "the model gives scores that are not numbers (NaN); --snapshot picks another"
 
 Floats = npt.NDArray[np.float64]
 
@@ -89,7 +92,11 @@ class Scorer:
         self._reader = _Reader(model, with_details)
 
     def score(self, lines: Sequence[Sequence[str]]) -> list[ScoredLine]:
-        """Scores the next lines, given as their words, without ``<eos>``."""
+        """Scores the next lines, given as their words, without ``<eos>``.
+
+        Raises:
+            ModelError: The model gives scores that are not numbers (NaN).
+        """
         if not lines:
             return []
         ids = np.array([i for words in lines for i in self._vocab.encode_line(words)], dtype=np.int32)
@@ -114,7 +121,11 @@ def token_nats(
     num_tokens: int,
     precision: torch.dtype = torch.float32,
 ) -> Floats:
-    """What each token of a text cost, in nats, in the order of the text, shape (num_tokens,)."""
+    """What each token of a text cost, in nats, in the order of the text, shape (num_tokens,).
+
+    Raises:
+        ModelError: The model gives scores that are not numbers (NaN).
+    """
     return _Reader(model, precision=precision).read(windows, num_tokens)[0]
 
 
@@ -133,7 +144,10 @@ class _Reader:
     def read(
         self, windows: Iterable[HeldOutWindow], num_tokens: int, *, goes_on: bool = False
     ) -> tuple[Floats, Details | None]:
-        """The costs of all tokens; ``goes_on`` tells whether the first window follows the last one read."""
+        """The costs of all tokens, none of them NaN.
+
+        ``goes_on`` tells whether the first window follows the last one read.
+        """
         nats = np.empty(num_tokens)
         details = Details(np.empty(num_tokens), np.empty(num_tokens, dtype=np.int64))
         device, state = self._model.device, self._state if goes_on else None
@@ -151,5 +165,7 @@ class _Reader:
                     costs, state = self._model.token_costs(input_ids, window.targets, state)
                     nats[at] = costs.nats.cpu()
         self._state = state
+        if np.isnan(nats).any():
+            raise ModelError(NOT_A_NUMBER)
         nats += 0.0  # so that a certain word costs 0 and not -0
         return nats, details if self._with_details else None

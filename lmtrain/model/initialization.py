@@ -4,8 +4,8 @@ import math
 
 import torch
 
+from lmtrain.model.cells.lstm import LSTMLayer
 from lmtrain.model.language_model import LanguageModel
-from lmtrain.model.recurrent import LSTMLayer
 
 
 @torch.no_grad()
@@ -24,8 +24,8 @@ def initialize(
         model: On the device of the generator.
         generator: The source of the draws.
         init: ``uniform`` in ±init_range for all weights; or ``lecun_normal``: normal with variance 1 /
-            fan-in, where the fan-in of an embedding is 1 (LeCun et al., 1998, "Efficient backprop").
-            Biases start at zero.
+            fan-in, where the fan-in of an embedding or a vector is 1 (LeCun et al., 1998, "Efficient
+            backprop"). Biases, which are what has ``bias`` in its name, start at zero.
         init_range: Of ``uniform``.
         recurrent_init: Of the maps from state to state: ``same`` as the others; ``orthogonal`` (Saxe
             et al., 2014); or ``identity`` (Le et al., 2015), a gated cell has one of them a gate.
@@ -38,8 +38,8 @@ def initialize(
         elif init == "uniform":
             parameter.uniform_(-init_range, init_range, generator=generator)
         elif init == "lecun_normal":
-            is_table = parameter is model.embedding.weight
-            fan_in = 1 if is_table and not model.is_tied else parameter.shape[1]
+            is_table = parameter is model.embedding.weight and not model.is_tied
+            fan_in = 1 if is_table or parameter.dim() == 1 else parameter.shape[1]
             parameter.normal_(0.0, 1.0 / math.sqrt(fan_in), generator=generator)
         else:
             raise ValueError(f"unknown init {init!r}")

@@ -7,8 +7,9 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from lmtrain.model.cells import CELLS
 from lmtrain.model.dropout import Dropout, DropoutRates
-from lmtrain.model.recurrent import CELLS, RecurrentLayer, State
+from lmtrain.model.recurrent import RecurrentLayer, State
 from lmtrain.model.softmax import FullSoftmax, Softmax, TokenCosts, TokenDetails
 
 ModelState = list[State]
@@ -23,7 +24,7 @@ class LanguageModel(nn.Module):
         embedding_dim: Size E of a word vector.
         hidden_size: Size H of a recurrent layer.
         num_layers: Number L of recurrent layers.
-        cell: ``elman``, ``concat_elman``, ``lstm`` or ``gru``.
+        cell: One of those in ``lmtrain/model/cells/``, by name: ``lstm``.
         activation: ``tanh`` or, for the Elman cells, ``relu``.
         softmax: The output layer, from H to V; by default a ``FullSoftmax``.
         tie_weights: Whether a full softmax shares the matrix of the embedding; E must be H. Source: Press
@@ -56,7 +57,9 @@ class LanguageModel(nn.Module):
     ) -> None:
         super().__init__()
         if (cell, activation) not in CELLS:
-            raise ValueError(f"there is no cell {cell!r} with activation {activation!r}")
+            raise ValueError(
+                f"no class in lmtrain/model/cells is cell {cell!r} with activation {activation!r}"
+            )
         if tie_weights and embedding_dim != hidden_size:
             raise ValueError("tied weights need embedding_dim and hidden_size to be equal")
         rates = dropout or DropoutRates()

@@ -24,17 +24,12 @@ from torch import Tensor
 from lmtrain import __version__
 from lmtrain.errors import UsageError
 from lmtrain.model.adaptive_softmax import AdaptiveSoftmax
+from lmtrain.model.cells.concat_elman import ConcatElmanLayer, ReluConcatElmanLayer
+from lmtrain.model.cells.elman import ElmanLayer, ReluElmanLayer
+from lmtrain.model.cells.gru import GRULayer
+from lmtrain.model.cells.lstm import LSTMLayer
 from lmtrain.model.language_model import LanguageModel
-from lmtrain.model.recurrent import (
-    ConcatElmanLayer,
-    ElmanLayer,
-    GatedLayer,
-    GRULayer,
-    LSTMLayer,
-    RecurrentLayer,
-    ReluConcatElmanLayer,
-    ReluElmanLayer,
-)
+from lmtrain.model.recurrent import GatedLayer, RecurrentLayer
 from lmtrain.model.softmax import FullSoftmax
 
 Array = npt.NDArray[np.generic]
@@ -159,7 +154,7 @@ def _add_layer(graph: _Graph, layer: RecurrentLayer, name: str, x: str) -> str:
     match layer:
         case GatedLayer() if type(layer) in _OPERATORS:
             return _add_gated(graph, layer, name, x)
-        case ConcatElmanLayer():
+        case ConcatElmanLayer() if type(layer) in (ConcatElmanLayer, ReluConcatElmanLayer):
             return _add_concat_elman(graph, layer, name, x)
     raise UsageError(f"{type(layer).__name__} has no counterpart in ONNX and cannot be exported")
 

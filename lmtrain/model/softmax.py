@@ -69,13 +69,12 @@ class Softmax(nn.Module):
         for rows in row_chunks(len(features), self.vocab_size):
             logits, chunk_targets = self.logits(features[rows]), targets[rows]
             for part in row_groups(logits):
-                scores = logits[part]
-                of_target = scores.gather(1, chunk_targets[part, None])
-                log_norm = torch.logsumexp(scores, dim=1)
-                # -Σ p ln p with ln p = score - log_norm, since the p sum to 1.
-                entropy = log_norm - torch.linalg.vecdot(torch.softmax(scores, dim=1), scores)
-                rank = (scores > of_target).sum(dim=1) + 1
-                parts.append((log_norm - of_target[:, 0], entropy.clamp(min=0), rank))
+                scores, index = logits[part], chunk_targets[part, None]
+                # Not from the scores themselves, which may be large: their differences would lose digits.
+                log_probs = torch.log_softmax(scores, dim=1)
+                entropy = -torch.linalg.vecdot(log_probs.exp(), log_probs)
+                rank = (scores > scores.gather(1, index)).sum(dim=1) + 1
+                parts.append((-log_probs.gather(1, index)[:, 0], entropy, rank))
         return TokenDetails(*map(torch.cat, zip(*parts, strict=True)))
 
     def logits(self, features: Tensor) -> Tensor:

@@ -5,9 +5,16 @@ from torch import Tensor
 
 from lmtrain.errors import UsageError
 from lmtrain.model.adaptive_softmax import AdaptiveSoftmax
+from lmtrain.model.cells.concat_elman import ConcatElmanLayer, ReluConcatElmanLayer
+from lmtrain.model.cells.elman import ElmanLayer, ReluElmanLayer
+from lmtrain.model.cells.gru import GRULayer
+from lmtrain.model.cells.lstm import LSTMLayer
 from lmtrain.model.language_model import LanguageModel
-from lmtrain.model.recurrent import ConcatElmanLayer, GatedLayer, RecurrentLayer
+from lmtrain.model.recurrent import GatedLayer, RecurrentLayer
 from lmtrain.model.softmax import FullSoftmax, Softmax
+
+_OF_TORCH = (ElmanLayer, ReluElmanLayer, LSTMLayer, GRULayer)
+"""Computed by ``nn.RNN``, ``nn.LSTM`` and ``nn.GRU`` too; a subclass may compute something else."""
 
 
 @torch.no_grad()
@@ -39,10 +46,10 @@ def torch_layout(model: LanguageModel) -> dict[str, Tensor]:
 
 def _layer(layer: RecurrentLayer) -> dict[str, Tensor]:
     match layer:
-        case GatedLayer():
+        case GatedLayer() if type(layer) in _OF_TORCH:
             names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
             return dict(zip(names, layer.torch_weights(), strict=True))
-        case ConcatElmanLayer():
+        case ConcatElmanLayer() if type(layer) in (ConcatElmanLayer, ReluConcatElmanLayer):
             return {"weight": layer.weight, "bias": layer.bias}
     raise UsageError(f"{type(layer).__name__} has no layout in torch and cannot be exported")
 

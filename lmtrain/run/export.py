@@ -201,6 +201,7 @@ def _describe_text(trained: TrainedModel) -> dict[str, Any]:
     vocab = trained.vocab
     return {
         "separators": "ASCII whitespace",
+        "moses": trained.rules.moses,
         "lowercase": trained.rules.lowercase,
         "unk": UNK,
         "unk_id": vocab.unk_id,

@@ -1,5 +1,6 @@
 """Text that a model wrote, as a person or a program reads it."""
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -7,6 +8,7 @@ from typing import Any, Literal
 
 from lmtrain.corpus.text import EOS, TextRules
 from lmtrain.corpus.vocab import UNK, Vocabulary
+from lmtrain.errors import ModelError
 from lmtrain.inference.beam import BeamSearch
 from lmtrain.inference.continuation import Continuation, Length, to_text
 from lmtrain.inference.generate import generate_many
@@ -77,6 +79,9 @@ def continue_texts(
         decoding: How words are chosen.
         seed: Of the draws.
         finish: Makes the words of a text, between spaces, into what is handed out.
+
+    Raises:
+        ModelError: What the model predicts is not a number.
     """
     being_written: deque[tuple[str, list[str]]] = deque()
 
@@ -90,6 +95,10 @@ def continue_texts(
         model, vocab, ids(), length=length, num_samples=num_samples, decoding=decoding, seed=seed
     ):
         prompt, words = being_written.popleft()
+        if any(math.isnan(continuation.log_prob) for continuation in found):
+            raise ModelError(
+                "nothing can be written: the model gives probabilities that are not numbers (NaN)"
+            )
         unknown = [word for word in words if word not in vocab or word == UNK]
         samples = [_sample_of(words, continuation, vocab, length, finish) for continuation in found]
         yield GeneratedText(prompt, unknown, seed, samples)

@@ -1,5 +1,6 @@
 """A trained model: it evaluates, scores and writes. It needs no corpus."""
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
@@ -14,14 +15,14 @@ from lmtrain.corpus.corpus import Corpus
 from lmtrain.corpus.detokenize import detokenize
 from lmtrain.corpus.text import TextRules
 from lmtrain.corpus.vocab import Vocabulary
-from lmtrain.errors import UsageError
+from lmtrain.errors import ModelError, UsageError
 from lmtrain.inference.beam import BeamSearch
 from lmtrain.inference.continuation import Length
 from lmtrain.inference.evaluate import Evaluation, evaluate, held_out_windows, perplexity
 from lmtrain.inference.mixture import Interpolation, interpolate, tune_weight
 from lmtrain.inference.ngram import NGramModel
 from lmtrain.inference.sampling import Sampling
-from lmtrain.inference.score import Floats, ScoredLine, Scorer, token_nats
+from lmtrain.inference.score import NOT_A_NUMBER, Floats, ScoredLine, Scorer, token_nats
 from lmtrain.inference.windows import HeldOutWindow
 from lmtrain.model.language_model import LanguageModel
 from lmtrain.run.description import describe_parts, read_history
@@ -83,6 +84,7 @@ class TrainedModel:
 
         Raises:
             DataError: The text cannot be used.
+            ModelError: The model gives scores that are not numbers (NaN).
             UsageError: An argument has no meaning in this context.
         """
         context = context or self.config.data.context
@@ -99,6 +101,8 @@ class TrainedModel:
         dtype, mixture = getattr(torch, precision), None
         if interpolation is None:
             evaluation = evaluate(self.model, windows, self.vocab, dtype)
+            if math.isnan(evaluation.nll_nats):
+                raise ModelError(NOT_A_NUMBER)
         else:
             started = time.perf_counter()
             nats = token_nats(self.model, windows, corpus.num_tokens, dtype)
@@ -154,6 +158,7 @@ class TrainedModel:
 
         Raises:
             DataError: A sentence holds ``<eos>``, which stands for its end.
+            ModelError: The model gives scores that are not numbers (NaN).
         """
         given = [sentences] if isinstance(sentences, str) else sentences
         lines = [self.rules.words(sentence, f"sentence {number}") for number, sentence in enumerate(given, 1)]

@@ -229,6 +229,10 @@ def test_a_text_to_evaluate_that_is_none(name: str, part: str, trained: Trained,
         (["--beam", "2", "--length-penalty", "-1"], "length-penalty"),
         (["--beam", "2", "--num-samples", "3"], "no more than 2 texts"),
         (["--length-penalty", "1"], "give --beam N too"),
+        *(
+            ([option, "9" * 30], f"Invalid value for '{option}'")
+            for option in ("--beam", "--num-samples", "--num-sentences", "--seed")
+        ),
         *((["--beam", "2", *option], "--beam does not draw") for option in (["--greedy"], ["--top-k", "3"])),
         *(
             (["--beam", "2", *option], "--beam does not draw")

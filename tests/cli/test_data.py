@@ -120,6 +120,15 @@ def test_check_against_a_model_or_a_list(texts: Path, trained: Trained) -> None:
     assert json.loads(evaluated.out)["num_oov"] == 6
 
 
+def test_a_list_of_words_may_have_a_byte_order_mark_and_odd_spaces(texts: Path) -> None:
+    (texts / "odd.txt").write_text("the x\u00a0 \x1b[2J\n")
+    (texts / "words.txt").write_text("\ufeffthe \r\nx\u00a0\r\n")
+    outcome = lmtrain("data", "check", "odd.txt", "--vocab", "words.txt", folder=texts)
+    assert "unknown        1 (25.00% of tokens) to words.txt\n" in outcome.out
+    assert "1  \\x1b[2J\n" in outcome.out
+    assert "\x1b" not in outcome.out
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [

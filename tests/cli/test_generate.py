@@ -233,3 +233,10 @@ def _read_until(descriptor: int, end: bytes) -> bytes:
     while not found.endswith(end):
         found += os.read(descriptor, 1024)
     return found
+
+
+def test_unknown_words_of_standard_input_are_named_with_its_line(trained: Trained) -> None:
+    outcome = lmtrain(
+        *("generate", trained.run_dir, "--prompts", "-", "--num-words", 1), stdin=b"the\nunicorn\n"
+    )
+    assert outcome.err == "standard input:2: unknown to the model, read as <unk>: unicorn\n"

@@ -166,3 +166,10 @@ def test_a_signal_ends_any_command(number: signal.Signals, monkeypatch: pytest.M
     outcome = lmtrain("env")
     assert outcome.code == 128 + number
     assert outcome.err == f"lmtrain: stopped by {number.name}\n"
+
+
+def test_standard_input_that_is_closed_is_empty() -> None:
+    command = f"exec {sys.executable} -m lmtrain data check - <&-"
+    outcome = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert outcome.returncode == 3
+    assert outcome.stderr == "lmtrain: standard input: cannot be used: 1 fault, the first in line 1\n"

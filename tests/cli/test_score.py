@@ -11,6 +11,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from program import Outcome, Trained, lmtrain
@@ -172,6 +173,41 @@ def test_nbest(trained: Trained) -> None:
     assert [float(line[1]) * math.log(10) for line in fields] == pytest.approx(natural, abs=1e-5)
 
 
+def test_nbest_lists_as_srilm_writes_them(trained: Trained) -> None:
+    """With sentence tags, which are no words, and a count that leaves out a pause."""
+    text = "-1 -2 3 <s> the old cat </s>\n-1 -2 3 the old cat\n-1 -2 1 -pau- cat\n-3 -4 0 <s> </s>\n-3 -4 0\n"
+    lines = score(trained, "--format", "nbest", text=text).out.splitlines()
+    assert [" ".join(line.split()[2:]) for line in lines] == [
+        " ".join(line.split()[2:]) for line in text.splitlines()
+    ]
+    scores = [float(line.split()[1]) for line in lines]
+    assert scores[0] == pytest.approx(scores[1], abs=2e-6)
+    assert scores[3] == pytest.approx(scores[4], abs=2e-6)
+
+
+def test_a_no_break_space_is_part_of_a_word(trained: Trained) -> None:
+    """As everywhere else: ASCII whitespace alone separates words."""
+    word = "10\u00a0000\u2028\x1c"
+    kaldi = score(trained, "--format", "kaldi", text=f"utt\u00a01 {word} cat\n")
+    assert kaldi.out.startswith("utt\u00a01 ")
+    assert "1 of 3 tokens" in kaldi.err
+    nbest = score(trained, "--format", "nbest", text=f"-1 -2 2 {word} cat\n")
+    assert nbest.out.endswith(f" 2 {word} cat\n")
+    assert "1 of 3 tokens" in nbest.err
+    assert float(nbest.out.split()[1]) * -math.log(10) == pytest.approx(
+        float(kaldi.out.split(" ")[1]), abs=1e-5
+    )
+
+
+def test_nbest_words_are_kept_as_they_are(trained: Trained, tmp_path: Path) -> None:
+    """Even where the model reads them in another form, such as lower case."""
+    options = ("--config", "config.yaml", "--run-dir", tmp_path / "run", "--set", "data.lowercase=true")
+    assert lmtrain("train", *options, "--set", "train.epochs=1", folder=trained.folder).code == 0
+    outcome = lmtrain("score", tmp_path / "run", "-", "--format", "nbest", stdin=b"-1 -2 2 The CAT\n")
+    assert outcome.out.endswith(" 2 The CAT\n")
+    assert outcome.err == ""  # it knows both
+
+
 def test_all_forms_say_the_same(trained: Trained) -> None:
     by_line = {
         "tsv": [0.0] * 4,
@@ -214,7 +250,7 @@ def test_a_file_is_scored_as_standard_input_is(trained: Trained, tmp_path: Path)
         (("--format", "kaldi"), "utt the\n\n", 3, "standard input:2: empty; expected 'utt-id w1 w2 …'"),
         (("--format", "nbest"), "-1 -2 1 the\n-1 the\n", 3, "standard input:2: expected 'ascore"),
         (("--format", "nbest"), "NBestList1.0\n(-1) the\n", 3, "standard input:1: expected 'ascore"),
-        (("--format", "nbest"), "-1 -2 3 the cat\n", 3, "standard input:1: 3 words are announced, 2 are"),
+        (("--format", "nbest"), "-1 -2 the cat\n", 3, "standard input:1: expected 'ascore"),
         (("--format", "nbest", "--context", "stream"), "", 2, "lists alternatives"),
         (("--format", "srilm", "--extended"), "the\n", 2, "--extended has no place in --format srilm"),
     ],
@@ -255,3 +291,32 @@ def test_a_program_that_asks_line_by_line_is_answered(trained: Trained) -> None:
             assert process.stdout.readline().split()[0] == f"utt-{number}"
         process.stdin.close()
         assert process.wait() == 0
+
+
+def run_program(trained: Trained, *options: str, **settings: Any) -> "subprocess.CompletedProcess[bytes]":
+    command = [sys.executable, "-m", "lmtrain", "score", str(trained.run_dir), "-", *options]
+    return subprocess.run(command, capture_output=True, check=False, **settings)
+
+
+def test_results_are_utf8_whatever_the_locale(trained: Trained) -> None:
+    text = "na\u00efve \u4f60 cat\n"
+    environment = {**os.environ, "PYTHONIOENCODING": "latin-1", "PYTHONUTF8": "0"}
+    done = run_program(trained, "--extended", input=text.encode(), env=environment)
+    assert done.returncode == 0
+    assert [row.split("\t")[2] for row in done.stdout.decode().splitlines()[1:3]] == text.split()[:2]
+
+
+def test_a_closed_input_is_an_empty_one(trained: Trained) -> None:
+    done = run_program(trained, preexec_fn=lambda: os.close(0))
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (
+        3,
+        b"lmtrain: standard input: empty, there is no line in it",
+    )
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+def test_a_disk_that_is_full(trained: Trained) -> None:
+    command = [sys.executable, "-m", "lmtrain", "score", str(trained.run_dir), "-"]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(command, input=b"the\n", stdout=full, stderr=subprocess.PIPE, check=False)
+    assert (done.returncode, done.stderr) == (6, b"lmtrain: the system: No space left on device\n")

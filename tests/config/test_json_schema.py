@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
 from lmtrain.config.json_schema import SCHEMA_FILE, file_schema, modeline, schema_text
@@ -59,7 +60,6 @@ def test_a_recipe_names_it_in_its_first_line(recipe: Path) -> None:
 
 def errors(text: str) -> list[str]:
     """What a validator has against a config."""
-    jsonschema = pytest.importorskip("jsonschema")
     validator = jsonschema.Draft202012Validator(file_schema())
     values = parse_yaml(text, lambda line: Place("c.yaml", line), (), Findings())
     return [error.json_path for error in validator.iter_errors(values)]

@@ -96,3 +96,9 @@ def test_what_is_no_archive_is_refused(tmp_path: Path, data: bytes) -> None:
 def test_a_missing_archive_is_told(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"gone\.zip: cannot be read"):
         list(archive_members(tmp_path / "gone.zip", ["a"], LIMIT))
+
+
+def test_a_zip_with_a_name_that_is_no_utf_8_is_damaged(tmp_path: Path) -> None:
+    packed = make_zip({"caf\u00e9": b"x"}).replace("\u00e9".encode(), b"\xe9\xe9")
+    with pytest.raises(DataError, match=r"archive: damaged, or no archive \('utf-8' codec"):
+        read(tmp_path, packed, "c/test.txt")

@@ -2,6 +2,7 @@ import codecs
 import gzip
 import hashlib
 import json
+import time
 import tracemalloc
 from pathlib import Path
 
@@ -179,3 +180,19 @@ def test_real_corpora_are_quiet(shared_data: Path, name: str, lines: int, tokens
     assert report.is_usable
     assert (report.num_lines, report.num_tokens) == (lines, tokens)
     assert {"glued_punctuation", "glued_full_stops", "escapes"}.isdisjoint(kinds(report))
+
+
+def test_faults_of_one_kind_are_listed_up_to_the_same_number(path: Path) -> None:
+    report = report_of(path, b"a\0\n" * 20, max_faults=7)
+    assert (report.num_faults, len(report.faults)) == (20, 7)
+
+
+def test_words_that_cannot_be_decoded_are_counted_each(path: Path) -> None:
+    assert report_of(path, b"\xff \xfe \xff a\n").num_words == 4
+
+
+def test_a_long_word_at_the_end_of_a_line_takes_no_longer_than_others(path: Path) -> None:
+    started = time.process_time()
+    report = report_of(path, (b"a " + b"b" * 60_000 + b"\n") * 9 + b"a " + b"b" * 200_000 + b".\n")
+    assert time.process_time() - started < 5  # it once took ten seconds a line
+    assert "glued_full_stops" in kinds(report)

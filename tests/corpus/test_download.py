@@ -1,12 +1,12 @@
 import hashlib
 import random
 import socket
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
 import web as behaviour
-from filelock import FileLock
 from web import Behaviour, Web
 
 from lmtrain.corpus.download import UnreachableError, download
@@ -20,7 +20,8 @@ DIGEST = f"sha256:{hashlib.sha256(DATA).hexdigest()}"
 def fetched(web: Web, folder: Path, *behaviours: Behaviour, max_bytes: int = 1_000_000) -> bytes:
     """What one download gives, with these behaviours of the server in turn."""
     web.behaviours["/file.zip"] = behaviour.in_turn(*behaviours)
-    return download(f"{web.address}/file.zip", DIGEST, folder, max_bytes).read_bytes()
+    with download(f"{web.address}/file.zip", DIGEST, folder, max_bytes) as path:
+        return path.read_bytes()
 
 
 def ranges(web: Web) -> list[str | None]:
@@ -34,13 +35,16 @@ def left_in(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("digest", [DIGEST, f"md5:{hashlib.md5(DATA).hexdigest()}"])
-def test_a_file_is_downloaded_once(web: Web, tmp_path: Path, digest: str) -> None:
+def test_a_file_is_kept_until_it_has_served(web: Web, tmp_path: Path, digest: str) -> None:
     web.behaviours["/file.zip"] = behaviour.whole(DATA)
-    for _ in range(2):
-        path = download(f"{web.address}/file.zip", digest, tmp_path / "new" / "folder", 10**6)
+    folder = tmp_path / "new" / "folder"
+    with pytest.raises(Interrupted), download(f"{web.address}/file.zip", digest, folder, 10**6) as path:
+        raise Interrupted("stopped", 2)
+    assert left_in(folder) == [".zip"]
+    with download(f"{web.address}/file.zip", digest, folder, 10**6) as path:
         assert path.read_bytes() == DATA
     assert len(web.requests) == 1
-    assert left_in(path.parent) == [".zip"]
+    assert left_in(folder) == []
 
 
 def test_a_file_that_is_cut_off_is_gone_on_with(web: Web, tmp_path: Path) -> None:
@@ -62,8 +66,11 @@ def test_a_later_run_goes_on_where_an_earlier_one_was_stopped(web: Web, tmp_path
             raise Interrupted("stopped", 2)
 
     web.behaviours["/file.zip"] = behaviour.whole(DATA)
-    with pytest.raises(Interrupted):
-        download(f"{web.address}/file.zip", DIGEST, tmp_path, 10**6, stop)
+    with (
+        pytest.raises(Interrupted),
+        download(f"{web.address}/file.zip", DIGEST, tmp_path, 10**6, stop),
+    ):
+        pass
     assert left_in(tmp_path) == [".part", ".version"]
     size = next(tmp_path.glob("*.part")).stat().st_size
     assert 0 < size < len(DATA)
@@ -151,19 +158,41 @@ def test_nobody_there_is_told(tmp_path: Path) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}/file"
-        with pytest.raises(UnreachableError, match="/file: Connection refused"):
-            download(url, DIGEST, tmp_path, 10**6)
+        with (
+            pytest.raises(UnreachableError, match="/file: Connection refused"),
+            download(url, DIGEST, tmp_path, 10**6),
+        ):
+            pass
+
+
+def test_a_host_that_is_silent_is_waited_for_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lmtrain.corpus.download._CONNECT_SECONDS", 0.2)
+    with socket.socket() as busy, socket.socket() as waiting, socket.socket() as another:
+        busy.bind(("127.0.0.1", 0))
+        busy.listen(0)  # whose queue the others fill, so that it answers no more
+        for client in (waiting, another):
+            client.setblocking(False)
+            client.connect_ex(busy.getsockname())
+        url = f"http://127.0.0.1:{busy.getsockname()[1]}/file"
+        started = time.monotonic()
+        with (
+            pytest.raises(UnreachableError, match="/file: no connection within 0 s"),
+            download(url, DIGEST, tmp_path, 10**6),
+        ):
+            pass
+        assert time.monotonic() - started < 0.55
 
 
 def test_one_process_downloads_a_file_at_a_time(web: Web, tmp_path: Path) -> None:
-    fetched(web, tmp_path, behaviour.whole(DATA))
-    (lock,) = tmp_path.glob("*.lock")
-    with FileLock(lock), pytest.raises(StorageError, match="another process"):
-        fetched(web, tmp_path, behaviour.whole(DATA))
+    web.behaviours["/file.zip"] = behaviour.whole(DATA)
+    with download(f"{web.address}/file.zip", DIGEST, tmp_path, 10**6) as path:
+        with pytest.raises(StorageError, match="another process"):
+            fetched(web, tmp_path, behaviour.whole(DATA))
+        assert path.read_bytes() == DATA
 
 
 def test_a_folder_that_cannot_be_written_is_told(web: Web, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(StorageError, match="file") as error:
+    with pytest.raises(StorageError, match=r"file/downloads.*LMTRAIN_CACHE") as error:
         fetched(web, tmp_path / "file" / "downloads", behaviour.whole(DATA))
     assert not isinstance(error.value, UnreachableError)

@@ -1,6 +1,7 @@
 import errno
 import hashlib
 import os
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -85,9 +86,20 @@ def test_what_is_there_is_not_fetched_again(tiny: Web, tmp_path: Path) -> None:
 
 def test_another_file_is_not_overwritten(tiny: Web, tmp_path: Path) -> None:
     mirror_of(tmp_path / "to", {"test.txt": b"mine\n"})
-    with pytest.raises(UsageError, match=r"to/test\.txt: is another file, and nothing is overwritten"):
+    with pytest.raises(UsageError, match=r"to/test\.txt: is something else, and nothing is overwritten"):
         fetch("tiny", tmp_path / "to")
     assert files_in(tmp_path / "to") == {"test.txt": b"mine\n"}
+    assert asked_for(tiny) == []
+
+
+def test_neither_is_what_is_no_file(tiny: Web, tmp_path: Path) -> None:
+    (tmp_path / "folder" / "train.txt").mkdir(parents=True)
+    (tmp_path / "link").mkdir()
+    (tmp_path / "link" / "train.txt").symlink_to("nowhere")
+    for name in ("folder", "link"):
+        with pytest.raises(UsageError, match=r"/train\.txt: is something else, and nothing is overwritten"):
+            fetch("tiny", tmp_path / name)
+    assert (tmp_path / "link" / "train.txt").is_symlink()
     assert asked_for(tiny) == []
 
 
@@ -177,6 +189,13 @@ def test_an_address_as_mirror(tiny: Web, kind: str) -> None:
     assert files_in(Path("data/tiny")) == TEXTS
 
 
+def test_of_members_with_the_same_name_the_first_counts(tiny: Web, tmp_path: Path) -> None:
+    twice = make_zip({**MEMBERS, **{f"./{name}": text for name, text in WRONG.items()}})
+    mirror_of(tmp_path, {"tiny-v1.zip": twice})
+    fetch("tiny", tmp_path / "to", str(tmp_path / "tiny-v1.zip"))
+    assert files_in(tmp_path / "to") == TEXTS
+
+
 def test_an_archive_as_mirror(tiny: Web, tmp_path: Path) -> None:
     mirror_of(tmp_path, {"tiny-v1.zip": ZIP, "renamed.tgz": TGZ})
     for number, mirror in enumerate(
@@ -215,7 +234,17 @@ def test_a_mirror_that_is_none(
     ("mirror", "kind", "message"),
     [
         ("nowhere", DataError, "--mirror nowhere: no such folder"),
-        ("ftp://host/folder", UsageError, "--mirror ftp://host/folder: allowed: a folder, or an address"),
+        *(
+            (
+                address,
+                UsageError,
+                rf"^--mirror {re.escape(address)}: allowed: a folder, or an address with http",
+            )
+            for address in (
+                *("ftp://host/folder", "http://[::1", "http:///folder", "http://host:99999/x"),
+                *("file://host/folder", ""),
+            )
+        ),
         ("gone/tiny-v1.zip", DataError, r"gone/tiny-v1\.zip: cannot be read: No such file"),
     ],
 )

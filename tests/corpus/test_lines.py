@@ -63,6 +63,23 @@ def test_what_is_no_text_is_refused(blocks: list[bytes], message: str) -> None:
         groups(*blocks)
 
 
+def test_a_line_without_end_is_refused() -> None:
+    """However much more there is: it is not kept in memory."""
+    read = []
+
+    def blocks() -> Iterator[bytes]:
+        yield b"one\n"
+        while True:
+            read.append(1 << 20)
+            yield b"word " * (1 << 18)
+
+    with pytest.raises(DataError, match=r"text:2: a line of more than 16,777,216 bytes; is this text\?"):
+        list(line_groups(blocks(), "text"))
+    assert sum(read) <= 17 << 20
+    (group,) = groups(*[b"word "] * 200_000)
+    assert len(group.lines[0].split()) == 200_000
+
+
 def test_a_pipe_is_read_as_it_is_written() -> None:
     """A program that writes a line and waits for the answer is not left waiting."""
     reading, writing = os.pipe()

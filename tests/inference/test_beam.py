@@ -138,6 +138,13 @@ def test_many_prompts_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [[t.ids for t in texts] for texts in found] == [[t.ids for t in texts] for texts in expected]
 
 
+@pytest.mark.parametrize("length_penalty", [200.0, 1e300])
+def test_a_penalty_beyond_the_range_of_a_float_prefers_long_texts(length_penalty: float) -> None:
+    beam = BeamSearch(3, length_penalty)
+    (found,) = search(make_model(), [[]], beam, num_words=60, num_sentences=1)
+    assert [len(text.ids) for text in found] == [60] * 3
+
+
 @pytest.mark.parametrize(
     ("width", "length_penalty", "name"),
     [

@@ -5,8 +5,8 @@ import torch
 from tiny_models import H, make_model
 
 from lmtrain.inference.gates import Gate, gate_activations, model_gates
+from lmtrain.model.cells import CELLS
 from lmtrain.model.dropout import DropoutRates
-from lmtrain.model.recurrent import CELLS
 
 
 @pytest.mark.parametrize(

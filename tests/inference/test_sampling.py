@@ -124,3 +124,12 @@ def test_rows_that_are_kept_go_on_as_before() -> None:
 def test_min_p_out_of_range_is_refused(value: float) -> None:
     with pytest.raises(ValueError, match="min-p"):
         Sampling(min_p=value)
+
+
+@pytest.mark.parametrize("temperature", [1e30, 1e39, 1e300])
+def test_the_highest_temperatures_choose_among_all_words_but_unk(temperature: float) -> None:
+    logits = torch.tensor([[0.0, 9.0, -9.0, 3.0]]).repeat(4, 1)
+    draws = torch.tensor([(block, word) for block in (0.2, 0.8) for word in (0.2, 0.8)], dtype=torch.float64)
+    words, log_probs = choose(logits, draws, Sampling(temperature=temperature), 3)
+    assert set(words.tolist()) == {0, 1, 2}
+    assert log_probs.isfinite().all()

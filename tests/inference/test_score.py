@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 from tiny_models import EOS, UNK, VOCAB, Lines, V, corpus_of, make_model, random_lines, texts, unigram_model
 from torch.nn.functional import log_softmax
 
+from lmtrain.errors import ModelError
 from lmtrain.inference.evaluate import evaluate, held_out_windows
 from lmtrain.inference.score import ScoredLine, Scorer
 from lmtrain.model.adaptive_softmax import AdaptiveSoftmax
 from lmtrain.model.language_model import LanguageModel
+from lmtrain.model.softmax import FullSoftmax
 
 
 def nats(lines: list[ScoredLine]) -> list[float]:
@@ -56,6 +58,30 @@ def test_entropy_and_rank() -> None:
     plain = Scorer(model, VOCAB).score(lines)
     assert plain[0].details is None
     assert nats(scored) == pytest.approx(nats(plain), rel=1e-5)
+
+
+def test_details_of_scores_that_are_large() -> None:
+    """What is added to the scores of all words changes nothing, not even by rounding."""
+    p = [0.3, 0.2, 0.1, 0.05, 0.15, 0.1, 0.1]
+    model = unigram_model(p)
+    assert isinstance(model.softmax, FullSoftmax)
+    with torch.no_grad():
+        model.softmax.bias.copy_((model.softmax.bias * 1024).round() / 1024)  # so that the sum is exact
+    near = Scorer(model, VOCAB, with_details=True).score([["the", "cat"]])[0]
+    with torch.no_grad():
+        model.softmax.bias += 4096
+    far = Scorer(model, VOCAB, with_details=True).score([["the", "cat"]])[0]
+    assert near.details is not None
+    assert far.details is not None
+    assert far.nats.tolist() == pytest.approx(near.nats.tolist(), rel=1e-6)
+    assert far.details.entropy.tolist() == pytest.approx(near.details.entropy.tolist(), rel=1e-6)
+    assert far.details.rank.tolist() == near.details.rank.tolist()
+
+
+def test_what_is_not_a_number_is_no_score() -> None:
+    model = unigram_model([math.nan] * V)
+    with pytest.raises(ModelError, match="not numbers"):
+        Scorer(model, VOCAB).score([["the"]])
 
 
 def test_a_uniform_model_is_as_uncertain_as_can_be() -> None:

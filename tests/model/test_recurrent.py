@@ -6,7 +6,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lmtrain.model.recurrent import CELLS, ConcatElmanLayer, ElmanLayer, GRULayer, LSTMLayer, RecurrentLayer
+from lmtrain.model.cells import CELLS
+from lmtrain.model.cells.concat_elman import ConcatElmanLayer
+from lmtrain.model.cells.elman import ElmanLayer
+from lmtrain.model.cells.gru import GRULayer
+from lmtrain.model.cells.lstm import LSTMLayer
+from lmtrain.model.recurrent import RecurrentLayer
 
 T, B, E, H = 7, 3, 5, 4
 
@@ -165,6 +170,18 @@ def test_gradient_is_the_slope(key: tuple[str, str]) -> None:
         return outputs, *after
 
     assert torch.autograd.gradcheck(run, (inputs, *parameters, *state))
+
+
+@pytest.mark.parametrize("key", list(CELLS), ids="-".join)
+def test_bfloat16_outputs_and_float32_states(key: tuple[str, str]) -> None:
+    layer = make(CELLS[key])
+    inputs, state = random_inputs(), random_state(layer)
+    outputs, after = layer(inputs.bfloat16(), state)
+    expected, expected_after = layer(inputs, state)
+    assert outputs.dtype == torch.bfloat16
+    assert {s.dtype for s in after} == {torch.float32}
+    for got, want in zip((outputs.float(), *after), (expected, *expected_after), strict=True):
+        assert (got - want).abs().max() <= 0.05 * want.abs().max()
 
 
 def test_initial_state_is_zero() -> None:

@@ -6,7 +6,7 @@ from tiny_models import VOCAB, H, make_model
 from tiny_texts import random_corpus
 
 from lmtrain.corpus.vocab import Vocabulary
-from lmtrain.model.recurrent import LSTMLayer
+from lmtrain.model.cells.lstm import LSTMLayer
 from lmtrain.report.held_out import HeldOutText
 from lmtrain.report.neighbours import frequent_words, nearest_words
 from lmtrain.report.saturation import saturation

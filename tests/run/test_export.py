@@ -71,6 +71,7 @@ def test_what_is_in_a_folder(exporter: Exporter, model: str, trained: TrainedMod
         "softmax": "full",
         "text": {
             "separators": "ASCII whitespace",
+            "moses": None,
             "lowercase": False,
             "unk": "<unk>",
             "unk_id": trained.vocab.unk_id,
@@ -92,6 +93,13 @@ def test_weights_of_a_folder_are_those_of_the_model(trained: TrainedModel, tmp_p
         metadata = file.metadata()
     assert metadata["format"] == "pt"
     assert metadata["vocab_sha256"] == trained.vocab.sha256
+
+
+def test_a_folder_says_that_text_is_tokenised(trained: TrainedModel, tmp_path: Path) -> None:
+    rules = TextRules(lowercase=True, moses="en")
+    export_safetensors(dataclasses.replace(trained, rules=rules), tmp_path / "out")
+    text = read_config(tmp_path / "out")["text"]
+    assert (text["moses"], text["lowercase"]) == ("en", True)
 
 
 @pytest.mark.parametrize("kind", KINDS, ids="-".join)

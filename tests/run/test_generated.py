@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from lmtrain.errors import ModelError
 from lmtrain.inference.beam import BeamSearch
 from lmtrain.inference.sampling import Sampling
 from lmtrain.run.loading import load_model
@@ -51,6 +52,20 @@ def test_one_of_many(trained: TrainedModel) -> None:
 def test_prompts_without_end(trained: TrainedModel) -> None:
     found = islice(trained.generate_many(repeat("w1"), num_words=1), 3)
     assert len({result.texts[0] for result in found}) == 1
+
+
+@pytest.mark.parametrize("sampling", [Sampling(), Sampling(greedy=True), BeamSearch(2)])
+def test_a_model_that_diverged_is_refused(sampling: Sampling | BeamSearch, run_dir: Path) -> None:
+    diverged = load_model(run_dir, device="cpu")
+    with torch.no_grad():
+        for parameter in diverged.model.parameters():
+            parameter.fill_(torch.nan)
+    with pytest.raises(ModelError, match="NaN"):
+        diverged.generate("w1", sampling=sampling)
+
+
+def test_a_literal_unk_in_a_prompt_is_unknown(trained: TrainedModel) -> None:
+    assert trained.generate("w1 <unk> zebra", num_words=0).unknown_words == ["<unk>", "zebra"]
 
 
 def test_readable(trained: TrainedModel) -> None:

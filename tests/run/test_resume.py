@@ -13,6 +13,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from lmtrain.errors import Interrupted, UsageError
 from lmtrain.model import kernels
+from lmtrain.model.cells import CELLS
 from lmtrain.run import build
 from lmtrain.training.interrupt import StopRequest
 from lmtrain.training.snapshot import SnapshotStore
@@ -42,11 +43,7 @@ def continued_from(step: int, whole: Path, values: dict[str, Any], run_dir: Path
 
 
 CASES: dict[str, dict[str, Any]] = {
-    "elman": {"model__cell": "elman"},
-    "relu elman": {"model__cell": "elman", "model__activation": "relu"},
-    "concat_elman": {"model__cell": "concat_elman"},
-    "lstm": {"model__cell": "lstm"},
-    "gru": {"model__cell": "gru"},
+    **{" ".join(key): dict(zip(("model__cell", "model__activation"), key, strict=True)) for key in CELLS},
     "tied": {"model__tie_weights": True, "model__embedding_dim": 7},
     "adaptive": {"model__softmax": "adaptive"},
     "sampled": {"model__softmax": "sampled", "model__sampled": {"num_samples": 5}},
@@ -102,7 +99,7 @@ def test_snapshots_do_not_change_training(corpus: Path, tmp_path: Path) -> None:
         assert last[0].read_bytes() == last[1].read_bytes()
 
 
-@pytest.mark.parametrize("case", ["elman", "lstm", "tied", "sampled", "bfloat16"])
+@pytest.mark.parametrize("case", ["elman tanh", "lstm tanh", "tied", "sampled", "bfloat16"])
 def test_so_do_the_paths_of_large_models(
     case: str, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

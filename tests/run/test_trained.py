@@ -6,9 +6,10 @@ import math
 from pathlib import Path
 
 import pytest
+import torch
 from support import trained_in
 
-from lmtrain.errors import DataError
+from lmtrain.errors import DataError, ModelError
 from lmtrain.inference.generate import Sampling
 from lmtrain.run.held_out import source_perplexity
 from lmtrain.run.loading import load_model
@@ -118,3 +119,11 @@ def test_a_source_that_cannot_be_compared(source: Source) -> None:
 def test_a_source_of_another_text_is_refused(source: Source) -> None:
     with pytest.raises(DataError, match=r"0\.logprobs\.txt:1: 2 numbers for 3 tokens"):
         source.perplexity(("w1 w4\n", [0.5, 0.25]))
+
+
+def test_what_is_not_a_number_is_no_perplexity(run_dir: Path, corpus: Path) -> None:
+    trained = load_model(run_dir, device="cpu")
+    with torch.no_grad():
+        trained.model.embedding.weight.fill_(math.nan)
+    with pytest.raises(ModelError, match="not numbers"):
+        trained.evaluate(corpus / "valid.txt")

@@ -1,0 +1,162 @@
+"""The documentation is true: its commands and programs run, its links lead somewhere, its reference is fresh.
+
+A page is read from its beginning in a folder that has the configs, a small toy-english, texts that stand in
+for the Penn Treebank, and runs of both.
+"""
+
+import re
+import runpy
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from doc_pages import PAGES, ROOT, blocks, commands, parse, run_line, shell_lines
+from program import lmtrain
+from typer.main import get_command
+
+from lmtrain.cli import app
+from lmtrain.config import load_config
+from lmtrain.config.document import Document
+from lmtrain.config.space import Space
+from lmtrain.corpus import synthetic
+from lmtrain.model.cells import CELLS
+from lmtrain.report import diagnose, gradient_reach
+
+_ADDS_A_CELL = ROOT / "docs" / "adding-a-cell.md"
+"""Holds where its cell is there: ``test_adding_a_cell.py`` makes a checkout of which that is so."""
+RUNNABLE = [
+    page for page in PAGES if shell_lines(page) and (page != _ADDS_A_CELL or ("mgu", "tanh") in CELLS)
+]
+_PROGRAMS_ELSEWHERE = {"export.md", "adding-a-cell.md"}
+"""Their Python is run by ``cli/test_export.py`` and ``test_adding_a_cell.py``."""
+_REFERENCE = {"reference-commands.md", "reference-config.md"}
+_SENTENCES = "the tiny wizard sleeps .\nmy lobster sleep .\n"
+_LINES = {"train": 900, "valid": 60, "test": 60}
+
+page_name = lambda page: page.name  # noqa: E731
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _small() -> Iterator[None]:
+    """toy-english, wherever it is made, and what is sampled from it to look at a model."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(synthetic, "_NUM_LINES", _LINES)
+        monkeypatch.setattr(diagnose, "_VERBS", 5)
+        monkeypatch.setattr(diagnose, "_GATE_POSITIONS", 50)
+        monkeypatch.setattr(gradient_reach, "_STEPS", 20)
+        yield
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("prepared")
+    for name in ("benchmarks", "configs", "docs"):
+        shutil.copytree(ROOT / name, folder / name)
+    synthetic.write_synthetic("toy-english", folder / "data" / "toy-english")
+    (folder / "data" / "ptb").mkdir()
+    for split in _LINES:
+        shutil.copy(folder / "data" / "toy-english" / f"{split}.txt", folder / "data" / "ptb")
+    (folder / "text").mkdir()
+    for split, source in (("train", "valid"), ("valid", "test")):
+        shutil.copy(folder / "data" / "ptb" / f"{source}.txt", folder / "text" / f"{split}.txt")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("LMTRAIN_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+        for name in ("quickstart", "ptb-fast"):
+            assert lmtrain("train", "--config", f"configs/{name}.yaml", folder=folder).code == 0
+    return folder
+
+
+@pytest.fixture
+def folder(prepared: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(prepared, tmp_path / "folder")
+
+
+@pytest.mark.parametrize("page", RUNNABLE, ids=page_name)
+def test_the_commands_of_a_page_run(page: Path, folder: Path) -> None:
+    for name, block in _yaml_files(page):
+        (folder / name).write_text(block, encoding="utf-8")
+    for line in shell_lines(page):
+        for arguments in line.invocations():
+            assert parse(arguments) is not None, line.text
+        if line.is_run:
+            run_line(line, folder)
+
+
+@pytest.mark.parametrize(
+    "page", [p for p in PAGES if p.name not in _PROGRAMS_ELSEWHERE and blocks(p, "python")], ids=page_name
+)
+def test_the_programs_of_a_page_run(page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    for program in blocks(page, "python"):
+        exec(compile(program, page.name, "exec"), {})
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "yaml")], ids=page_name)
+def test_the_configs_of_a_page_hold(page: Path, folder: Path) -> None:
+    for name, block in _yaml_files(page):
+        path = folder / name
+        path.write_text(block, encoding="utf-8")
+        if name == "space.yaml":
+            Space(Document(folder / "configs" / "quickstart.yaml"), path)
+        else:
+            load_config(path)
+
+
+def _yaml_files(page: Path) -> Iterator[tuple[str, str]]:
+    """The YAML of a page, each under the name of its file; parts of a config made whole."""
+    for block in blocks(page, "yaml"):
+        values = yaml.safe_load(block)
+        if any("." in key for key in values):
+            yield "space.yaml", block
+        elif "name" in values:
+            yield f"{values['name']}.yaml", block
+        else:
+            whole = {"name": "part", "data": {"train": "train.txt"}, "train": {"epochs": 1}}
+            yield "part.yaml", yaml.safe_dump({**whole, **values})
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CONTRIBUTING.md"], ids=page_name)
+def test_links_lead_somewhere(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    prose = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose):
+        if "://" in target:
+            continue
+        name, _, anchor = target.partition("#")
+        path = page.parent / name if name else page
+        assert path.exists(), target
+        if anchor:
+            titles = re.findall(r"^#+ (.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+            assert anchor in {re.sub(r"[^\w -]", "", t.lower()).replace(" ", "-") for t in titles}, target
+
+
+def test_every_page_is_in_the_index() -> None:
+    index = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| \[[^]]+\]\(([\w-]+\.md)\)", index, re.MULTILINE)
+    assert sorted(listed) == sorted(page.name for page in PAGES if page.name != "README.md")
+
+
+def test_every_command_has_an_example() -> None:
+    pages = [page for page in PAGES if page.name not in _REFERENCE]
+    invocations = [a for page in pages for line in shell_lines(page) for a in line.invocations()]
+    shown = {parsed[0] for arguments in invocations if (parsed := parse(arguments))}
+    assert shown == {name for name, _ in commands(get_command(app))}
+
+
+def test_most_commands_are_run() -> None:
+    lines = [line for page in PAGES for line in shell_lines(page) if line.invocations()]
+    left_out = [line.text for line in lines if not line.is_run]
+    assert len(left_out) < len(lines) / 5, left_out
+
+
+def test_the_reference_is_fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "47")  # which must not show
+    pages = runpy.run_path(str(ROOT / "docs" / "make_reference.py"))["pages"]()
+    assert pages.keys() == _REFERENCE
+    for name, text in pages.items():
+        path = ROOT / "docs" / name
+        assert path.read_text(encoding="utf-8") == text, (
+            f"{name} is out of date; run python docs/make_reference.py"
+        )
