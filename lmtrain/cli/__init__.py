@@ -1,11 +1,9 @@
 """The command line: everything a person types, all that is printed, every exit code."""
 
-import os
 import re
 import signal
 import sys
 import traceback
-from pathlib import Path
 from types import FrameType
 from typing import Annotated
 

@@ -145,7 +145,7 @@ def validate(file: ConfigArgument, overrides: SetOption = None, as_json: JsonOpt
 def show(file: ConfigArgument, overrides: SetOption = None, as_json: JsonOption = False) -> None:
     """Prints a config with every value and its origin.
 
-    Example: lmtrain config show configs/ptb-lstm-small.yaml --set train.epochs=3
+    Example: lmtrain config show configs/quickstart.yaml --set train.epochs=3
     """
     from lmtrain.config import load_config_with_origins
 

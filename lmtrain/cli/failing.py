@@ -34,7 +34,7 @@ def fail_usage(error: typer.TyperException) -> NoReturn:
     """Ends the program because the command line cannot be understood; says what was meant."""
     message = error.format_message()
     if near := getattr(error, "possibilities", None):
-        message = f"{error.message}. Did you mean {' or '.join(near)}?"
+        message = f"{error.message}. Did you mean {near[0]}?"
     context = getattr(error, "ctx", None)
     if context is None:
         fail(message, 2)

@@ -60,7 +60,7 @@ def sweep(
     Every trial is an ordinary run in the directory of the sweep. The same command continues an interrupted
     sweep, a larger number of trials extends it. Test texts are not looked at.
 
-    Example: lmtrain sweep --config configs/quickstart.yaml --space space.yaml --trials 20
+    Example: lmtrain sweep --config mine.yaml --space space.yaml --trials 20
     """
     from lmtrain.config.document import Document
     from lmtrain.config.space import Space

@@ -61,7 +61,7 @@ def say(text: str, stream: TextIO, prefix: str = "") -> None:
         if prefix:
             stream.write("\r")  # over the ^C of the terminal
         text = "\n".join(part for line in text.split("\n") for part in _broken(line, width_of(stream)))
-        if prefix and "NO_COLOR" not in os.environ:
+        if prefix and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb":
             text = typer.style(prefix, fg="red", bold=True) + text.removeprefix(prefix)
     with _bars_aside(stream):
         typer.echo(text, file=stream)
