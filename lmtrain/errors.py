@@ -17,6 +17,8 @@ Library code raises these; only ``lmtrain.cli`` turns them into messages and exi
 """
 
 from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
 
 
 class LmtrainError(Exception):
@@ -88,3 +90,15 @@ class Interrupted(BaseException):
         super().__init__(message)
         self.signal_number = signal_number
         self.exit_code = 128 + signal_number
+
+
+def meant(path: Path) -> str:
+    """``; did you mean X?`` where a path is not there but one of nearly its name; else nothing."""
+    if path.exists():
+        return ""
+    try:
+        names = [entry.name for entry in path.parent.iterdir()]
+    except OSError:
+        return ""
+    near = get_close_matches(path.name, names, n=1)
+    return f"; did you mean {path.with_name(near[0])}?" if near else ""

@@ -1,11 +1,9 @@
 """The command line: everything a person types, all that is printed, every exit code."""
 
-import os
 import re
 import signal
 import sys
 import traceback
-from pathlib import Path
 from types import FrameType
 from typing import Annotated
 
@@ -26,9 +24,10 @@ from lmtrain.cli import (
     sweep,
     train,
 )
-from lmtrain.cli.text import prepare_streams
+from lmtrain.cli.failing import fail, fail_usage
+from lmtrain.cli.group import Group, be_quiet
+from lmtrain.cli.text import VOICE, prepare_streams
 from lmtrain.errors import Interrupted, LmtrainError
-from lmtrain.run.process import prepare_process
 
 _STOPPING = (signal.SIGINT, signal.SIGTERM)
 _OUT_OF_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough memory")
@@ -36,8 +35,17 @@ _OUT_OF_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough mem
 
 app = typer.Typer(
     name="lmtrain",
-    help="Train, evaluate, score and sample word-level recurrent language models.",
-    no_args_is_help=True,
+    help="""Train, evaluate, score and sample word-level recurrent language models.
+
+    A first model, on a small corpus that it makes itself, takes half a minute:
+
+    Example: lmtrain config new --corpus toy-english --size tiny --out toy.yaml
+
+    Example: lmtrain train --config toy.yaml
+
+    Example: lmtrain generate runs/toy --prompt "the tiny"
+    """,
+    cls=Group,
     rich_markup_mode=None,  # plain text, whose lines a log keeps whole
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -53,8 +61,8 @@ app.command("runs")(runs.runs)
 app.command("env")(info.env)
 app.command("plot")(plot.plot)
 app.command("diagnose")(diagnose.diagnose)
-app.add_typer(data.app, name="data")
-app.add_typer(config.app, name="config")
+app.add_typer(data.app, name="data", cls=Group)
+app.add_typer(config.app, name="config", cls=Group)
 
 
 def _print_version(is_asked_for: bool) -> None:
@@ -65,13 +73,31 @@ def _print_version(is_asked_for: bool) -> None:
 
 @app.callback()
 def _global(
-    version: Annotated[
+    version: Annotated[  # noqa: ARG001  (its callback reads it)
         bool,
         # Eager: it answers before a command is missed.
-        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
+        typer.Option(
+            "--version",
+            callback=_print_version,
+            is_eager=True,
+            expose_value=False,
+            help="Print the version and exit.",
+        ),
+    ] = False,
+    quiet: Annotated[  # noqa: ARG001
+        bool,
+        typer.Option(
+            "--quiet",
+            "-q",
+            callback=be_quiet,
+            expose_value=False,
+            help="Only errors and what was asked for: no notes, no progress.",
+        ),
     ] = False,
 ) -> None:
-    pass
+    from lmtrain.run.process import prepare_process
+
+    prepare_process()
 
 
 def main() -> None:
@@ -79,24 +105,24 @@ def main() -> None:
     if hasattr(signal, "SIGPIPE"):  # `lmtrain … | head` ends as silently as any other program
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     prepare_streams()
-    prepare_process()
-    if sys.stdin is None:  # closed by whoever started the program: nothing comes from there
-        sys.stdin = Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115
+    VOICE.is_quiet = VOICE.has_json = False
     try:
         for number in _STOPPING:
             signal.signal(number, _stop)
-        app(prog_name="lmtrain")
+        sys.exit(app(prog_name="lmtrain", standalone_mode=False))
+    except typer.TyperException as error:
+        fail_usage(error)
     except (LmtrainError, Interrupted) as error:
-        _fail(str(error), error.exit_code)
+        fail(str(error), error.exit_code)
     except OSError as error:
-        _fail(f"{error.filename or 'the system'}: {error.strerror or error}", 6)
+        fail(f"{error.filename or 'the system'}: {error.strerror or error}", 6)
     except Exception as error:  # noqa: BLE001  (the last resort, which shows everything)
         if isinstance(error.__cause__, Interrupted):  # made by a library into an error of its own
-            _fail(str(error.__cause__), error.__cause__.exit_code)
+            fail(str(error.__cause__), error.__cause__.exit_code)
         if isinstance(error, MemoryError) or _OUT_OF_MEMORY.search(str(error)):
-            _fail("there is not enough memory for this; a smaller model or batch needs less", 6)
+            fail("there is not enough memory for this; a smaller model or batch needs less", 6)
         traceback.print_exc()
-        _fail(f"this is a fault of lmtrain {__version__}; please report it with the lines above", 1)
+        fail(f"this is a fault of lmtrain {__version__}; please report it with the lines above", 1)
     finally:
         # The interpreter still has to shut down, where nothing would catch what `_stop` raises.
         for number in _STOPPING:
@@ -105,8 +131,3 @@ def main() -> None:
 
 def _stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
     raise Interrupted(f"stopped by {signal.Signals(number).name}", number)
-
-
-def _fail(message: str, code: int) -> None:
-    typer.echo(f"lmtrain: {message}", err=True)
-    sys.exit(code)

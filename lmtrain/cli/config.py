@@ -7,10 +7,15 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from lmtrain.cli.options import SetOption
-from lmtrain.cli.text import note
+from lmtrain.cli.options import JsonOption, SetOption
+from lmtrain.cli.text import command, note, print_json
 
-app = typer.Typer(help="Configs: started, checked, or shown with every value.", no_args_is_help=True)
+app = typer.Typer(
+    help="""Configs: started, checked, or shown with every value.
+
+    Example: lmtrain config new --corpus toy-english --size tiny --out toy.yaml
+    """
+)
 
 ConfigArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A YAML config.", show_default=False)]
 
@@ -106,7 +111,8 @@ def _write_new(path: Path, text: str) -> None:
         ) from error
     except OSError as error:
         raise StorageError(f"{error.filename}: cannot be written: {error.strerror}") from error
-    note(f"{path}: written. Next: lmtrain train --config {path} --dry-run")
+    train = command("train", "--config", path)
+    note(f"{path}: written; next an estimate, then training:\n{train} --dry-run\n{train}")
 
 
 @app.command()
@@ -121,20 +127,32 @@ def schema() -> None:
 
 
 @app.command()
-def validate(file: ConfigArgument, overrides: SetOption = None) -> None:
-    """Checks a config and lists all that is wrong at once."""
+def validate(file: ConfigArgument, overrides: SetOption = None, as_json: JsonOption = False) -> None:
+    """Checks a config and lists all that is wrong at once.
+
+    Example: lmtrain config validate configs/ptb-lstm-small.yaml
+    """
     from lmtrain.config import load_config
 
-    load_config(file, overrides or ())
-    typer.echo(f"{file}: holds")
+    config = load_config(file, overrides or ())
+    if as_json:
+        print_json({"file": str(file), "name": config.name, "holds": True})
+    else:
+        typer.echo(f"{file}: holds")
 
 
 @app.command()
-def show(file: ConfigArgument, overrides: SetOption = None) -> None:
-    """Prints a config with every value and its origin."""
+def show(file: ConfigArgument, overrides: SetOption = None, as_json: JsonOption = False) -> None:
+    """Prints a config with every value and its origin.
+
+    Example: lmtrain config show configs/quickstart.yaml --set train.epochs=3
+    """
     from lmtrain.config import load_config_with_origins
 
     config, origins = load_config_with_origins(file, overrides or ())
+    if as_json:
+        print_json({"config": config.to_dict(), "origins": dict(origins)})
+        return
     lines = list(_lines(config.to_dict(), origins))
     width = max(len(text) for text, origin in lines if origin)
     for text, origin in lines:

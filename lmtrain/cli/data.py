@@ -5,7 +5,6 @@ import contextlib
 import shutil
 import signal
 import sys
-import tempfile
 from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,23 +12,35 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lmtrain.cli.check import print_report
+from lmtrain.cli.completion import complete_known, complete_synthetic
 from lmtrain.cli.options import JsonOption, SnapshotOption
+from lmtrain.cli.progress import watched
 from lmtrain.cli.text import note, print_json, print_pairs
 
 if TYPE_CHECKING:
     from lmtrain.corpus.text import TextRules
 
 app = typer.Typer(
-    help="Corpora: known ones fetched, texts checked, synthetic ones made.", no_args_is_help=True
+    help="""Corpora: known ones fetched, texts checked, synthetic ones made.
+
+    Example: lmtrain data list
+    """
 )
 
 
 @app.command("list")
-def list_corpora() -> None:
-    """Lists the corpora this program can fetch or make."""
+def list_corpora(as_json: JsonOption = False) -> None:
+    """Lists the corpora this program can fetch or make.
+
+    Example: lmtrain data list
+    """
     from lmtrain.corpus.known import KNOWN_CORPORA
     from lmtrain.corpus.synthetic import SYNTHETIC
 
+    if as_json:
+        to_fetch = {name: corpus.about for name, corpus in KNOWN_CORPORA.items()}
+        print_json({"fetch": to_fetch, "synth": dict(SYNTHETIC)})
+        return
     typer.echo("to fetch (lmtrain data fetch NAME):")
     print_pairs([(f"  {name}", corpus.about) for name, corpus in KNOWN_CORPORA.items()])
     typer.echo("to make (lmtrain data synth NAME --out DIR):")
@@ -39,7 +50,13 @@ def list_corpora() -> None:
 @app.command()
 def fetch(
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="Of a known corpus; see list.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="Of a known corpus; see list.",
+            show_default=False,
+            autocompletion=complete_known,
+        ),
     ],
     mirror: Annotated[
         str | None,
@@ -59,12 +76,14 @@ def fetch(
     Prints its files: train.txt, valid.txt and test.txt. What is there already is not fetched again, and
     nothing is overwritten. A download that broke off goes on where it was.
 
-    Example: lmtrain data fetch ptb --mirror ../shared/data
+    Example: lmtrain data fetch ptb
+
+    Example: lmtrain data fetch ptb --mirror /media/usb/corpora
     """
     from lmtrain.corpus.fetch import FetchObserver, fetch
 
     with _closed_connections_raise():
-        paths = fetch(name, to, mirror, FetchObserver(note, _with_bar))
+        paths = fetch(name, to, mirror, FetchObserver(note, _watched))
     for path in paths:
         typer.echo(path)
 
@@ -127,7 +146,13 @@ def check(
 @app.command()
 def synth(
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="Of a synthetic corpus; see list.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="Of a synthetic corpus; see list.",
+            show_default=False,
+            autocompletion=complete_synthetic,
+        ),
     ],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where to write it.", show_default=False)],
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="The same seed, the same text.")] = 1,
@@ -168,6 +193,8 @@ def _as_file(path: Path) -> Iterator[Path]:
     if path != Path("-"):
         yield path
         return
+    import tempfile
+
     with tempfile.NamedTemporaryFile(prefix="lmtrain-") as copy:
         shutil.copyfileobj(sys.stdin.buffer, copy)
         copy.flush()
@@ -191,18 +218,6 @@ def _closed_connections_raise() -> Iterator[None]:
         signal.signal(signal.SIGPIPE, before)
 
 
-def _with_bar(blocks: Iterable[bytes], name: str, size: int | None) -> Iterator[bytes]:
-    from tqdm import tqdm
-
+def _watched(blocks: Iterable[bytes], name: str, size: int | None) -> Iterator[bytes]:
     note(f"downloading {name}")
-    with tqdm(
-        total=size,
-        unit="B",
-        unit_scale=True,
-        leave=False,
-        dynamic_ncols=True,
-        disable=None,  # where standard error is no terminal
-    ) as bar:
-        for block in blocks:
-            yield block
-            bar.update(len(block))
+    return watched(blocks, size, "B", name, len)

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from lmtrain.cli.completion import complete_model
 from lmtrain.cli.options import DeviceOption, JsonOption, ModelArgument, SnapshotOption
+from lmtrain.cli.progress import watched
 from lmtrain.cli.text import print_json, print_pairs
 
 if TYPE_CHECKING:
@@ -31,7 +33,10 @@ def diagnose(
     compare: Annotated[
         list[Path] | None,
         typer.Option(
-            metavar="MODEL", help="Another model to stand beside it; repeatable.", show_default=False
+            metavar="MODEL",
+            help="Another model to stand beside it; repeatable.",
+            show_default=False,
+            autocompletion=complete_model,
         ),
     ] = None,
     positions: Annotated[
@@ -70,7 +75,7 @@ def diagnose(
         num_positions=positions,
         words=words,
         seed=seed,
-        watch=_with_bar,
+        watch=_watched,
     )
     if as_json:
         print_json(report.to_dict())
@@ -80,11 +85,8 @@ def diagnose(
     typer.echo(f"\nthe report: {folder / 'report.md'}")
 
 
-def _with_bar(items: Iterable[T], what: str, total: int) -> Iterator[T]:
-    from tqdm import tqdm
-
-    # Silent where standard error is no terminal.
-    yield from tqdm(items, what, total, leave=False, dynamic_ncols=True, disable=None)
+def _watched(items: Iterable[T], what: str, total: int) -> Iterator[T]:
+    return watched(items, total, "batches", what)
 
 
 def _print(found: "Diagnosis") -> None:

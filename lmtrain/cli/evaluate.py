@@ -17,6 +17,7 @@ from lmtrain.cli.options import (
     SnapshotOption,
     WeightOption,
 )
+from lmtrain.cli.progress import watched
 from lmtrain.cli.rescoring import interpolation_of, refuse_weight_alone
 from lmtrain.cli.text import note, print_json, print_pairs, print_table
 
@@ -91,6 +92,8 @@ def evaluate(
     Every token is scored once, line ends included, unknown words as <unk>. Several texts make a table.
 
     Example: lmtrain eval runs/quickstart --data data/toy-english/test.txt
+
+    Example: lmtrain eval runs/quickstart --data "text/*.txt" --context line --json
     """
     from lmtrain.corpus.patterns import expand_patterns
     from lmtrain.run.loading import load_model
@@ -98,10 +101,9 @@ def evaluate(
     _refuse_contradictions(ngram, weight, tune_on)
     paths = expand_patterns(data)
     loaded = load_model(model, snapshot, device)
-    watch = None if as_json else _with_bar
     interpolation = interpolation_of(loaded, ngram, weight)
     if interpolation is not None and tune_on is not None:
-        interpolation = loaded.tune(interpolation.ngram, tune_on, context=context, watch=watch)
+        interpolation = loaded.tune(interpolation.ngram, tune_on, context=context, watch=_watched)
         if tune_on in paths:
             note(f"{tune_on}: the weight is tuned on a text that is evaluated with it, which flatters it")
     results = []
@@ -114,7 +116,7 @@ def evaluate(
             adapt=adapt,
             precision=precision,
             interpolation=interpolation,
-            watch=watch,
+            watch=_watched,
         )
         results.append(result)
     if as_json:
@@ -138,20 +140,8 @@ def _refuse_contradictions(ngram: Path | None, weight: float | None, tune_on: Pa
         raise UsageError("--weight and --tune-on exclude each other")
 
 
-def _with_bar(windows: Iterable["HeldOutWindow"], num_tokens: int) -> Iterator["HeldOutWindow"]:
-    from tqdm import tqdm
-
-    with tqdm(
-        total=num_tokens,
-        unit=" tokens",
-        unit_scale=True,
-        leave=False,
-        dynamic_ncols=True,
-        disable=None,  # where standard error is no terminal
-    ) as bar:
-        for window in windows:
-            yield window
-            bar.update(len(window.positions))
+def _watched(windows: Iterable["HeldOutWindow"], num_tokens: int) -> Iterator["HeldOutWindow"]:
+    return watched(windows, num_tokens, "tokens", size=lambda window: len(window.positions))
 
 
 def _print_one(result: "HeldOutResult") -> None:
@@ -209,16 +199,20 @@ def _print_many(results: Sequence["HeldOutResult"]) -> None:
         return (
             name,
             f"{figures.num_tokens:,}",
-            *(f"{value:.2f}" for value in perplexities),
-            f"{figures.bits_per_word:.3f}",
+            *(f"{value:.2f}" if value < 1e6 else f"{value:.2e}" for value in perplexities),
             f"{figures.oov_rate:.2%}",
             "-" if math.isnan(figures.accuracy) else f"{figures.accuracy:.4f}",
         )
 
+    folders = {result.data.parent for result in results}
+    names = [result.data.name if len(folders) == 1 else str(result.data) for result in results]
     together = functools.reduce(operator.add, (result.evaluation for result in results))
     print_table(
-        ("text", "tokens", "ppl", "w/o <eos>", "w/o <unk>", "bits", "<unk>", "accuracy"),
-        [*(row(str(result.data), result.evaluation) for result in results), row("together", together)],
+        ("text", "tokens", "ppl", "w/o <eos>", "w/o <unk>", "<unk>", "accuracy"),
+        [
+            *(row(name, result.evaluation) for name, result in zip(names, results, strict=True)),
+            row("together", together),
+        ],
     )
     typer.echo()
     for result in results:

@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from lmtrain.cli.options import ModelArgument, SnapshotOption
-from lmtrain.cli.text import print_pairs, size
+from lmtrain.cli.options import JsonOption, ModelArgument, SnapshotOption
+from lmtrain.cli.text import print_json, print_pairs, size
 
 
 def export(
@@ -22,6 +22,7 @@ def export(
     ],
     out: Annotated[Path, typer.Option(metavar="DIR", help="New folder to write to.", show_default=False)],
     snapshot: SnapshotOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Takes a model elsewhere, where it runs without lmtrain.
 
@@ -35,6 +36,15 @@ def export(
 
     trained = load_model(model, snapshot, "cpu")
     written = (export_onnx if to_format == "onnx" else export_safetensors)(trained, out)
+    if as_json:
+        print_json(
+            {
+                "snapshot": str(trained.snapshot.path),
+                "files": {str(out / name): num_bytes for name, num_bytes in written.files.items()},
+                "greatest_difference": written.greatest_difference,
+            }
+        )
+        return
     pairs: list[tuple[str, object]] = [("snapshot", trained.snapshot.path)]
     pairs += [(str(out / name), size(num_bytes)) for name, num_bytes in written.files.items()]
     if written.greatest_difference is not None:

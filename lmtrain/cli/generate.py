@@ -113,7 +113,9 @@ def generate(
 
     Prompts of a file are continued side by side; with --json there is then one object a line.
 
-    Example: lmtrain generate runs/quickstart --prompt "the tiny" --num-samples 3 --temperature 0.8
+    Example: lmtrain generate runs/quickstart --prompt "the tiny" --num-samples 3
+
+    Example: lmtrain generate runs/quickstart --interactive --temperature 0.8
     """
     from lmtrain.errors import UsageError
     from lmtrain.inference.sampling import Sampling

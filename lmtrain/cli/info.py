@@ -15,6 +15,10 @@ def info(model: ModelArgument, snapshot: SnapshotOption = None, as_json: JsonOpt
     """Says what a model is and how it was trained.
 
     Its parts with their weights and dropout, its vocabulary, its validations, and where it comes from.
+
+    Example: lmtrain info runs/quickstart
+
+    Example: lmtrain info runs/quickstart --snapshot last --json
     """
     from lmtrain.run.loading import load_model
 
@@ -92,7 +96,10 @@ def _figure(value: float | None, form: str) -> str:
 
 
 def env(as_json: JsonOption = False) -> None:
-    """Prints what an issue report needs: versions, threads, devices."""
+    """Prints what an issue report needs: versions, threads, devices.
+
+    Example: lmtrain env
+    """
     from lmtrain.run.environment import describe_environment
 
     about = describe_environment()

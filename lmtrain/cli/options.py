@@ -5,18 +5,30 @@ from typing import Annotated
 
 import typer
 
+from lmtrain.cli.completion import complete_device, complete_model, complete_snapshot
+
 ModelArgument = Annotated[
-    Path, typer.Argument(metavar="MODEL", help="Run directory or snapshot.", show_default=False)
+    Path,
+    typer.Argument(
+        metavar="MODEL",
+        help="Run directory or snapshot.",
+        show_default=False,
+        autocompletion=complete_model,
+    ),
 ]
 SnapshotOption = Annotated[
     str | None,
     typer.Option(
         metavar="best|last|STEP",
         help="Which one of a run directory.  [default: best by validation, else last]",
+        autocompletion=complete_snapshot,
         show_default=False,
     ),
 ]
-DeviceOption = Annotated[str, typer.Option(metavar="auto|cpu|cuda|cuda:N", help="Where to compute.")]
+DeviceOption = Annotated[
+    str,
+    typer.Option(metavar="auto|cpu|cuda|cuda:N", help="Where to compute.", autocompletion=complete_device),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 SetOption = Annotated[
     list[str] | None,

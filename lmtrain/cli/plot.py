@@ -5,11 +5,18 @@ from typing import Annotated
 
 import typer
 
+from lmtrain.cli.completion import complete_model
+
 
 def plot(
     runs: Annotated[
         list[Path],
-        typer.Argument(metavar="RUN", help="Run directories, finished or not.", show_default=False),
+        typer.Argument(
+            metavar="RUN",
+            help="Run directories, finished or not.",
+            show_default=False,
+            autocompletion=complete_model,
+        ),
     ],
     out: Annotated[
         Path,

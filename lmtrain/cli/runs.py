@@ -50,12 +50,16 @@ def runs(
     """Compares the runs in a folder, in a table that can be sorted.
 
     valid is the lowest perplexity of the validation text, test the perplexity of the test text.
+
+    Example: lmtrain runs
+
+    Example: lmtrain runs runs/my-sweep --sort best
     """
-    from lmtrain.errors import UsageError
+    from lmtrain.errors import UsageError, meant
     from lmtrain.run.runs import find_runs, summarise
 
     if not folder.is_dir():
-        raise UsageError(f"{folder}: there is no such folder; name one that holds runs")
+        raise UsageError(f"{folder}: there is no such folder; name one that holds runs{meant(folder)}")
     found = _sorted([summarise(path) for path in find_runs(folder)], _KEYS[sort], reverse)
     if as_json:
         print_json([run.to_dict() for run in found])

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 import typer
 
 from lmtrain.cli.options import DeviceOption, JsonOption, SetOption
-from lmtrain.cli.text import note, print_json
+from lmtrain.cli.progress import Progress
+from lmtrain.cli.text import command, note, print_json, print_table
 
 if TYPE_CHECKING:
     from lmtrain.run.session import RunStart
@@ -59,7 +60,7 @@ def sweep(
     Every trial is an ordinary run in the directory of the sweep. The same command continues an interrupted
     sweep, a larger number of trials extends it. Test texts are not looked at.
 
-    Example: lmtrain sweep --config configs/quickstart.yaml --space space.yaml --trials 20
+    Example: lmtrain sweep --config mine.yaml --space space.yaml --trials 20
     """
     from lmtrain.config.document import Document
     from lmtrain.config.space import Space
@@ -70,10 +71,10 @@ def sweep(
     what = Space(document, space)
     from lmtrain.run.sweep import sweep as search  # imports torch, which takes seconds
 
-    with _Progress(trials) as progress:
+    with _Watcher(trials) as watcher:
         result = search(
             what,
-            progress,
+            watcher,
             sweep_dir=sweep_dir or Path("runs") / f"{what.base.name}-sweep",
             num_trials=trials,
             seed=seed,
@@ -88,7 +89,7 @@ def sweep(
         _print_table(result)
     if result.best:
         best, folder = result.best.run_dir, result.sweep_dir
-        note(f"Next: lmtrain info {best}; lmtrain train --config {folder / 'best.yaml'}")
+        note(f"next:\n{command('info', best)}\n{command('train', '--config', folder / 'best.yaml')}")
 
 
 def _as_json(result: "SweepResult") -> dict[str, Any]:
@@ -104,15 +105,14 @@ def _as_json(result: "SweepResult") -> dict[str, Any]:
 
 def _print_table(result: "SweepResult") -> None:
     names = list(dict.fromkeys(name for trial in result.trials for name in trial.values))
-    rows = [["trial", "state", "valid ppl", "evaluations", *names]]
+    header = ["trial", "state", "valid ppl ", "evaluations", *names]
+    rows = []
     for trial in result.trials:
         best = "*" if result.best and trial.number == result.best.number else " "
         figure = "-" if trial.perplexity is None else f"{trial.perplexity:.2f}"
         values = [_shown(trial.values.get(name)) for name in names]
         rows.append([str(trial.number), trial.state, f"{figure}{best}", str(trial.evaluations), *values])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        typer.echo("  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
+    print_table(header, rows, left=("state",))
 
 
 def _shown(value: Any) -> str:
@@ -121,43 +121,40 @@ def _shown(value: Any) -> str:
     )
 
 
-class _Progress:
-    """Watches a sweep: lines and a bar on standard error."""
+class _Watcher:
+    """Watches a sweep: lines and progress on standard error."""
 
     def __init__(self, num_trials: int) -> None:
         self._num_trials = num_trials
-        self._bar: Any = None
+        self._progress: Progress | None = None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._close_bar()
+        self._close()
 
     def on_trial(self, trial: "TrialRecord", assignments: list[str]) -> None:
         again = ", continued" if trial.evaluations else ""
         note(f"trial {trial.number} (of {self._num_trials}{again}): {', '.join(assignments)}")
 
     def on_trial_end(self, trial: "TrialRecord") -> None:
-        self._close_bar()
+        self._close()
         figure = "" if trial.perplexity is None else f", validation perplexity {trial.perplexity:.2f}"
         note(f"trial {trial.number}: {trial.state}{figure}")
 
     def on_start(self, start: "RunStart") -> None:
-        from tqdm import tqdm
-
-        self._bar = tqdm(
-            total=start.total_steps, initial=start.step, leave=False, dynamic_ncols=True, disable=None
-        )
+        self._progress = Progress(start.total_steps, "steps", initial=start.step)
 
     def on_step(self, step: int) -> None:  # noqa: ARG002
-        self._bar.update()
+        assert self._progress is not None  # noqa: S101
+        self._progress.advance()
 
     def on_figures(self, step: int, figures: "TrainingFigures") -> None: ...
 
     def on_row(self, row: "TableRow") -> None:
-        if row.valid:
-            self._bar.set_postfix_str(f"valid ppl {row.valid.perplexity:.2f}", refresh=False)
+        if row.valid and self._progress:
+            self._progress.show(f"valid ppl {row.valid.perplexity:.2f}")
 
     def on_samples(self, step: int, samples: list[str]) -> None: ...
 
@@ -166,7 +163,7 @@ class _Progress:
     def on_note(self, text: str) -> None:
         note(text)
 
-    def _close_bar(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
+    def _close(self) -> None:
+        if self._progress is not None:
+            self._progress.close()
+            self._progress = None

@@ -1,14 +1,36 @@
-"""How the commands speak."""
+"""How the commands speak: data to standard output, messages to standard error."""
 
 import io
 import json
 import math
 import os
+import shlex
+import shutil
 import sys
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+import textwrap
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
 
 import typer
+
+_COMMAND_INDENT = "    "
+"""Begins a line that holds a command to be copied, which is never broken."""
+
+
+@dataclass
+class Voice:
+    """What the present command line asks of all that is said."""
+
+    is_quiet: bool = False
+    """Whether messages other than errors, and progress, are left out."""
+    has_json: bool = False
+    """Whether a JSON value went to standard output."""
+
+
+VOICE = Voice()
 
 
 def prepare_streams() -> None:
@@ -21,12 +43,50 @@ def prepare_streams() -> None:
 
 
 def note(text: str) -> None:
-    """A message, which goes to standard error."""
-    typer.echo(text, err=True)
+    """A message, which goes to standard error; with ``--quiet`` it is left out."""
+    if not VOICE.is_quiet:
+        say(text, sys.stderr)
+
+
+def say(text: str, stream: TextIO, prefix: str = "") -> None:
+    """Lines that run into no bar; on a terminal broken at spaces, but for commands to be copied.
+
+    Args:
+        text: Lines. Those indented by four spaces are commands.
+        stream: Standard output or standard error.
+        prefix: Begins the first line, in bold red where the terminal has colours.
+    """
+    text = prefix + text
+    if is_terminal(stream):
+        if prefix:
+            stream.write("\r")  # over the ^C of the terminal
+        text = "\n".join(part for line in text.split("\n") for part in _broken(line, width_of(stream)))
+        if prefix and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb":
+            text = typer.style(prefix, fg="red", bold=True) + text.removeprefix(prefix)
+    with _bars_aside(stream):
+        typer.echo(text, file=stream)
+
+
+def command(*words: object) -> str:
+    """A line for ``say`` with a command of this program, fit to be pasted into the same shell."""
+    return f"{_COMMAND_INDENT}{_program()} {shlex.join(map(str, words))}"
+
+
+def tensorboard_command(folder: Path) -> str:
+    """The same for TensorBoard, as it is installed beside this program."""
+    beside = Path(sys.executable).with_name("tensorboard")
+    if shutil.which("tensorboard"):
+        program = "tensorboard"
+    elif beside.exists():
+        program = shlex.quote(_short(beside))
+    else:
+        program = f"{shlex.quote(sys.executable)} -m tensorboard.main"
+    return f"{_COMMAND_INDENT}{program} --logdir {shlex.quote(str(folder))}"
 
 
 def print_json(value: Any) -> None:
     """A JSON value on standard output; null stands for infinity and NaN, which JSON cannot write."""
+    VOICE.has_json = True
     typer.echo(json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False))
 
 
@@ -36,10 +96,21 @@ def print_json_line(value: Any) -> None:
 
 
 def print_pairs(pairs: Sequence[tuple[str, object]]) -> None:
-    """Names and values in two columns."""
+    """Names and values in two columns; on a terminal long values are folded."""
+    if is_terminal(sys.stdout):
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table.grid(padding=(0, 2, 0, 0))
+        table.add_column(no_wrap=True)
+        table.add_column(overflow="fold")
+        for name, value in pairs:
+            table.add_row(Text(name), Text(str(value)))
+        _print_rich(table)
+        return
     width = max(len(name) for name, _ in pairs)
     for name, value in pairs:
-        typer.echo(f"{name:<{width}}  {value}")
+        typer.echo(f"{name:<{width}}  {value}".rstrip())
 
 
 def print_table(
@@ -59,7 +130,7 @@ def print_table(
         styles: For each row, the style of a column, as rich names it.
     """
     left = header[:1] if left is None else left
-    if not _is_terminal():
+    if not is_terminal(sys.stdout):
         widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
         for row in (header, *rows):
             cells = (
@@ -68,7 +139,6 @@ def print_table(
             )
             typer.echo("  ".join(cells).rstrip())
         return
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -78,7 +148,7 @@ def print_table(
         table.add_column(name, justify="left" if is_text else "right", no_wrap=not is_text, overflow="fold")
     for row, style in zip(rows, styles or [{}] * len(rows), strict=True):
         table.add_row(*(Text(cell, style.get(name, "")) for name, cell in zip(header, row, strict=True)))
-    Console(file=sys.stdout).print(table)
+    _print_rich(table)
 
 
 def duration(seconds: float) -> str:
@@ -100,8 +170,65 @@ def size(num_bytes: float) -> str:
     return f"{num_bytes / 1000:,.1f} GB"
 
 
-def _is_terminal() -> bool:
-    return sys.stdout.isatty()
+def is_terminal(stream: TextIO) -> bool:
+    """Whether a stream is a terminal that a person looks at."""
+    return stream.isatty()
+
+
+def width_of(stream: TextIO) -> int:
+    """The columns of a terminal, which ``COLUMNS`` overrules; 80 where they are not known."""
+    try:
+        columns = int(os.environ.get("COLUMNS", 0)) or os.get_terminal_size(stream.fileno()).columns
+    except (OSError, ValueError):
+        columns = 0
+    return columns if columns > 0 else 80
+
+
+def _broken(line: str, width: int) -> list[str]:
+    if len(line) <= width or line.startswith(_COMMAND_INDENT):
+        return [line]
+    indent = line[: len(line) - len(line.lstrip())]
+    return textwrap.wrap(
+        line,
+        width,
+        subsequent_indent=f"{indent}  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+@contextmanager
+def _bars_aside(stream: TextIO) -> Iterator[None]:
+    """Clears the bars of tqdm, if there are any, and draws them again afterwards."""
+    if "tqdm" not in sys.modules:
+        yield
+        return
+    from tqdm import tqdm
+
+    with tqdm.external_write_mode(file=stream):
+        yield
+
+
+def _print_rich(table: Any) -> None:
+    from rich.console import Console
+
+    Console(file=sys.stdout, width=width_of(sys.stdout)).print(table)
+
+
+def _program() -> str:
+    """How this program was called, so that the same shell finds it again."""
+    typed, found = Path(sys.argv[0]), shutil.which("lmtrain")
+    if typed.name == "__main__.py":
+        return f"{shlex.quote(_short(Path(sys.executable)))} -m lmtrain"
+    if not typed.exists() or (found and typed.samefile(found)):
+        return "lmtrain"
+    return shlex.quote(_short(typed))
+
+
+def _short(path: Path) -> str:
+    """Relative to the working directory if it lies below it."""
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
 
 
 def _finite(value: Any) -> Any:

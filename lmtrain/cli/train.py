@@ -1,24 +1,32 @@
 """``lmtrain train``."""
 
 import sys
-import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Self
 
 import typer
 
+from lmtrain.cli.completion import complete_resume
 from lmtrain.cli.options import DeviceOption, SetOption
-from lmtrain.cli.text import duration, note, print_json, print_pairs, size
-from lmtrain.errors import UsageError
+from lmtrain.cli.progress import Progress
+from lmtrain.cli.text import (
+    command,
+    duration,
+    note,
+    print_json,
+    print_pairs,
+    say,
+    size,
+    tensorboard_command,
+)
+from lmtrain.errors import Interrupted, UsageError
 
 if TYPE_CHECKING:
     from lmtrain.run.dry_run import Estimate
     from lmtrain.run.session import RunResult, RunStart
     from lmtrain.training.loop import TableRow
     from lmtrain.training.trainer import TrainingFigures
-
-_PLAIN_LINE_SECONDS = 30.0
-_BAR = "{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
 
 
 def train(
@@ -37,6 +45,7 @@ def train(
             metavar="auto|never|SNAPSHOT",
             help="auto: continue from the newest whole snapshot, if there is one. never: refuse a directory "
             "that holds a run. Or a snapshot directory to continue from.",
+            autocompletion=complete_resume,
         ),
     ] = "auto",
     device: DeviceOption = "auto",
@@ -50,7 +59,11 @@ def train(
 ) -> None:
     """Trains a language model, or continues an interrupted run.
 
-    Example: lmtrain train --config configs/quickstart.yaml --run-dir runs/short --set train.epochs=3
+    Ctrl-C stops it at a snapshot; the same command continues.
+
+    Example: lmtrain train --config configs/quickstart.yaml
+
+    Example: lmtrain train --config mine.yaml --set train.epochs=3 --dry-run
     """
     from lmtrain.config import load_config
     from lmtrain.run.lock import owning
@@ -58,10 +71,12 @@ def train(
     if as_json and not dry_run:
         raise UsageError("--json prints what --dry-run finds; a run writes metrics.jsonl")
     resolved = load_config(config, overrides or ())
+    again = _command(config, overrides or (), run_dir, device)
     run_dir = run_dir or Path("runs") / resolved.name
     if dry_run:
         from lmtrain.run.dry_run import dry_run as try_out
 
+        note("reading the texts, and trying a few steps …")
         estimate = try_out(resolved, run_dir, device)
         if as_json:
             print_json(estimate.to_dict())
@@ -70,10 +85,23 @@ def train(
         estimate.refuse_shortage()
         return
     with owning(run_dir), _Terminal() as terminal:  # before torch is imported, which takes seconds
-        from lmtrain.run.session import train as train_run
+        try:
+            from lmtrain.run.session import train as train_run
 
-        result = train_run(resolved, terminal, run_dir=run_dir, resume=resume, device=device)
+            result = train_run(resolved, terminal, run_dir=run_dir, resume=resume, device=device)
+        except Interrupted as request:
+            what = "" if terminal.has_started else " before the first step; the same command trains"
+            without = "" if resume == "auto" else ", without --resume"
+            raise Interrupted(f"{request}{what}{without}:\n{again}", request.signal_number) from None
         terminal.on_end(result)
+
+
+def _command(config: Path, overrides: Sequence[str], run_dir: Path | None, device: str) -> str:
+    """What continues the run, whatever ``--resume`` it was begun with."""
+    options = [word for override in overrides for word in ("--set", override)]
+    options += ["--run-dir", str(run_dir)] if run_dir else []
+    options += ["--device", device] if device != "auto" else []
+    return command("train", "--config", config, *options)
 
 
 def _print_estimate(estimate: "Estimate") -> None:
@@ -110,23 +138,22 @@ class _Terminal:
     """Watches a run: the table on standard output, everything else on standard error."""
 
     def __init__(self) -> None:
-        self._bar: Any = None
+        self._progress: Progress | None = None
         self._has_header = False
-        self._last_plain_line = time.monotonic()
-        self._figures = ""
         self._samples: list[str] = []
-        self._start: RunStart | None = None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._close_bar()
+        self._close()
+
+    @property
+    def has_started(self) -> bool:
+        """Whether there are steps that a stop would lose, had it no snapshot."""
+        return self._progress is not None
 
     def on_start(self, start: "RunStart") -> None:
-        from tqdm import tqdm
-
-        self._start = start
         options, corpora = start.config.model, start.corpora
         parameters = sum(p.numel() for p in start.model.parameters())
         note(
@@ -134,41 +161,31 @@ class _Terminal:
             f"{parameters:,} parameters, vocabulary {len(corpora.vocab):,}, "
             f"{corpora.train.num_tokens:,} training tokens, on {start.device}, {start.config.train.precision}"
         )
-        note(f"watch it: tensorboard --logdir {start.run_dir}")
+        note(f"watch it in a browser:\n{tensorboard_command(start.run_dir)}")
         if start.step:
             note(f"continuing from step {start.step:,} of {start.total_steps:,}")
-        self._bar = tqdm(
-            total=start.total_steps,
-            initial=start.step,
-            bar_format=_BAR,
-            leave=False,
-            dynamic_ncols=True,
-            disable=None,  # where standard error is no terminal
-        )
+        self._progress = Progress(start.total_steps, "steps", initial=start.step)
 
-    def on_step(self, step: int) -> None:
-        self._bar.update()
-        if self._bar.disable and time.monotonic() - self._last_plain_line > _PLAIN_LINE_SECONDS:
-            self._last_plain_line = time.monotonic()
-            assert self._start is not None  # noqa: S101
-            note(f"step {step:,} of {self._start.total_steps:,}  {self._figures}")
+    def on_step(self, step: int) -> None:  # noqa: ARG002
+        assert self._progress is not None  # noqa: S101
+        self._progress.advance()
 
     def on_figures(self, step: int, figures: "TrainingFigures") -> None:  # noqa: ARG002
-        self._figures = (
+        assert self._progress is not None  # noqa: S101
+        self._progress.show(
             f"loss {figures.loss:.3f}, ppl {figures.perplexity:.1f}, {figures.words_per_second:,.0f} words/s"
         )
-        self._bar.set_postfix_str(self._figures, refresh=False)
 
     def on_row(self, row: "TableRow") -> None:
         if not self._has_header:
             self._has_header = True
-            self._print(" epoch  train loss  train ppl  valid ppl  valid acc        lr  words/s  elapsed")
+            _print(" epoch  train loss  train ppl  valid ppl  valid acc        lr  words/s  elapsed")
         valid = (
             f"{row.valid.perplexity:9.2f}{'*' if row.is_best else ' '} {row.valid.accuracy:9.4f}"
             if row.valid
             else f"{'-':>9}  {'-':>9}"
         )
-        self._print(
+        _print(
             f"{row.epoch:6.2f}  {row.train.loss:10.4f}  {row.train.perplexity:9.2f}  {valid}"
             f" {row.train.lr:9.3g} {row.train.words_per_second:8,.0f} {duration(row.elapsed):>8}"
         )
@@ -185,42 +202,41 @@ class _Terminal:
         note(text)
 
     def on_end(self, result: "RunResult") -> None:
-        self._close_bar()
+        self._close()
         if result.was_finished:
-            note(f"already finished: {result.run_dir}, {result.steps:,} steps; nothing to do")
+            note(
+                f"already finished: {result.run_dir}, {result.steps:,} steps; nothing to do, next:\n"
+                f"{_next_commands(result.run_dir)}"
+            )
             return
         if self._samples:
             self._print_samples("after training it writes:")
         if result.best_loss is not None:
             from lmtrain.inference.evaluate import perplexity
 
-            self._print(
-                f"valid perplexity {perplexity(result.best_loss, 1):.2f} at step {result.best_step:,}"
-            )
+            _print(f"valid perplexity {perplexity(result.best_loss, 1):.2f} at step {result.best_step:,}")
         if result.test is not None:
-            self._print(f"test perplexity {result.test.perplexity:.2f} with that model")
+            _print(f"test perplexity {result.test.perplexity:.2f} with that model")
             if result.source_perplexity is not None:
-                self._print(
+                _print(
                     f"the source's own perplexity on the same text is {result.source_perplexity:.2f}, "
                     f"ratio {result.test.perplexity / result.source_perplexity:.4f}"
                 )
-        note(
-            f"done in {duration(result.elapsed)}. Next: lmtrain generate {result.run_dir}; "
-            f"lmtrain eval {result.run_dir} --data FILE"
-        )
+        note(f"done in {duration(result.elapsed)}; next:\n{_next_commands(result.run_dir)}")
 
     def _print_samples(self, title: str) -> None:
         """The first lines of each sample; a model that knows little yet writes many empty ones."""
         lines = [line for sample in self._samples for line in [*filter(None, sample.split("\n"))][:2]]
-        self._print("\n".join([title, *(f"  {line}" for line in lines), ""]))
+        _print("\n".join([title, *(f"  {line}" for line in lines), ""]))
 
-    def _close_bar(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
+    def _close(self) -> None:
+        if self._progress is not None:
+            self._progress.close()
 
-    def _print(self, text: str) -> None:
-        if self._bar is None or self._bar.disable:
-            typer.echo(text)
-        else:
-            self._bar.write(text, file=sys.stdout)
+
+def _next_commands(run_dir: Path) -> str:
+    return f"{command('generate', run_dir)}\n{command('eval', run_dir, '--data', 'FILE')}"
+
+
+def _print(text: str) -> None:
+    say(text, sys.stdout)

@@ -15,6 +15,7 @@ from typing import Any
 
 from lmtrain.config.problems import KeyPath, Place, Problem, shown
 from lmtrain.config.yaml_text import MAX_BYTES, Findings, UnreadableYamlError, parse_yaml
+from lmtrain.errors import meant
 
 BASE = "base"
 """The key; its value is a path from the folder of the file that it is written in."""
@@ -94,7 +95,7 @@ def read_text(path: Path, named_at: Place | None = None) -> str:
         with nullcontext(sys.stdin.buffer) if str(path) == "-" else path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
-        message = f"cannot be read: {getattr(error, 'strerror', None) or error}"
+        message = f"cannot be read: {getattr(error, 'strerror', None) or error}{meant(path)}"
         problem = Problem(named_at, (BASE,), f"{path} {message}") if named_at else None
         raise UnreadableYamlError(problem or Problem(Place(str(path)), (), message)) from None
     if len(raw) > MAX_BYTES:

@@ -18,7 +18,7 @@ from typing import BinaryIO, Self
 
 from lmtrain.corpus import moses
 from lmtrain.corpus.compression import decompressed_blocks
-from lmtrain.errors import DataError, ModelError
+from lmtrain.errors import DataError, ModelError, meant
 
 EOS = "<eos>"
 
@@ -266,7 +266,7 @@ def regular_file_stat(path: Path) -> os.stat_result:
     try:
         status = path.stat()
     except FileNotFoundError:
-        raise DataError(f"{path}: no such file") from None
+        raise DataError(f"{path}: no such file{meant(path)}") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
     if stat.S_ISDIR(status.st_mode):

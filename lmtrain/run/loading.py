@@ -8,7 +8,7 @@ import torch
 from lmtrain.config import config_from_dict
 from lmtrain.corpus.text import TextRules
 from lmtrain.corpus.vocab import Vocabulary
-from lmtrain.errors import ConfigError, ModelError, UsageError
+from lmtrain.errors import ConfigError, ModelError, UsageError, meant
 from lmtrain.model.language_model import LanguageModel
 from lmtrain.run.build import build_model, resolve_device, text_rules
 from lmtrain.run.trained import TrainedModel
@@ -70,7 +70,7 @@ def find_snapshot(path: Path, which: str | None = None) -> Snapshot:
     store = SnapshotStore(path / "snapshots")
     steps = store.steps()
     if not steps:
-        raise ModelError(f"{path}: neither a run directory with a snapshot nor a snapshot")
+        raise ModelError(f"{path}: neither a run directory with a snapshot nor a snapshot{meant(path)}")
     if which is not None and which not in ("best", "last"):
         if not which.isdecimal():
             raise UsageError(f"--snapshot {which}: allowed: best, last or the number of a step")

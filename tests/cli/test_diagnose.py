@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from program import Trained, files_in, lmtrain
 
-from lmtrain.cli.diagnose import _with_bar
+from lmtrain.cli.diagnose import _watched
 from lmtrain.run.labels import labels_of
 
 
@@ -81,7 +81,7 @@ def test_progress_is_for_terminals(is_terminal: bool, monkeypatch: pytest.Monkey
     stream = io.StringIO()
     stream.isatty = lambda: is_terminal  # type: ignore[method-assign]
     monkeypatch.setattr(sys, "stderr", stream)
-    assert list(_with_bar(range(3), "gates", 3)) == [0, 1, 2]
+    assert list(_watched(range(3), "gates", 3)) == [0, 1, 2]
     assert ("gates" in stream.getvalue()) == is_terminal
 
 

@@ -3,16 +3,20 @@
 import errno
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
 from typing import NoReturn
 
 import pytest
+from doc_pages import commands, parse
 from program import lmtrain
+from typer.main import get_command
 
 import lmtrain as package
 from lmtrain import errors
+from lmtrain.cli import app
 from lmtrain.run import environment
 
 OPTIONS = {
@@ -27,15 +31,19 @@ OPTIONS = {
     "env": "--json",
     "plot": "RUN --out",
     "diagnose": "MODEL --data --out --compare --positions --words --seed --snapshot --json",
-    "data": "list synth",
-    "data list": "",
+    "score": "MODEL FILE --format --context --extended --ngram --weight --snapshot --device",
+    "export": "MODEL --format --out --snapshot --json",
+    "data": "list fetch check synth",
+    "data list": "--json",
+    "data fetch": "NAME --mirror --to",
+    "data check": "FILE --vocab --snapshot --train --json",
     "data synth": "NAME --out --seed",
     "config": "new show validate schema",
     "config new": "--corpus --size --cell --valid --test --name --out",
     "config schema": "",
     "sweep": "--config --space --trials --set --sweep-dir --pruner --prune-after --seed --device --json",
-    "config show": "FILE --set",
-    "config validate": "FILE --set",
+    "config show": "FILE --set --json",
+    "config validate": "FILE --set --json",
 }
 """What others rely on, by command."""
 
@@ -61,7 +69,7 @@ def test_help(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert outcome.code == 0
     assert outcome.err == ""
     assert outcome.out.startswith(f"Usage: lmtrain {command}".rstrip())
-    assert [word for word in OPTIONS[command].split() if word not in outcome.out] == []
+    assert [word for word in [*OPTIONS[command].split(), "--quiet"] if word not in outcome.out] == []
     assert max(map(len, outcome.out.splitlines())) <= 80
     assert "..." not in re.sub(
         r"COMMAND \[ARGS\]\.\.\.|\{RUN\}\.\.\.", "", outcome.out
@@ -74,6 +82,25 @@ def test_a_group_alone_shows_its_help(command: str) -> None:
     outcome = lmtrain(*command.split())
     assert outcome.code == 2
     assert (outcome.out + outcome.err).strip() == lmtrain(*command.split(), "--help").out.strip()
+
+
+@pytest.mark.parametrize("command", OPTIONS)
+def test_help_has_examples_that_can_be_pasted(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    examples = re.findall(
+        r"^  Example: (.*)\n(?: *\n|$)", lmtrain(*command.split(), "--help").out, re.MULTILINE
+    )
+    assert examples
+    for example in examples:
+        words = shlex.split(example.rpartition("| ")[2].partition(" > ")[0])
+        assert words[0] == "lmtrain"
+        name, _ = parse(words[1:]) or ("", {})
+        assert name.startswith(command)
+
+
+def test_every_command_is_looked_at() -> None:
+    groups = {"", "data", "config"}
+    assert OPTIONS.keys() == groups | {name for name, _ in commands(get_command(app))}
 
 
 def test_help_answers_without_what_is_heavy() -> None:
@@ -121,8 +148,9 @@ def test_a_command_that_does_not_hold_together(arguments: list[str], message: st
     outcome = lmtrain(*arguments)
     assert outcome.code == 2
     assert outcome.out == ""
-    assert outcome.err.startswith("Usage: lmtrain")
+    assert outcome.err.startswith("lmtrain: ")
     assert message in outcome.err
+    assert re.search(r"^Help: lmtrain.* --help$", outcome.err, re.MULTILINE)
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,7 @@ def test_a_terminal_of_80_columns_is_kept_to(folder: Path, monkeypatch: pytest.M
 
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("TERM", "dumb")
-    monkeypatch.setattr(text, "_is_terminal", lambda: True)
+    monkeypatch.setattr(text, "is_terminal", lambda stream: True)
     lines = lmtrain("runs", folder).out.splitlines()
     assert max(map(len, lines)) <= 80
     assert "sweep/trial-0" in "".join(line.split("  ")[0] for line in lines)  # broken, never cut off

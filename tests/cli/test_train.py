@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -320,7 +321,7 @@ def test_a_signal_stops_a_run_and_the_same_command_continues(number: signal.Sign
     arguments = ["train", "--config", "config.yaml", *options, "--set", "snapshots.every=1000"]
     log = project / "runs" / "tiny" / "metrics.jsonl"
     with subprocess.Popen(
-        [sys.executable, "-m", "lmtrain", *arguments],
+        [sys.executable, "-m", "lmtrain", *arguments, "--resume", "never"],
         cwd=project,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -335,11 +336,15 @@ def test_a_signal_stops_a_run_and_the_same_command_continues(number: signal.Sign
         _, err = process.communicate()
     assert process.returncode == 128 + number
     stopped_at = int(last_snapshot(project / "runs" / "tiny").name.removeprefix("step-"))
-    assert err.splitlines()[-1] == (
+    told, again = err.splitlines()[-2:]
+    assert told == (
         f"lmtrain: stopped by {number.name} at step {stopped_at:,}; a snapshot was written, "
-        "the same command continues from it"
+        "the same command continues from it, without --resume:"
     )
-    outcome = lmtrain(*arguments, folder=project)
+    words = shlex.split(again)
+    assert words[1:3] == ["-m", "lmtrain"]
+    assert words[3:] == arguments
+    outcome = lmtrain(*words[3:], folder=project)
     assert outcome.code == 0
     assert f"continuing from step {stopped_at:,} of 800" in outcome.err
     assert [row["step"] for row in rows_of(log.parent)] == list(range(10, 801, 10))

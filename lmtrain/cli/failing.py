@@ -1,0 +1,52 @@
+"""How the program says that something went wrong."""
+
+import re
+import sys
+from contextlib import suppress
+from typing import NoReturn
+
+import typer
+
+from lmtrain.cli.text import VOICE, print_json_line, say
+
+_EXAMPLE = re.compile(r"^ *(Example: .*)", re.MULTILINE)
+
+
+def fail(message: str, code: int, hint: str = "") -> NoReturn:
+    """Ends the program with a message on standard error.
+
+    With ``--json`` standard output has it too, as ``{"error": …, "code": …}`` in one line, unless the value
+    that was asked for is there already.
+
+    Args:
+        message: One line or a short list.
+        code: The exit code.
+        hint: Lines for a person alone.
+    """
+    if _is_json_asked_for() and not VOICE.has_json:
+        with suppress(OSError):  # a full disk: the message is still to be told
+            print_json_line({"error": message, "code": code})
+    say("\n".join(filter(None, (message, hint))), sys.stderr, "lmtrain: ")
+    sys.exit(code)
+
+
+def fail_usage(error: typer.TyperException) -> NoReturn:
+    """Ends the program because the command line cannot be understood; says what was meant."""
+    message = error.format_message()
+    if near := getattr(error, "possibilities", None):
+        message = f"{error.message}. Did you mean {near[0]}?"
+    context = getattr(error, "ctx", None)
+    if context is None:
+        fail(message, 2)
+    if message.startswith("Got unexpected extra argument"):
+        several = [param.opts[0] for param in context.command.params if getattr(param, "multiple", False)]
+        message += f"; repeat {' or '.join(several)} for each value" if several else ""
+    example = _EXAMPLE.search(context.command.help or "") if message.startswith("Missing ") else None
+    help_line = f"Help: {context.command_path} --help"
+    fail(message, 2, f"{example[1]}\n{help_line}" if example else help_line)
+
+
+def _is_json_asked_for() -> bool:
+    """By the words themselves: they may be what could not be understood."""
+    words = sys.argv[1:]
+    return "--json" in (words[: words.index("--")] if "--" in words else words)
