@@ -76,8 +76,12 @@ class AdaptiveSoftmax(Softmax):
 
     def token_costs(self, features: Tensor, targets: Tensor) -> TokenCosts:
         """The cost of each target; see ``Softmax``."""
-        parts = [self._costs(features[rows], targets[rows]) for rows in self._row_chunks(len(features))]
-        return TokenCosts(*(torch.cat(part) for part in zip(*parts, strict=True)))
+        # Made beforehand: small blocks between large ones would keep these from being used again.
+        nats = features.new_empty(len(features), dtype=torch.float32)
+        hits = torch.empty_like(nats, dtype=torch.bool)
+        for rows in self._row_chunks(len(features)):
+            nats[rows], hits[rows] = self._costs(features[rows], targets[rows])
+        return TokenCosts(nats, hits)
 
     def logits(self, features: Tensor) -> Tensor:
         """Log-probabilities; see ``Softmax``."""
