@@ -9,7 +9,7 @@ import typer
 from lmtrain.cli.text import print_pairs, size
 
 if TYPE_CHECKING:
-    from lmtrain.corpus.text_report import TextReport
+    from lmtrain.corpus.checking.text_report import TextReport
 
 _COLUMNS = 80
 
@@ -31,7 +31,7 @@ def print_report(report: "TextReport") -> None:
 
 
 def _figures(report: "TextReport") -> Iterator[tuple[str, object]]:
-    from lmtrain.corpus.suspicions import shown
+    from lmtrain.corpus.checking.suspicions import shown
 
     yield "size", size(report.num_bytes)
     yield "SHA-256", report.sha256

@@ -46,7 +46,7 @@ def complete_resume(incomplete: str) -> list[str]:
 
 def complete_known(incomplete: str) -> list[tuple[str, str]]:
     """Corpora to fetch, with what they are."""
-    from lmtrain.corpus.known import KNOWN_CORPORA
+    from lmtrain.corpus.fetching.known import KNOWN_CORPORA
 
     return [(name, corpus.about) for name, corpus in KNOWN_CORPORA.items() if name.startswith(incomplete)]
 

@@ -34,7 +34,7 @@ def list_corpora(as_json: JsonOption = False) -> None:
 
     Example: lmtrain data list
     """
-    from lmtrain.corpus.known import KNOWN_CORPORA
+    from lmtrain.corpus.fetching.known import KNOWN_CORPORA
     from lmtrain.corpus.synthetic import SYNTHETIC
 
     if as_json:
@@ -80,7 +80,7 @@ def fetch(
 
     Example: lmtrain data fetch ptb --mirror /media/usb/corpora
     """
-    from lmtrain.corpus.fetch import FetchObserver, fetch
+    from lmtrain.corpus.fetching.fetch import FetchObserver, fetch
 
     with _closed_connections_raise():
         paths = fetch(name, to, mirror, FetchObserver(note, _watched))
@@ -119,7 +119,7 @@ def check(
 
     Example: lmtrain data check data/ptb/valid.txt --train data/ptb/train.txt
     """
-    from lmtrain.corpus.check import check_text
+    from lmtrain.corpus.checking.check import check_text
     from lmtrain.corpus.patterns import expand_patterns
     from lmtrain.errors import DataError, UsageError
 

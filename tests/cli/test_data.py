@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from program import Trained, files_in, lmtrain
 
-from lmtrain.corpus import fetch
+from lmtrain.corpus.fetching import fetch
 
 
 def test_list() -> None:

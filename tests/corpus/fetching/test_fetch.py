@@ -12,8 +12,8 @@ from archives import make_tgz, make_zip
 from program import files_in
 from web import Web
 
-from lmtrain.corpus.fetch import FetchObserver, fetch
-from lmtrain.corpus.known import KNOWN_CORPORA, SPLITS, KnownCorpus, Source
+from lmtrain.corpus.fetching.fetch import FetchObserver, fetch
+from lmtrain.corpus.fetching.known import KNOWN_CORPORA, SPLITS, KnownCorpus, Source
 from lmtrain.errors import DataError, Interrupted, StorageError, UsageError
 
 TEXTS = {f"{split}.txt": f" \n = {split} = \n\n a <unk> {split} . \n".encode() * 999 for split in SPLITS}

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from web import Web, serving
 
-from lmtrain.corpus import download
+from lmtrain.corpus.fetching import download
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from lmtrain.corpus.check import check_text
+from lmtrain.corpus.checking.check import check_text
+from lmtrain.corpus.checking.text_report import Fault, TextReport
 from lmtrain.corpus.corpus import build_vocabulary, load_corpus
 from lmtrain.corpus.text import TextRules, mark_lines
-from lmtrain.corpus.text_report import Fault, TextReport
 from lmtrain.errors import DataError
 
 function_scoped = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from archives import make_tar, make_tgz, make_zip
 
-from lmtrain.corpus.archive import archive_members
+from lmtrain.corpus.fetching.archive import archive_members
 from lmtrain.errors import DataError
 
 LIMIT = 1_000_000

@@ -1,7 +1,7 @@
 """A text file looked through before it is trained on: what it holds, what is wrong with it, what looks odd.
 
 It is read to the end whatever is wrong with it. What training would refuse is a *fault*; what it would take,
-though a person may have meant something else, is a *suspicion* (``lmtrain.corpus.suspicions``).
+though a person may have meant something else, is a *suspicion* (``lmtrain.corpus.checking.suspicions``).
 """
 
 import codecs
@@ -12,10 +12,10 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from heapq import nlargest
 from pathlib import Path
 
-from lmtrain.corpus.line_hashes import LineHashes, Repetition, line_pieces, overlap, repetition
-from lmtrain.corpus.suspicions import Suspicion, suspicious_words
+from lmtrain.corpus.checking.line_hashes import LineHashes, Repetition, line_pieces, overlap, repetition
+from lmtrain.corpus.checking.suspicions import Suspicion, suspicious_words
+from lmtrain.corpus.checking.text_report import Fault, TextReport, Unknown
 from lmtrain.corpus.text import EOS, EOS_BYTES, LONGEST_WORD, OTHER_MARKS, TextRules, file_blocks, mark_lines
-from lmtrain.corpus.text_report import Fault, TextReport, Unknown
 from lmtrain.corpus.vocab import UNK
 
 _NUM_UNKNOWN_SHOWN = 10

@@ -9,10 +9,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from lmtrain.corpus.archive import archive_members
 from lmtrain.corpus.cache import appearing_whole, default_cache_dir
-from lmtrain.corpus.download import Watch, download
-from lmtrain.corpus.known import ARCHIVE_SUFFIXES, KNOWN_CORPORA, SPLITS, KnownCorpus, Source
+from lmtrain.corpus.fetching.archive import archive_members
+from lmtrain.corpus.fetching.download import Watch, download
+from lmtrain.corpus.fetching.known import ARCHIVE_SUFFIXES, KNOWN_CORPORA, SPLITS, KnownCorpus, Source
 from lmtrain.corpus.synthetic import SYNTHETIC
 from lmtrain.corpus.text import file_blocks
 from lmtrain.errors import DataError, StorageError, UnreachableError, UsageError
@@ -24,7 +24,7 @@ class FetchObserver:
 
     Attributes:
         note: Takes a line for a person.
-        watch: Hands on the blocks of a download; see ``lmtrain.corpus.download.Watch``.
+        watch: Hands on the blocks of a download; see ``lmtrain.corpus.fetching.download.Watch``.
     """
 
     note: Callable[[str], object] = str

@@ -1,10 +1,10 @@
-"""What a look through a text found; made by ``lmtrain.corpus.check``."""
+"""What a look through a text found; made by ``lmtrain.corpus.checking.check``."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from lmtrain.corpus.line_hashes import Overlap, Repetition
-from lmtrain.corpus.suspicions import Suspicion
+from lmtrain.corpus.checking.line_hashes import Overlap, Repetition
+from lmtrain.corpus.checking.suspicions import Suspicion
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 import pytest
 
-from lmtrain.corpus.suspicions import suspicious_words
+from lmtrain.corpus.checking.suspicions import suspicious_words
 
 
 def kinds(*words: str) -> list[str]:

@@ -9,7 +9,7 @@ import pytest
 import web as behaviour
 from web import Behaviour, Web
 
-from lmtrain.corpus.download import UnreachableError, download
+from lmtrain.corpus.fetching.download import UnreachableError, download
 from lmtrain.errors import DataError, Interrupted, StorageError
 
 DATA = random.Random(1).randbytes(300_000)
@@ -166,7 +166,7 @@ def test_nobody_there_is_told(tmp_path: Path) -> None:
 
 
 def test_a_host_that_is_silent_is_waited_for_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lmtrain.corpus.download._CONNECT_SECONDS", 0.2)
+    monkeypatch.setattr("lmtrain.corpus.fetching.download._CONNECT_SECONDS", 0.2)
     with socket.socket() as busy, socket.socket() as waiting, socket.socket() as another:
         busy.bind(("127.0.0.1", 0))
         busy.listen(0)  # whose queue the others fill, so that it answers no more

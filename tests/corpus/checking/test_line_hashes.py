@@ -4,8 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lmtrain.corpus import line_hashes
-from lmtrain.corpus.line_hashes import LineHashes, Overlap, Repetition, line_pieces, overlap, repetition
+from lmtrain.corpus.checking import line_hashes
+from lmtrain.corpus.checking.line_hashes import (
+    LineHashes,
+    Overlap,
+    Repetition,
+    line_pieces,
+    overlap,
+    repetition,
+)
 
 
 def hashes_of(text: bytes, block_size: int = 7) -> LineHashes:

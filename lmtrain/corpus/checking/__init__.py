@@ -1,0 +1,1 @@
+"""A text looked through before it is trained on: figures, faults, oddities, leakage."""

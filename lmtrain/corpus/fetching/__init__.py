@@ -1,0 +1,1 @@
+"""Known corpora, fetched from where they lie and verified."""
