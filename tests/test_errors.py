@@ -2,11 +2,12 @@
 
 import re
 import signal
+from pathlib import Path
 
 import pytest
 
 from lmtrain import errors
-from lmtrain.errors import ConfigError, Interrupted, LmtrainError
+from lmtrain.errors import ConfigError, Interrupted, LmtrainError, meant
 
 CODES = {
     "LmtrainError": 1,
@@ -54,3 +55,11 @@ def test_a_config_error_lists_every_problem() -> None:
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interruption_exits_as_shells_expect(number: signal.Signals, code: int) -> None:
     assert Interrupted("stopped", number).exit_code == code
+
+
+def test_what_a_path_may_have_meant(tmp_path: Path) -> None:
+    (tmp_path / "quickstart").mkdir()
+    assert meant(tmp_path / "quikstart") == f"; did you mean {tmp_path / 'quickstart'}?"
+    assert meant(tmp_path / "quickstart") == ""
+    assert meant(tmp_path / "other") == ""
+    assert meant(tmp_path / "nowhere" / "quickstart") == ""

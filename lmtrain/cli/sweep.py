@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
@@ -10,6 +11,7 @@ import typer
 from lmtrain.cli.options import DeviceOption, JsonOption, SetOption
 from lmtrain.cli.progress import Progress
 from lmtrain.cli.text import command, note, print_json, print_table
+from lmtrain.errors import Interrupted
 
 if TYPE_CHECKING:
     from lmtrain.run.session import RunStart
@@ -72,15 +74,19 @@ def sweep(
     from lmtrain.run.sweep import sweep as search  # imports torch, which takes seconds
 
     with _Watcher(trials) as watcher:
-        result = search(
-            what,
-            watcher,
-            sweep_dir=sweep_dir or Path("runs") / f"{what.base.name}-sweep",
-            num_trials=trials,
-            seed=seed,
-            prune_after=prune_after if pruner == "median" else None,
-            device=device,
-        )
+        try:
+            result = search(
+                what,
+                watcher,
+                sweep_dir=sweep_dir or Path("runs") / f"{what.base.name}-sweep",
+                num_trials=trials,
+                seed=seed,
+                prune_after=prune_after if pruner == "median" else None,
+                device=device,
+            )
+        except Interrupted as request:
+            again = command(*sys.argv[1:])
+            raise Interrupted(f"{request}\nthe sweep goes on with:\n{again}", request.signal_number) from None
     if result.was_finished:
         note(f"already finished: {result.sweep_dir}, {len(result.trials)} trials; nothing to do")
     if as_json:

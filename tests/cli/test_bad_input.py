@@ -256,3 +256,19 @@ def test_an_unknown_synthetic_corpus(project: Path) -> None:
 def test_a_corpus_that_cannot_be_written(project: Path) -> None:
     outcome = lmtrain("data", "synth", "counting", "--out", "config.yaml/data", folder=project)
     refused(outcome, 6, ["config.yaml/data"])
+
+
+@pytest.mark.parametrize(
+    ("command", "near"),
+    [
+        ("generate runs/tniy", "runs/tiny"),
+        ("runs rnus", "runs"),
+        ("train --config cofnig.yaml", "config.yaml"),
+        ("data check tset.txt", "test.txt"),
+    ],
+)
+def test_a_mistyped_path_is_mended_from_the_message_alone(command: str, near: str, project: Path) -> None:
+    (project / "runs" / "tiny").mkdir(parents=True)
+    outcome = lmtrain(*command.split(), folder=project)
+    assert outcome.code in (2, 3, 4)
+    assert outcome.err.endswith(f"; did you mean {near}?\n")

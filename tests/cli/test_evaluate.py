@@ -241,3 +241,15 @@ def test_the_corpus_is_not_needed(trained: Trained, tmp_path: Path) -> None:
     assert lmtrain("eval", "model", "--data", "text.txt", folder=tmp_path).code == 0
     assert lmtrain("generate", "model", folder=tmp_path).code == 0
     assert lmtrain("info", "model", folder=tmp_path).code == 0
+
+
+def test_a_table_of_several_texts_fits_80_columns(trained: Trained, tmp_path: Path) -> None:
+    folder = tmp_path / "a-folder-of-many-letters" / "another-folder"
+    folder.mkdir(parents=True)
+    for name in ("one-text", "another-text"):
+        (folder / f"{name}.txt").write_text("a unicorn of words it does not know\n" * 5)
+    outcome = lmtrain("eval", trained.run_dir, "--data", folder / "*.txt")
+    assert outcome.code == 0
+    lines = outcome.out.partition("\n\n")[0].splitlines()
+    assert [line.split()[0] for line in lines] == ["text", "another-text.txt", "one-text.txt", "together"]
+    assert max(map(len, lines)) <= 80

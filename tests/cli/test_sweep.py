@@ -1,9 +1,16 @@
 """``lmtrain sweep``."""
 
 import json
+import os
+import shlex
+import signal
 from pathlib import Path
+from typing import Any
 
+import pytest
 from program import Outcome, files_in, lmtrain
+
+from lmtrain.cli.sweep import _Watcher
 
 SPACE = "train.optimizer.lr: {float: [0.1, 1], log: true}\nmodel.hidden_size: {int: [4, 9]}\n"
 
@@ -56,3 +63,17 @@ def test_what_is_refused_leaves_nothing_behind(project: Path) -> None:
         assert files_in(project) == before
     bad = lmtrain("sweep", "--config", "config.yaml", "--space", "no.yaml", "--trials", 1, folder=project)
     assert (bad.code, "no.yaml: cannot be read" in bad.err) == (2, True)
+
+
+def test_an_interrupted_sweep_names_the_command_that_goes_on(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as here:
+        here.setattr(_Watcher, "on_figures", lambda *_: os.kill(os.getpid(), signal.SIGINT))
+        outcome = sweep(project, "--trials", 1, "--set", "logging.every=1")
+    assert outcome.code == 130
+    told, _, again = outcome.err.splitlines()[-3:]
+    assert told.startswith("lmtrain: stopped by SIGINT at step 1; a snapshot was written")
+    words: list[Any] = shlex.split(again)
+    assert words[0] == "lmtrain"
+    assert lmtrain(*words[1:], folder=project).code == 0
