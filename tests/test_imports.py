@@ -24,7 +24,19 @@ FLOORS = (
     {"", "cli"},
     {"__main__"},
 )
-HEAVY = {"torch", "numpy", "pydantic", "tensorboard", "yaml"}
+HEAVY = {
+    "kenlm",
+    "matplotlib",
+    "numpy",
+    "optuna",
+    "pooch",
+    "pydantic",
+    "rich",
+    "tensorboard",
+    "torch",
+    "yaml",
+    "zstandard",
+}
 MAY_IMPORT_TORCH = "lmtrain.corpus.batching"
 
 
