@@ -76,9 +76,9 @@ def tasks(num_tokens: int, num_words: int) -> dict[str, dict[str, Side]]:
     def line() -> Iterable[HeldOutWindow]:
         return line_windows(corpus.ids, corpus.line_ends, eos_id)
 
-    def by_word(with_details: bool) -> Side:
+    def by_word(**options: Any) -> Side:
         words = [vocab.decode(line[:-1]) for line in lines]
-        return lambda: Scorer(model, vocab, with_details=with_details).score(words), len(ids)
+        return lambda: Scorer(model, vocab, **options).score(words), len(ids)
 
     num_predictions = streams.numel() - REFERENCE_STREAMS
     return {
@@ -96,7 +96,8 @@ def tasks(num_tokens: int, num_words: int) -> dict[str, dict[str, Side]]:
         },
         "score": {
             REFERENCE: (lambda: tutorial.score_lines(plain, lines, eos_id), len(ids)),
-            "words": by_word(with_details=False),
+            "words": by_word(),
+            "words, bfloat16": by_word(precision=torch.bfloat16),
             "words, entropy, rank": by_word(with_details=True),
         },
         "generate": {

@@ -115,7 +115,7 @@ def test_inference(started: dict[str, Running]) -> None:
     assert {task: len(sides) for task, sides in figures.items()} == {
         "stream": 5,
         "line": 3,
-        "score": 3,
+        "score": 4,
         "generate": 3,
     }
     for sides in figures.values():

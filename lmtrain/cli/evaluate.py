@@ -14,6 +14,7 @@ from lmtrain.cli.options import (
     JsonOption,
     ModelArgument,
     NgramOption,
+    PrecisionOption,
     SnapshotOption,
     WeightOption,
 )
@@ -68,13 +69,7 @@ def evaluate(
     adapt: Annotated[
         Literal["none"], typer.Option(metavar="none", help="Adaptation to the text while reading it.")
     ] = "none",
-    precision: Annotated[
-        Literal["float32", "bfloat16"],
-        typer.Option(
-            metavar="float32|bfloat16",
-            help="Of the products; bfloat16 is faster where the processor has it, and not quite exact.",
-        ),
-    ] = "float32",
+    precision: PrecisionOption = "float32",
     ngram: NgramOption = None,
     weight: WeightOption = None,
     tune_on: Annotated[

@@ -1,7 +1,7 @@
 """Options and arguments that several commands have."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -46,4 +46,11 @@ NgramOption = Annotated[
 WeightOption = Annotated[
     float | None,
     typer.Option(metavar="X", min=0, max=1, help="Of the n-gram model.  [default: 0.5]", show_default=False),
+]
+PrecisionOption = Annotated[
+    Literal["float32", "bfloat16"],
+    typer.Option(
+        metavar="float32|bfloat16",
+        help="Of the products; bfloat16 is faster where the processor has it, and not quite exact.",
+    ),
 ]

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from lmtrain.cli.options import DeviceOption, ModelArgument, NgramOption, SnapshotOption, WeightOption
+from lmtrain.cli.options import (
+    DeviceOption,
+    ModelArgument,
+    NgramOption,
+    PrecisionOption,
+    SnapshotOption,
+    WeightOption,
+)
 from lmtrain.cli.rescoring import interpolation_of, refuse_weight_alone
 from lmtrain.cli.text import note
 
@@ -45,6 +52,7 @@ def score(
     ] = False,
     ngram: NgramOption = None,
     weight: WeightOption = None,
+    precision: PrecisionOption = "float32",
     snapshot: SnapshotOption = None,
     device: DeviceOption = "auto",
 ) -> None:
@@ -72,7 +80,7 @@ def score(
     refuse_weight_alone(ngram, weight)
     loaded = load_model(model, snapshot, device)
     interpolation = interpolation_of(loaded, ngram, weight)
-    scorer = loaded.scorer(context, with_details=extended, interpolation=interpolation)
+    scorer = loaded.scorer(context, with_details=extended, interpolation=interpolation, precision=precision)
     name = "standard input" if str(file) == "-" else str(file)
     num_tokens = num_unk = 0
     has_begun = False

@@ -75,6 +75,7 @@ class Scorer:
         with_details: Whether entropy and rank are asked for, which takes twice as long.
         mix: Given what some tokens cost, and their ids, what they cost in a mixture of models. The first
             token starts a line.
+        precision: What products are computed in; whatever the model was trained in.
     """
 
     def __init__(
@@ -85,11 +86,12 @@ class Scorer:
         *,
         with_details: bool = False,
         mix: Callable[[Floats, Ids], Floats] | None = None,
+        precision: torch.dtype = torch.float32,
     ) -> None:
         self._vocab = vocab
         self._is_stream = context == "stream"
         self._mix = mix
-        self._reader = _Reader(model, with_details)
+        self._reader = _Reader(model, with_details, precision)
 
     def score(self, lines: Sequence[Sequence[str]]) -> list[ScoredLine]:
         """Scores the next lines, given as their words, without ``<eos>``.

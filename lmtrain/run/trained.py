@@ -170,10 +170,17 @@ class TrainedModel:
         *,
         with_details: bool = False,
         interpolation: Interpolation | None = None,
+        precision: Literal["float32", "bfloat16"] = "float32",
     ) -> Scorer:
         """Scores lines as they come; see there."""
-        mix = interpolation.mix if interpolation else None
-        return Scorer(self.model, self.vocab, context, with_details=with_details, mix=mix)
+        return Scorer(
+            self.model,
+            self.vocab,
+            context,
+            with_details=with_details,
+            mix=interpolation.mix if interpolation else None,
+            precision=getattr(torch, precision),
+        )
 
     def generate(
         self,

@@ -264,6 +264,15 @@ def test_what_is_refused(
     assert outcome.out == ""
 
 
+def test_bfloat16_is_near(trained: Trained) -> None:
+    exact, near = (
+        [bits for _, bits in parse_lm_zoo(score(trained, "--precision", precision).out).values()]
+        for precision in ("float32", "bfloat16")
+    )
+    assert near != exact
+    assert near == pytest.approx(exact, rel=0.02)
+
+
 def test_a_missing_file(trained: Trained) -> None:
     outcome = lmtrain("score", trained.run_dir, "nowhere.txt")
     assert (outcome.code, outcome.err) == (3, "lmtrain: nowhere.txt: no such file\n")
