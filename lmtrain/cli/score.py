@@ -67,6 +67,7 @@ def score(
     from lmtrain.cli.score_formats import FORMATS
     from lmtrain.errors import UsageError
     from lmtrain.run.loading import load_model
+    from lmtrain.run.process import return_freed_memory
 
     writer = FORMATS[form](file, extended)
     if extended and not writer.takes_details:
@@ -97,6 +98,7 @@ def score(
         typer.echo("".join(map(writer.write, prefixes, scored)), nl=False)
         num_tokens += sum(len(line.tokens) for line in scored)
         num_unk += sum(sum(line.is_unk) for line in scored)
+        return_freed_memory()  # the next lines are of other lengths, and would find the gaps too small
     typer.echo(writer.end(), nl=False)
     if num_unk:
         note(f"{num_unk:,} of {num_tokens:,} tokens are scored as <unk>, which stands for all unknown words")

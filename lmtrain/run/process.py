@@ -7,7 +7,7 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's <malloc.h>
 
 
 def prepare_process() -> None:
-    """Has waiting threads sleep soon, and freed memory kept for the next step.
+    """Has waiting threads sleep soon, freed memory kept for the next step, and few kernels kept.
 
     Threads of torch that wait for each other spin for milliseconds by default: where another program wants
     a processor too, that makes training several times slower, and a shorter spin costs nothing measurable.
@@ -15,8 +15,12 @@ def prepare_process() -> None:
     glibc gives large blocks back to the system when they are freed. Each training step then gets them anew,
     page by page, which costs a small model a fifth of its time. Other C libraries are left as they are, and
     so are blocks of 256 MB and more, whose pages are few beside what is computed with them.
+
+    oneDNN keeps a kernel for each shape it has met, up to 1,024 of them. Training meets a few dozen; lines of
+    all lengths always meet new ones, whose kernels would take half a gigabyte and not come again.
     """
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "128")
     mallopt = getattr(ctypes.CDLL(None) if os.name == "posix" else None, "mallopt", None)
     if mallopt is not None:
         mallopt(_M_MMAP_THRESHOLD, 256 << 20) or mallopt(_M_MMAP_THRESHOLD, 32 << 20)  # older ones know 32 MB
