@@ -74,8 +74,8 @@ def started(tmp_path_factory: pytest.TempPathFactory, trained: Trained) -> Itera
 @LINUX_ONLY
 def test_score_lines(started: dict[str, Running]) -> None:
     figures = started["score_lines"].figures()
-    after_a_tenth, at_the_end = figures["peak_bytes"]
-    assert 0 < after_a_tenth <= at_the_end
+    assert len(figures["peak_bytes"]) == 2
+    assert min(figures["peak_bytes"]) > 0
     assert figures["lines_per_second"] > 0
 
 
