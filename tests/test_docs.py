@@ -32,7 +32,7 @@ RUNNABLE = [
 _PROGRAMS_ELSEWHERE = {"export.md", "adding-a-cell.md"}
 """Their Python is run by ``cli/test_export.py`` and ``test_adding_a_cell.py``."""
 _REFERENCE = {"reference-commands.md", "reference-config.md"}
-_SENTENCES = "the tiny wizard sleeps .\nmy lobster sleep .\n"
+_SENTENCES = "the tiny wizard giggles .\nmy lobster giggle .\n"
 _LINES = {"train": 900, "valid": 60, "test": 60}
 
 page_name = lambda page: str(page.relative_to(ROOT))  # noqa: E731

@@ -60,7 +60,7 @@ def score(
 
     Output comes as input does, in the same order; line ends are scored too, unknown words as <unk>.
 
-    Example: echo "the tiny cat sleeps ." | lmtrain score runs/quickstart -
+    Example: echo "the tiny wizard giggles ." | lmtrain score runs/quickstart -
 
     Example: lmtrain score runs/quickstart text.txt --format json --extended
     """
