@@ -4,6 +4,7 @@ import fcntl
 import json
 import math
 import os
+import select
 import shutil
 import struct
 import sys
@@ -54,11 +55,13 @@ def screen() -> Iterator[Screen]:
     """A real terminal of 40 columns for both streams; called, it tells what was written since."""
     ours, theirs = os.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 40, 0, 0))
-    os.set_blocking(ours, False)
 
     def read() -> str:
         stream.flush()
-        return os.read(ours, 100_000).decode().replace("\r\n", "\n")
+        written, patience = b"", 2.0  # what is written takes a moment on its way through the system
+        while select.select([ours], [], [], patience)[0]:
+            written, patience = written + os.read(ours, 100_000), 0.05
+        return written.decode().replace("\r\n", "\n")
 
     with (
         os.fdopen(theirs, "w", encoding="utf-8") as stream,
