@@ -60,7 +60,7 @@ def screen() -> Iterator[Screen]:
         stream.flush()
         written, patience = b"", 2.0  # what is written takes a moment on its way through the system
         while select.select([ours], [], [], patience)[0]:
-            written, patience = written + os.read(ours, 100_000), 0.05
+            written, patience = written + os.read(ours, 100_000), 0.3
         return written.decode().replace("\r\n", "\n")
 
     with (
