@@ -1,6 +1,6 @@
 """lmtrain's own model and trainer, built from a config as the program builds them, over ids in memory.
 
-Imports torch: call ``lmtrain.run.process.prepare_process`` first, as the program does.
+Imports torch: call ``lmtrain.machine.process.prepare_process`` first, as the program does.
 """
 
 from typing import Any

@@ -49,7 +49,7 @@ def tasks(num_tokens: int, num_words: int) -> dict[str, dict[str, Side]]:
     import torch
     import tutorial
 
-    from lmtrain.inference.evaluate import evaluate
+    from lmtrain.inference.evaluation import evaluate
     from lmtrain.inference.generate import generate
     from lmtrain.inference.score import Scorer
     from lmtrain.inference.windows import HeldOutWindow, line_windows, stream_windows
@@ -129,7 +129,7 @@ def main() -> None:
     arguments.add_argument("--words", type=int, default=500, help="generated for each sample")
     args = arguments.parse_args()
 
-    from lmtrain.run.process import prepare_process
+    from lmtrain.machine.process import prepare_process
 
     prepare_process()
     figures: dict[str, Any] = {}

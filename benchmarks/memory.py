@@ -68,7 +68,7 @@ def train_reference(options: dict[str, Any]) -> dict[str, int]:
 def be_child(options: dict[str, Any]) -> None:
     """Trains in this process, and answers with its memory in bytes."""
     if options["variant"] != REFERENCE:
-        from lmtrain.run.process import prepare_process
+        from lmtrain.machine.process import prepare_process
 
         prepare_process()
     import in_memory  # noqa: F401

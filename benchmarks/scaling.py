@@ -91,7 +91,7 @@ def start(config: Path) -> dict[str, float]:
 
 def be_child(configs: list[str]) -> None:
     """Holds a trainer for each config."""
-    from lmtrain.run.process import prepare_process
+    from lmtrain.machine.process import prepare_process
 
     prepare_process()
     import torch

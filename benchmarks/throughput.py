@@ -153,7 +153,7 @@ def be_child(options: dict[str, Any]) -> None:
     """Makes steps of the sides it is asked to have."""
     shape, sides = Shape(**options["shape"]), options["sides"]
     if sides != [REFERENCE]:
-        from lmtrain.run.process import prepare_process
+        from lmtrain.machine.process import prepare_process
 
         prepare_process()
     actions: dict[str, Callable[[], object]] = {}

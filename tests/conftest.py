@@ -39,3 +39,27 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
         monkeypatch.setenv("LMTRAIN_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
         outcome = lmtrain("train", "--config", "config.yaml", folder=folder)
     return Trained(folder, folder / "runs" / "tiny", outcome)
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from support import make_corpus
+
+    return make_corpus(tmp_path_factory.mktemp("corpus"))
+
+
+@pytest.fixture(scope="session")
+def run_dir(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run, to be read and not changed."""
+    from support import trained_in
+
+    return trained_in(tmp_path_factory.mktemp("trained") / "run", corpus)
+
+
+@pytest.fixture(scope="session")
+def unvalidated(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same of one that nothing validated."""
+    from support import trained_in
+
+    folder = tmp_path_factory.mktemp("unvalidated") / "run"
+    return trained_in(folder, corpus, data__valid=None, data__test=None)

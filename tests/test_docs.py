@@ -20,9 +20,9 @@ from lmtrain.cli import app
 from lmtrain.config import load_config
 from lmtrain.config.document import Document
 from lmtrain.config.space import Space
-from lmtrain.corpus import synthetic
+from lmtrain.corpus.synthetic import synthetic
 from lmtrain.model.cells import CELLS
-from lmtrain.report import diagnose, gradient_reach
+from lmtrain.report.measure import diagnose, gradient_reach
 
 _ADDS_A_CELL = ROOT / "docs" / "adding-a-cell.md"
 """Holds where its cell is there: ``test_adding_a_cell.py`` makes a checkout of which that is so."""

@@ -16,11 +16,14 @@ ROOT = Path(__file__).resolve().parents[1]
 # From the bottom to the top: a room may import itself and the rooms below it, not its neighbour.
 FLOORS = (
     {"errors"},
-    {"corpus"},
+    {"files"},
+    {"corpus", "machine"},
     {"model"},
     {"inference"},
     {"training", "report"},
     {"run"},
+    {"export"},
+    {"jobs"},
     {"", "cli"},
     {"__main__"},
 )
@@ -97,7 +100,7 @@ def _allowed(room: str) -> set[str]:
         return own | {"errors"}
     floor = next((i for i, rooms in enumerate(FLOORS) if room in rooms), None)
     assert floor is not None, f"lmtrain.{room} has no place in the layout; give it one in FLOORS"
-    return own.union(*FLOORS[:floor], {"config"} if room in ("run", "cli") else ())
+    return own.union(*FLOORS[:floor], {"config"} if room in ("run", "jobs", "cli") else ())
 
 
 def eager_closure(sources: Sources, module: str) -> set[str]:

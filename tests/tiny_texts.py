@@ -8,7 +8,7 @@ import numpy.typing as npt
 from tiny_models import VOCAB
 
 from lmtrain.corpus.corpus import Corpus
-from lmtrain.report.held_out import HeldOutText
+from lmtrain.report.measure.held_out import HeldOutText
 
 
 def corpus_of(ids: npt.NDArray[Any]) -> Corpus:

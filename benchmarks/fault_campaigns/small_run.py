@@ -8,7 +8,7 @@ from pathlib import Path
 from fault_campaigns.program import Ending, Process, start
 from support import fingerprint
 
-from lmtrain.corpus.synthetic import toy_english
+from lmtrain.corpus.synthetic.synthetic import toy_english
 
 _LINES = {"train": 400, "valid": 40, "test": 40}
 _CONFIG = """\

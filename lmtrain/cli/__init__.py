@@ -95,7 +95,7 @@ def _global(
         ),
     ] = False,
 ) -> None:
-    from lmtrain.run.process import prepare_process
+    from lmtrain.machine.process import prepare_process
 
     prepare_process()
 

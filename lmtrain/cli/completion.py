@@ -14,7 +14,7 @@ _RESUME = ("auto", "never")
 
 def complete_model(incomplete: str) -> list[str]:
     """Run directories: below ``runs`` or, once a folder is typed, below that."""
-    from lmtrain.run.runs import find_runs
+    from lmtrain.jobs.compare_runs import find_runs
 
     typed, _, _ = incomplete.rpartition("/")
     try:
@@ -53,7 +53,7 @@ def complete_known(incomplete: str) -> list[tuple[str, str]]:
 
 def complete_synthetic(incomplete: str) -> list[tuple[str, str]]:
     """Corpora to make, with what they are."""
-    from lmtrain.corpus.synthetic import SYNTHETIC
+    from lmtrain.corpus.synthetic.synthetic import SYNTHETIC
 
     return [(name, about) for name, about in SYNTHETIC.items() if name.startswith(incomplete)]
 

@@ -35,7 +35,7 @@ def list_corpora(as_json: JsonOption = False) -> None:
     Example: lmtrain data list
     """
     from lmtrain.corpus.fetching.known import KNOWN_CORPORA
-    from lmtrain.corpus.synthetic import SYNTHETIC
+    from lmtrain.corpus.synthetic.synthetic import SYNTHETIC
 
     if as_json:
         to_fetch = {name: corpus.about for name, corpus in KNOWN_CORPORA.items()}
@@ -163,7 +163,7 @@ def synth(
 
     Example: lmtrain data synth toy-english --out data/toy-english
     """
-    from lmtrain.corpus.synthetic import write_synthetic
+    from lmtrain.corpus.synthetic.synthetic import write_synthetic
 
     for path in write_synthetic(name, out, seed):
         typer.echo(path)

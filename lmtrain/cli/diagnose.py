@@ -12,7 +12,7 @@ from lmtrain.cli.progress import watched
 from lmtrain.cli.text import print_json, print_pairs
 
 if TYPE_CHECKING:
-    from lmtrain.report.diagnose import Diagnosis
+    from lmtrain.report.measure.diagnose import Diagnosis
 
 T = TypeVar("T")
 
@@ -64,7 +64,7 @@ def diagnose(
 
     Example: lmtrain diagnose runs/quickstart --data data/toy-english/valid.txt
     """
-    from lmtrain.run.diagnose import diagnose as examine
+    from lmtrain.jobs.diagnose import diagnose as examine
 
     report, folder = examine(
         [model, *(compare or ())],

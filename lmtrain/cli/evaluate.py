@@ -23,7 +23,7 @@ from lmtrain.cli.rescoring import interpolation_of, refuse_weight_alone
 from lmtrain.cli.text import note, print_json, print_pairs, print_table
 
 if TYPE_CHECKING:
-    from lmtrain.inference.evaluate import Evaluation
+    from lmtrain.inference.evaluation import Evaluation
     from lmtrain.inference.windows import HeldOutWindow
     from lmtrain.run.held_out import HeldOutResult
 

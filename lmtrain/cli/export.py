@@ -31,7 +31,7 @@ def export(
 
     Example: lmtrain export runs/quickstart --format onnx --out exported
     """
-    from lmtrain.run.export import SHAPES, TOLERANCE, export_onnx, export_safetensors
+    from lmtrain.export.export import SHAPES, TOLERANCE, export_onnx, export_safetensors
     from lmtrain.run.loading import load_model
 
     trained = load_model(model, snapshot, "cpu")

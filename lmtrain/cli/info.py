@@ -100,7 +100,7 @@ def env(as_json: JsonOption = False) -> None:
 
     Example: lmtrain env
     """
-    from lmtrain.run.environment import describe_environment
+    from lmtrain.machine.environment import describe_environment
 
     about = describe_environment()
     if as_json:

@@ -29,7 +29,7 @@ def plot(
 
     Example: lmtrain plot runs/quickstart runs/short --out curves.pdf
     """
-    from lmtrain.run.plot import plot_runs
+    from lmtrain.jobs.plot import plot_runs
 
     plot_runs(runs, out)
     typer.echo(out)

@@ -9,7 +9,7 @@ import typer
 from lmtrain.cli.text import duration, note, print_json, print_table
 
 if TYPE_CHECKING:
-    from lmtrain.run.runs import RunSummary
+    from lmtrain.jobs.compare_runs import RunSummary
 
 _COLUMNS = ("run", "model", "params", "valid", "test", "words/s", "time", "status")
 _LEFT = ("run", "model", "status")
@@ -56,7 +56,7 @@ def runs(
     Example: lmtrain runs runs/my-sweep --sort best
     """
     from lmtrain.errors import UsageError, meant
-    from lmtrain.run.runs import find_runs, summarise
+    from lmtrain.jobs.compare_runs import find_runs, summarise
 
     if not folder.is_dir():
         raise UsageError(f"{folder}: there is no such folder; name one that holds runs{meant(folder)}")

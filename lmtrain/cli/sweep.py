@@ -14,8 +14,8 @@ from lmtrain.cli.text import command, note, print_json, print_table
 from lmtrain.errors import Interrupted
 
 if TYPE_CHECKING:
+    from lmtrain.jobs.sweep import SweepResult, TrialRecord
     from lmtrain.run.session import RunStart
-    from lmtrain.run.sweep import SweepResult, TrialRecord
     from lmtrain.training.loop import TableRow
     from lmtrain.training.trainer import TrainingFigures
 
@@ -71,7 +71,7 @@ def sweep(
     for override in overrides or ():
         document.override(override)
     what = Space(document, space)
-    from lmtrain.run.sweep import sweep as search  # imports torch, which takes seconds
+    from lmtrain.jobs.sweep import sweep as search  # imports torch, which takes seconds
 
     with _Watcher(trials) as watcher:
         try:

@@ -23,7 +23,7 @@ from lmtrain.cli.text import (
 from lmtrain.errors import Interrupted, UsageError
 
 if TYPE_CHECKING:
-    from lmtrain.run.dry_run import Estimate
+    from lmtrain.jobs.dry_run import Estimate
     from lmtrain.run.session import RunResult, RunStart
     from lmtrain.training.loop import TableRow
     from lmtrain.training.trainer import TrainingFigures
@@ -74,7 +74,7 @@ def train(
     again = _command(config, overrides or (), run_dir, device)
     run_dir = run_dir or Path("runs") / resolved.name
     if dry_run:
-        from lmtrain.run.dry_run import dry_run as try_out
+        from lmtrain.jobs.dry_run import dry_run as try_out
 
         note("reading the texts, and trying a few steps …")
         estimate = try_out(resolved, run_dir, device)
@@ -212,7 +212,7 @@ class _Terminal:
         if self._samples:
             self._print_samples("after training it writes:")
         if result.best_loss is not None:
-            from lmtrain.inference.evaluate import perplexity
+            from lmtrain.inference.evaluation import perplexity
 
             _print(f"valid perplexity {perplexity(result.best_loss, 1):.2f} at step {result.best_step:,}")
         if result.test is not None:

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from lmtrain.machine.device import has_fast_bfloat16, processor_features
+
 _CHUNK_BYTES = 64 << 20
 """Logits (float32) are made for as many rows at once as fit into this: larger blocks are fetched anew from
 the system at each use, which takes as long as a pass of arithmetic."""
@@ -26,21 +28,6 @@ _ONEDNN_MAX_WEIGHTS = 32 << 20
 """It makes a copy of the weights in an order of its own, which is too much where they fill the memory."""
 _BLOCK_BYTES = 16 << 20
 """Of a gradient of weights that is made apart before it is added."""
-
-
-@cache
-def processor_features() -> frozenset[str]:
-    """What the products of this processor depend on, such as ``amd``, ``avx512_f``, ``avx512_bf16``."""
-    capabilities = cast("dict[str, Any]", getattr(torch.cpu, "get_capabilities", dict)())
-    vendor = {"amd"} if "amd" in str(capabilities.get("cpu_name", "")).lower() else set()
-    return frozenset(vendor | {name for name, value in capabilities.items() if value is True})
-
-
-def has_fast_bfloat16(device: torch.device) -> bool:
-    """Whether products in bfloat16 are computed by the hardware, and so faster than in float32."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_capability(device) >= (8, 0)
-    return bool(processor_features() & {"avx512_bf16", "amx_bf16"})
 
 
 @cache

@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from lmtrain.report.diagnose import Diagnosis
-from lmtrain.report.gradient_reach import THRESHOLD, GradientReach
+from lmtrain.report.measure.diagnose import Diagnosis
+from lmtrain.report.measure.gradient_reach import THRESHOLD, GradientReach
 from lmtrain.report.style import (
     GREY,
     WIDTH,

@@ -5,10 +5,10 @@ A section says first what was measured, then what was found and what that means,
 
 from collections.abc import Sequence
 
-from lmtrain.report.diagnose import Diagnosis
-from lmtrain.report.gradient_reach import GradientReach
 from lmtrain.report.markdown import code, number, per_model, percent, table
-from lmtrain.report.saturation import GateSaturation
+from lmtrain.report.measure.diagnose import Diagnosis
+from lmtrain.report.measure.gradient_reach import GradientReach
+from lmtrain.report.measure.saturation import GateSaturation
 
 _EXPLODING = 10.0
 _GROWING = 1.5

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 
 from lmtrain import __version__
 from lmtrain.report import memory_pictures, memory_sections, word_pictures, word_sections
-from lmtrain.report.diagnose import Diagnosis
 from lmtrain.report.markdown import number, table
+from lmtrain.report.measure.diagnose import Diagnosis
 from lmtrain.report.style import drawing, picture_bytes
 
 Found = Sequence[Diagnosis]

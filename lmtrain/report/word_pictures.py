@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
-from lmtrain.report.diagnose import Diagnosis
+from lmtrain.report.measure.diagnose import Diagnosis
 from lmtrain.report.style import (
     GREY,
     WIDTH,

@@ -6,9 +6,9 @@ A section says first what was measured, then what was found and what that means,
 from collections.abc import Sequence
 from itertools import zip_longest
 
-from lmtrain.report.diagnose import Diagnosis
 from lmtrain.report.markdown import code, number, per_model, percent, table
-from lmtrain.report.predictions import CostlyWord
+from lmtrain.report.measure.diagnose import Diagnosis
+from lmtrain.report.measure.predictions import CostlyWord
 
 _WELL_CALIBRATED = 0.01
 _UNMISLED = 0.02

@@ -1,7 +1,5 @@
 """A config becomes objects."""
 
-import os
-import warnings
 from dataclasses import dataclass
 
 import torch
@@ -11,10 +9,10 @@ from lmtrain.config.options import DataOptions, ModelOptions
 from lmtrain.corpus.batching import LineIterator, ParallelSequentialIterator, Windows
 from lmtrain.corpus.corpus import Corpus, build_vocabulary, load_corpus
 from lmtrain.corpus.patterns import expand_patterns
-from lmtrain.corpus.synthetic import write_synthetic
+from lmtrain.corpus.synthetic.synthetic import write_synthetic
 from lmtrain.corpus.text import TextRules
 from lmtrain.corpus.vocab import Vocabulary
-from lmtrain.errors import ConfigError, DataError, UsageError
+from lmtrain.errors import ConfigError, DataError
 from lmtrain.model.adaptive_softmax import AdaptiveSoftmax
 from lmtrain.model.dropout import DropoutRates
 from lmtrain.model.initialization import initialize
@@ -72,35 +70,6 @@ def load_corpora(config: Config) -> Corpora:
 def text_rules(data: DataOptions) -> TextRules:
     """How a config says that text becomes words."""
     return TextRules(data.lowercase, data.moses_language if data.tokenizer == "moses" else None)
-
-
-def resolve_device(name: str) -> torch.device:
-    """``auto`` (CUDA where there is one), ``cpu``, ``cuda`` or ``cuda:N``.
-
-    Raises:
-        UsageError: There is no such device.
-    """
-    try:
-        device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
-    except RuntimeError:
-        device = None
-    if device is None or device.type not in ("cpu", "cuda"):
-        raise UsageError(f"--device {name}: unknown; allowed: auto, cpu, cuda, cuda:N")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise UsageError(f"--device {name}: this machine has {torch.cuda.device_count()} CUDA devices")
-    if device.type == "cuda":
-        _compute_the_same_each_time()
-    return device
-
-
-def _compute_the_same_each_time() -> None:
-    """Lets CUDA take deterministic kernels and float32 as it is written, so that a run can be repeated."""
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.backends.cudnn.benchmark = False
-    torch.backends.cudnn.allow_tf32 = False
-    # Each layer owns plain weights; cuDNN gathers them at each call, which takes microseconds.
-    warnings.filterwarnings("ignore", message="RNN module weights are not part of single contiguous chunk")
 
 
 def build_model(

@@ -8,8 +8,8 @@ from typing import Any
 
 from lmtrain.config import Config, differences
 from lmtrain.errors import ConfigError, StorageError, UsageError
+from lmtrain.files.atomic import write_durably
 from lmtrain.run.build import Corpora
-from lmtrain.training.durable import write_durably
 from lmtrain.training.snapshot import Snapshot, SnapshotStore, read_snapshot
 
 

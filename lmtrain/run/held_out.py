@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lmtrain.corpus.corpus import Corpus, load_corpus
-from lmtrain.corpus.synthetic import source_log_probs
+from lmtrain.corpus.synthetic.synthetic import source_log_probs
 from lmtrain.corpus.text import TextRules, file_blocks, mark_lines, read_blocks
 from lmtrain.corpus.vocab import UNK, Vocabulary
-from lmtrain.inference.evaluate import Evaluation, perplexity
+from lmtrain.inference.evaluation import Evaluation, perplexity
 from lmtrain.inference.mixture import Interpolation
 
 STANDARD_INPUT = Path("-")

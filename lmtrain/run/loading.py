@@ -9,8 +9,9 @@ from lmtrain.config import config_from_dict
 from lmtrain.corpus.text import TextRules
 from lmtrain.corpus.vocab import Vocabulary
 from lmtrain.errors import ConfigError, ModelError, UsageError, meant
+from lmtrain.machine.device import resolve_device
 from lmtrain.model.language_model import LanguageModel
-from lmtrain.run.build import build_model, resolve_device, text_rules
+from lmtrain.run.build import build_model, text_rules
 from lmtrain.run.trained import TrainedModel
 from lmtrain.training.snapshot import Snapshot, SnapshotStore, read_snapshot, weights_of
 

@@ -10,10 +10,13 @@ import torch
 from lmtrain.config import Config
 from lmtrain.corpus.corpus import Corpus
 from lmtrain.errors import DivergenceError, Interrupted, ModelError
-from lmtrain.inference.evaluate import Evaluation, evaluate, held_out_windows
+from lmtrain.inference.evaluation import Evaluation, evaluate, held_out_windows
 from lmtrain.inference.generate import generate, to_text
 from lmtrain.inference.windows import HeldOutWindow
-from lmtrain.model.kernels import has_fast_bfloat16
+from lmtrain.machine.device import has_fast_bfloat16, resolve_device
+from lmtrain.machine.environment import command_line, describe_environment, git_revision
+from lmtrain.machine.interrupt import StopRequest
+from lmtrain.machine.process import return_freed_memory
 from lmtrain.model.language_model import LanguageModel
 from lmtrain.run.board import project_words, validation_activations
 from lmtrain.run.build import (
@@ -23,7 +26,6 @@ from lmtrain.run.build import (
     count_steps,
     load_corpora,
     load_pretrained,
-    resolve_device,
 )
 from lmtrain.run.directory import (
     note_divergence,
@@ -31,13 +33,10 @@ from lmtrain.run.directory import (
     snapshot_to_continue,
     write_description,
 )
-from lmtrain.run.environment import command_line, describe_environment, git_revision
 from lmtrain.run.held_out import source_perplexity
 from lmtrain.run.hyper_parameters import columns, settings
 from lmtrain.run.loading import refuse_other_shapes, refuse_other_state
 from lmtrain.run.lock import owning
-from lmtrain.run.process import return_freed_memory
-from lmtrain.training.interrupt import StopRequest
 from lmtrain.training.loggers import RunLog
 from lmtrain.training.loop import Intervals, Observer, TrainingLoop, metrics
 from lmtrain.training.snapshot import Provenance, Snapshot, SnapshotStore, weights_of

@@ -18,7 +18,7 @@ from lmtrain.corpus.vocab import Vocabulary
 from lmtrain.errors import ModelError, UsageError
 from lmtrain.inference.beam import BeamSearch
 from lmtrain.inference.continuation import Length
-from lmtrain.inference.evaluate import Evaluation, evaluate, held_out_windows, perplexity
+from lmtrain.inference.evaluation import Evaluation, evaluate, held_out_windows, perplexity
 from lmtrain.inference.mixture import Interpolation, interpolate, tune_weight
 from lmtrain.inference.ngram import NGramModel
 from lmtrain.inference.sampling import Sampling

@@ -15,7 +15,7 @@ from typing import Any
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.summary.writer.record_writer import RecordWriter
 
-from lmtrain.training.durable import make_directory, sync_directory
+from lmtrain.files.atomic import make_directory, sync_directory
 
 _NAME = re.compile(r"events\.out\.tfevents\.(\d+)\..*")
 

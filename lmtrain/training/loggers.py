@@ -10,8 +10,8 @@ from pathlib import Path
 from torch import Tensor
 
 from lmtrain.errors import StorageError
+from lmtrain.files.atomic import write_durably
 from lmtrain.training import summaries
-from lmtrain.training.durable import write_durably
 from lmtrain.training.event_file import EventFile
 from lmtrain.training.summaries import HyperParameter, Setting
 

@@ -11,8 +11,8 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from lmtrain.errors import DivergenceError, Interrupted
-from lmtrain.inference.evaluate import Evaluation, perplexity
-from lmtrain.training.interrupt import StopRequest
+from lmtrain.inference.evaluation import Evaluation, perplexity
+from lmtrain.machine.interrupt import StopRequest
 from lmtrain.training.loggers import RunLog, finite
 from lmtrain.training.trainer import Trainer, TrainingFigures
 

@@ -7,7 +7,7 @@ from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
 from torch import Tensor
 
 from lmtrain.errors import StorageError
-from lmtrain.training.durable import make_directory, write_durably
+from lmtrain.files.atomic import make_directory, write_durably
 
 _TENSORS, _METADATA, _CONFIG = "tensors.tsv", "metadata.tsv", "projector_config.pbtxt"
 

@@ -29,7 +29,7 @@ from torch import Tensor
 
 from lmtrain.corpus.vocab import MAX_VOCAB_BYTES
 from lmtrain.errors import DamagedSnapshotError, ModelError, StorageError
-from lmtrain.training.durable import make_directory, sync_directory, write_synced
+from lmtrain.files.atomic import make_directory, sync_directory, write_synced
 from lmtrain.training.manifest import (
     MANIFEST,
     MAX_TABLE_BYTES,

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lmtrain.corpus.batching import Windows
 from lmtrain.errors import DivergenceError
-from lmtrain.inference.evaluate import perplexity
+from lmtrain.inference.evaluation import perplexity
 from lmtrain.model.language_model import LanguageModel, ModelState, detach
 from lmtrain.training.optimizer import Optimizer
 from lmtrain.training.schedule import Schedule

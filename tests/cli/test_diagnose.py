@@ -9,7 +9,7 @@ import pytest
 from program import Trained, files_in, lmtrain
 
 from lmtrain.cli.diagnose import _watched
-from lmtrain.run.labels import labels_of
+from lmtrain.jobs.labels import labels_of
 
 
 def test_a_report(trained: Trained, tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def test_what_cannot_be_exported(
 
 
 def test_a_file_that_fails_its_check_is_not_kept(trained: Trained, tmp_path: Path) -> None:
-    with patch("lmtrain.inference.onnx_check.greatest_difference", return_value=2e-4):
+    with patch("lmtrain.export.onnx_check.greatest_difference", return_value=2e-4):
         outcome = lmtrain("export", trained.run_dir, "--format", "onnx", "--out", tmp_path / "out")
     assert (outcome.code, outcome.out) == (1, "")
     assert "not exported: log-probabilities of onnxruntime differ by 2.0e-04 nats" in outcome.err

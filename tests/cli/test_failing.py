@@ -9,7 +9,7 @@ import pytest
 from program import Outcome, Trained, lmtrain
 
 from lmtrain import errors
-from lmtrain.run import environment
+from lmtrain.machine import environment
 
 REPORTING = (
     "train --config missing.yaml --dry-run",

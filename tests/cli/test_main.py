@@ -17,7 +17,7 @@ from typer.main import get_command
 import lmtrain as package
 from lmtrain import errors
 from lmtrain.cli import app
-from lmtrain.run import environment
+from lmtrain.machine import environment
 
 OPTIONS = {
     "": "--version --help --install-completion --show-completion",

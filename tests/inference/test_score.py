@@ -11,7 +11,7 @@ from tiny_models import EOS, UNK, VOCAB, Lines, V, corpus_of, make_model, random
 from torch.nn.functional import log_softmax
 
 from lmtrain.errors import ModelError
-from lmtrain.inference.evaluate import evaluate, held_out_windows
+from lmtrain.inference.evaluation import evaluate, held_out_windows
 from lmtrain.inference.score import ScoredLine, Scorer
 from lmtrain.model.adaptive_softmax import AdaptiveSoftmax
 from lmtrain.model.language_model import LanguageModel

@@ -11,9 +11,9 @@ from tiny_texts import random_corpus
 
 from lmtrain.corpus.vocab import Vocabulary
 from lmtrain.report import memory_sections, word_sections
-from lmtrain.report.agreement import AgreementScore
-from lmtrain.report.diagnose import Diagnosis, Examiner, Subject
 from lmtrain.report.markdown import code, number, per_model, percent, table
+from lmtrain.report.measure.agreement import AgreementScore
+from lmtrain.report.measure.diagnose import Diagnosis, Examiner, Subject
 from lmtrain.report.report import Report
 
 PICTURES = ("gradient_reach", "context_reach", "frequency", "calibration", "costly_words")

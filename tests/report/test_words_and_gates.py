@@ -7,9 +7,9 @@ from tiny_texts import random_corpus
 
 from lmtrain.corpus.vocab import Vocabulary
 from lmtrain.model.cells.lstm import LSTMLayer
-from lmtrain.report.held_out import HeldOutText
-from lmtrain.report.neighbours import frequent_words, nearest_words
-from lmtrain.report.saturation import saturation
+from lmtrain.report.measure.held_out import HeldOutText
+from lmtrain.report.measure.neighbours import frequent_words, nearest_words
+from lmtrain.report.measure.saturation import saturation
 
 
 def test_nearest_words_by_cosine() -> None:

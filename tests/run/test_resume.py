@@ -12,10 +12,10 @@ from support import STEPS, Silent, fingerprint, last_snapshot, make_corpus, run,
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lmtrain.errors import Interrupted, UsageError
+from lmtrain.machine.interrupt import StopRequest
 from lmtrain.model import kernels
 from lmtrain.model.cells import CELLS
 from lmtrain.run import build
-from lmtrain.training.interrupt import StopRequest
 from lmtrain.training.snapshot import SnapshotStore
 
 

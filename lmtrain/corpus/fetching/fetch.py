@@ -13,7 +13,7 @@ from lmtrain.corpus.cache import appearing_whole, default_cache_dir
 from lmtrain.corpus.fetching.archive import archive_members
 from lmtrain.corpus.fetching.download import Watch, download
 from lmtrain.corpus.fetching.known import ARCHIVE_SUFFIXES, KNOWN_CORPORA, SPLITS, KnownCorpus, Source
-from lmtrain.corpus.synthetic import SYNTHETIC
+from lmtrain.corpus.synthetic.synthetic import SYNTHETIC
 from lmtrain.corpus.text import file_blocks
 from lmtrain.errors import DataError, StorageError, UnreachableError, UsageError
 

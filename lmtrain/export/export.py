@@ -1,0 +1,215 @@
+"""A trained model is taken elsewhere: as weights for torch's modules, or as an ONNX graph.
+
+Either way it becomes a folder with ``config.json``, which says what the model is, and ``vocab.txt``, whose
+lines are the words of ids 0, 1, 2 …
+"""
+
+import hashlib
+import importlib
+import json
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import safetensors.torch
+
+from lmtrain import __version__
+from lmtrain.corpus.vocab import EOS, UNK
+from lmtrain.errors import LmtrainError, ModelError, UsageError
+from lmtrain.export.torch_layout import torch_layout
+from lmtrain.files.atomic import write_synced
+from lmtrain.files.new_folder import new_folder
+from lmtrain.model.adaptive_softmax import AdaptiveSoftmax
+from lmtrain.run.trained import TrainedModel
+
+if TYPE_CHECKING:
+    from lmtrain.export.onnx_graph import OnnxGraph
+
+FORMAT_VERSION = 1
+"""Of the folder; it grows when a reader of an earlier one would misread a later one."""
+CONFIG = "config.json"
+VOCAB = "vocab.txt"
+SAFETENSORS = "model.safetensors"
+ONNX = "model.onnx"
+SHAPES = ((1, 1), (4, 5), (20, 2))
+"""(time, batch) that an ONNX file is checked on."""
+TOLERANCE = 1e-4
+"""Nats by which onnxruntime's log-probabilities may differ from ours."""
+_MAX_FILE_BYTES = 2_000_000_000
+"""Of weights in an ONNX file: protobuf takes less than 2 GiB, so that larger ones lie in a file beside it."""
+_MIN_BYTES_APART = 1024
+"""Of a weight in that file; shapes and axes stay in the graph, which has to know them."""
+
+
+@dataclass(frozen=True)
+class Export:
+    """A model that was taken elsewhere."""
+
+    files: dict[str, int]
+    """Size in bytes of each file written."""
+    greatest_difference: float | None = None
+    """Between onnxruntime's log-probabilities and ours, in nats; None where it computes none."""
+
+
+def export_safetensors(trained: TrainedModel, out: Path) -> Export:
+    """Writes the weights as torch's modules take them; see ``lmtrain.export.torch_layout``.
+
+    Args:
+        trained: The model.
+        out: A folder that is empty or not there yet.
+
+    Raises:
+        UsageError: The folder holds files, or a part of the model has no layout in torch.
+        StorageError: The disk or the system refused; nothing was left there.
+    """
+    with new_folder(out, last=CONFIG) as folder:
+        weights = safetensors.torch.save(torch_layout(trained.model), {"format": "pt", **_about(trained)})
+        write_synced(folder / SAFETENSORS, weights)
+        return Export(_add_descriptions(folder, trained))
+
+
+def export_onnx(trained: TrainedModel, out: Path) -> Export:
+    """Writes the model as an ONNX graph, and checks it; see ``lmtrain.export.onnx_graph``.
+
+    Args:
+        trained: The model.
+        out: A folder that is empty or not there yet.
+
+    Raises:
+        UsageError: The packages are missing, the folder holds files, or a part has no counterpart in ONNX.
+        ModelError: The model's own scores are not finite.
+        StorageError: The disk or the system refused; nothing was left there.
+        LmtrainError: onnxruntime computes something else than the model; nothing was left there.
+    """
+    _require_onnx()
+    import onnx
+
+    from lmtrain.export.onnx_check import greatest_difference
+    from lmtrain.export.onnx_graph import build_onnx
+
+    with new_folder(out, last=CONFIG) as folder:
+        path = folder / ONNX
+        _write_onnx(build_onnx(trained.model, _about(trained)), path)
+        onnx.checker.check_model(path, full_check=True)
+        difference = greatest_difference(path, trained.model, SHAPES)
+        if not difference <= TOLERANCE:
+            _refuse(trained, difference)
+        return Export(_add_descriptions(folder, trained), difference)
+
+
+def _require_onnx() -> None:
+    try:
+        importlib.import_module("onnx")
+        importlib.import_module("onnxruntime")
+    except ImportError as error:
+        raise UsageError(
+            f"ONNX needs more than is installed ({error}): pip install 'lmtrain[onnx]'"
+        ) from error
+
+
+def _write_onnx(graph: "OnnxGraph", path: Path) -> None:
+    if sum(weight.nbytes for weight in graph.weights.values()) <= _MAX_FILE_BYTES:
+        write_synced(path, graph.with_weights().SerializeToString())
+    else:
+        _write_weights_apart(graph, path)
+
+
+def _write_weights_apart(graph: "OnnxGraph", path: Path) -> None:
+    """Writes large weights, all float32, one after the other into a file; the graph says where each is."""
+    from onnx import StringStringEntryProto, TensorProto, numpy_helper
+
+    found = graph.proto.graph.initializer
+    name_of_file = f"{path.name}.data"
+    with (path.parent / name_of_file).open("xb") as file:
+        for name, weight in graph.weights.items():
+            if weight.nbytes < _MIN_BYTES_APART:
+                found.append(numpy_helper.from_array(weight, name))
+                continue
+            place = {"location": name_of_file, "offset": str(file.tell()), "length": str(weight.nbytes)}
+            entries = [StringStringEntryProto(key=key, value=value) for key, value in place.items()]
+            tensor = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=weight.shape)
+            tensor.data_location = TensorProto.EXTERNAL
+            tensor.external_data.extend(entries)
+            found.append(tensor)
+            file.write(weight.data)
+        file.flush()
+        os.fsync(file.fileno())
+    write_synced(path, graph.proto.SerializeToString())
+
+
+def _refuse(trained: TrainedModel, difference: float) -> None:
+    if math.isnan(difference):
+        raise ModelError(f"{trained.snapshot.path}: its scores are not finite; --snapshot picks another")
+    raise LmtrainError(
+        f"{trained.snapshot.path}: not exported: log-probabilities of onnxruntime differ by {difference:.1e} "
+        f"nats from those of lmtrain {__version__}, more than {TOLERANCE:.0e}; please report this"
+    )
+
+
+def _about(trained: TrainedModel) -> dict[str, str]:
+    """What the file of the weights says of itself."""
+    return {
+        "lmtrain_version": __version__,
+        "name": trained.config.name,
+        "step": str(trained.snapshot.step),
+        "text_rules": trained.rules.name,
+        "unk": UNK,
+        "eos": EOS,
+        "vocab_sha256": trained.vocab.sha256,
+    }
+
+
+def _add_descriptions(folder: Path, trained: TrainedModel) -> dict[str, int]:
+    """Writes the vocabulary and the config beside the weights; gives the size of each file."""
+    write_synced(folder / VOCAB, trained.vocab.to_bytes())
+    config = {
+        "format_version": FORMAT_VERSION,
+        "lmtrain_version": __version__,
+        "name": trained.config.name,
+        "step": trained.snapshot.step,
+        **_describe_model(trained),
+        "text": _describe_text(trained),
+        "sha256": {path.name: _sha256(path) for path in sorted(folder.iterdir())},
+    }
+    write_synced(folder / CONFIG, (json.dumps(config, indent=2, ensure_ascii=False) + "\n").encode())
+    return {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
+
+
+def _describe_model(trained: TrainedModel) -> dict[str, Any]:
+    names = ("cell", "activation", "embedding_dim", "hidden_size", "num_layers")
+    options, softmax = trained.config.model, trained.model.softmax
+    about = {
+        **{name: getattr(options, name) for name in names},
+        "vocab_size": len(trained.vocab),
+        "tie_weights": options.tie_weights,
+        "embedding_activation": options.embedding_activation,
+    }
+    if not isinstance(softmax, AdaptiveSoftmax):  # a sampled one is full once it is trained
+        return {**about, "softmax": "full"}
+    adaptive = {  # as nn.AdaptiveLogSoftmaxWithLoss calls it, and the sizes, which follow from that
+        "cutoffs": softmax.bounds[:-1],
+        "div_value": options.adaptive.div,
+        "head_bias": True,
+        "projection_sizes": [len(projection) for projection in softmax.projections],
+    }
+    return {**about, "softmax": "adaptive", "adaptive": adaptive}
+
+
+def _describe_text(trained: TrainedModel) -> dict[str, Any]:
+    vocab = trained.vocab
+    return {
+        "separators": "ASCII whitespace",
+        "moses": trained.rules.moses,
+        "lowercase": trained.rules.lowercase,
+        "unk": UNK,
+        "unk_id": vocab.unk_id,
+        "eos": EOS,
+        "eos_id": vocab.eos_id,
+    }
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

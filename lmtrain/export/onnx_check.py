@@ -1,0 +1,70 @@
+"""What onnxruntime makes of an exported model, held against what the model says itself."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime  # type: ignore[import-untyped]
+import torch
+
+from lmtrain.model.language_model import LanguageModel
+
+FloatArray = npt.NDArray[np.float32]
+
+
+class OnnxModel:
+    """An exported model in onnxruntime, on the CPU, whose state goes on from window to window.
+
+    Args:
+        path: The file, as ``lmtrain.export.onnx_graph`` describes it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        options.log_severity_level = 3  # errors
+        self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        self._state: dict[str, FloatArray] = {}
+
+    def reset(self, batch_size: int) -> None:
+        """Goes back to the state before any word, zeros, of so many streams."""
+        _, *states = self._session.get_inputs()
+        self._state = {s.name: np.zeros((s.shape[0], batch_size, s.shape[2]), np.float32) for s in states}
+
+    def log_probs(self, input_ids: npt.NDArray[np.int64]) -> FloatArray:
+        """Log-probabilities, (T, B, V), of the words after each of a window (T, B)."""
+        log_probs, *state = self._session.run(None, {"input_ids": input_ids, **self._state})
+        self._state = dict(zip(self._state, state, strict=True))
+        return log_probs  # type: ignore[no-any-return]
+
+
+@torch.inference_mode()
+def greatest_difference(path: Path, model: LanguageModel, shapes: Sequence[tuple[int, int]]) -> float:
+    """By how much log-probabilities of an exported model and of the model itself differ at most.
+
+    Args:
+        path: The exported model.
+        model: The model.
+        shapes: (T, B) of random words. Two windows of each are read, the second from the state after the
+            first.
+
+    Returns:
+        In nats; infinite where those of onnxruntime alone are not finite, NaN where the model's own are not.
+    """
+    exported, draw = OnnxModel(path), np.random.default_rng(0)
+    greatest = 0.0
+    with model.evaluating():
+        for shape in shapes:
+            exported.reset(shape[1])
+            state = model.initial_state(shape[1])
+            for _ in range(2):
+                input_ids = draw.integers(model.vocab_size, size=shape)
+                features, state = model(torch.from_numpy(input_ids).to(model.device), state)
+                ours = model.softmax.logits(features).log_softmax(dim=-1).cpu().numpy()
+                if not np.isfinite(ours).all():
+                    return math.nan
+                difference = np.nan_to_num(np.abs(exported.log_probs(input_ids) - ours), nan=np.inf)
+                greatest = max(greatest, float(difference.max()))
+    return greatest

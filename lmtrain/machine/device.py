@@ -1,0 +1,54 @@
+"""What computes: the processor and what it is good at, or a CUDA device."""
+
+import os
+import warnings
+from functools import cache
+from typing import Any, cast
+
+import torch
+
+from lmtrain.errors import UsageError
+
+
+@cache
+def processor_features() -> frozenset[str]:
+    """What the products of this processor depend on, such as ``amd``, ``avx512_f``, ``avx512_bf16``."""
+    capabilities = cast("dict[str, Any]", getattr(torch.cpu, "get_capabilities", dict)())
+    vendor = {"amd"} if "amd" in str(capabilities.get("cpu_name", "")).lower() else set()
+    return frozenset(vendor | {name for name, value in capabilities.items() if value is True})
+
+
+def has_fast_bfloat16(device: torch.device) -> bool:
+    """Whether products in bfloat16 are computed by the hardware, and so faster than in float32."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    return bool(processor_features() & {"avx512_bf16", "amx_bf16"})
+
+
+def resolve_device(name: str) -> torch.device:
+    """``auto`` (CUDA where there is one), ``cpu``, ``cuda`` or ``cuda:N``.
+
+    Raises:
+        UsageError: There is no such device.
+    """
+    try:
+        device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+    except RuntimeError:
+        device = None
+    if device is None or device.type not in ("cpu", "cuda"):
+        raise UsageError(f"--device {name}: unknown; allowed: auto, cpu, cuda, cuda:N")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UsageError(f"--device {name}: this machine has {torch.cuda.device_count()} CUDA devices")
+    if device.type == "cuda":
+        _compute_the_same_each_time()
+    return device
+
+
+def _compute_the_same_each_time() -> None:
+    """Lets CUDA take deterministic kernels and float32 as it is written, so that a run can be repeated."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.allow_tf32 = False
+    # Each layer owns plain weights; cuDNN gathers them at each call, which takes microseconds.
+    warnings.filterwarnings("ignore", message="RNN module weights are not part of single contiguous chunk")

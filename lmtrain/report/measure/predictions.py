@@ -1,0 +1,245 @@
+"""What a model expects at every position of a text: the cost of the word that came, and its best guess."""
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from lmtrain.corpus.vocab import Vocabulary
+from lmtrain.inference.evaluation import perplexity
+from lmtrain.model.kernels import row_chunks
+from lmtrain.model.language_model import LanguageModel
+from lmtrain.report.measure.held_out import PADDING, HeldOutText, Watch, unwatched
+
+_BANDS = (10, 30)
+"""Where bands of ranks end, times 1, 10, 100, …"""
+_NUM_BINS = 15
+"""As in Guo et al. (2017)."""
+_MIN_COUNT = 5
+"""Occurrences from which on the mean cost of a word says something."""
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Arrays of shape (N), a place for each token of a text.
+
+    Attributes:
+        ids: The tokens, int32.
+        nats: -ln p(token), float32.
+        confidence: The probability of the most probable word, float32.
+        hits: Whether it was the token, bool.
+    """
+
+    ids: npt.NDArray[np.int32]
+    nats: npt.NDArray[np.float32]
+    confidence: npt.NDArray[np.float32]
+    hits: npt.NDArray[np.bool_]
+
+    @property
+    def perplexity(self) -> float:
+        """Of the whole text."""
+        return perplexity(float(self.nats.sum(dtype=np.float64)), len(self.nats))
+
+
+@torch.inference_mode()
+def predict(model: LanguageModel, text: HeldOutText, watch: Watch = unwatched) -> Predictions:
+    """Reads a text from end to end, exactly as ``lmtrain eval`` does."""
+    n, device = text.num_tokens, model.device
+    ids = np.zeros(n, dtype=np.int32)
+    nats, confidence, hits = np.zeros(n, np.float32), np.zeros(n, np.float32), np.zeros(n, np.bool_)
+    windows = list(text.sweep())
+    state = None
+    with model.evaluating():
+        for positions in watch(windows, "predictions", len(windows)):
+            if state is None or text.context == "line":
+                state = model.initial_state(positions.shape[1])
+            features, state = model(text.inputs_at(positions).to(device), state)
+            inside = positions != PADDING
+            places = positions[inside]
+            features = features[torch.from_numpy(inside).to(device)]
+            targets = text.targets_at(places).to(device)
+            ids[places] = targets.cpu().numpy()
+            for rows in row_chunks(len(features), model.vocab_size):
+                log_probs = model.softmax.logits(features[rows]).log_softmax(dim=1)
+                best, word = log_probs.max(dim=1)
+                nats[places[rows]] = -log_probs.gather(1, targets[rows, None])[:, 0].cpu().numpy()
+                confidence[places[rows]] = best.exp().cpu().numpy()
+                hits[places[rows]] = (word == targets[rows]).cpu().numpy()
+    return Predictions(ids, nats, confidence, hits)
+
+
+@dataclass(frozen=True)
+class Band:
+    """Tokens of a text whose words are about equally frequent in the training text."""
+
+    name: str
+    num_tokens: int
+    nats: float
+    """Their summed cost."""
+
+    @property
+    def perplexity(self) -> float:
+        """Of these tokens alone."""
+        return perplexity(self.nats, self.num_tokens)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For ``report.json``."""
+        return {
+            "words": self.name,
+            "num_tokens": self.num_tokens,
+            "nats": self.nats,
+            "perplexity": self.perplexity,
+        }
+
+
+def bands_by_frequency(predictions: Predictions, vocab: Vocabulary) -> list[Band]:
+    """``<eos>``, ``<unk>``, then the words by their rank in the training text, from 1 to 10 on.
+
+    Bands without a token are left out. Ids stand in the order of frequency in the training text.
+    """
+    ids = predictions.ids
+    special = {"<eos>": vocab.eos_id, "<unk>": vocab.unk_id}
+    chosen = {name: ids == i for name, i in special.items()}
+    is_word = np.ones(len(vocab), np.bool_)
+    is_word[list(special.values())] = False
+    ranks = np.where(is_word, is_word.cumsum(), 0)[ids]
+    low, last = 1, len(vocab) - len(special)
+    for end in (10**exponent * first for exponent in itertools.count() for first in _BANDS):
+        if low > last:
+            break
+        chosen[f"{low:,} to {min(end, last):,}"] = (ranks >= low) & (ranks <= end)
+        low = end + 1
+    return [
+        Band(name, int(here.sum()), float(predictions.nats[here].sum(dtype=np.float64)))
+        for name, here in chosen.items()
+        if here.any()
+    ]
+
+
+@dataclass(frozen=True)
+class Bin:
+    """Predictions about equally confident."""
+
+    num_tokens: int
+    confidence: float
+    """Mean probability of the most probable word."""
+    accuracy: float
+    """How often it came."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Whether a model that says 30 % is right three times in ten.
+
+    Source: Guo, Pleiss, Sun and Weinberger (2017), "On calibration of modern neural networks", equation 3;
+    bins of equal numbers of tokens, not of equal width, since most predictions of a language model are
+    unsure (Nguyen and O'Connor, 2015).
+    """
+
+    bins: tuple[Bin, ...]
+
+    @property
+    def expected_error(self) -> float:
+        """ECE: the distance between confidence and accuracy of a bin, averaged over tokens."""
+        return self._mean([abs(b.accuracy - b.confidence) for b in self.bins])
+
+    @property
+    def confidence(self) -> float:
+        """Averaged over all tokens."""
+        return self._mean([b.confidence for b in self.bins])
+
+    @property
+    def accuracy(self) -> float:
+        """Averaged over all tokens."""
+        return self._mean([b.accuracy for b in self.bins])
+
+    def _mean(self, values: Sequence[float]) -> float:
+        weights = [b.num_tokens for b in self.bins]
+        return math.fsum(w * v for w, v in zip(weights, values, strict=True)) / sum(weights)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For ``report.json``."""
+        return {
+            "expected_calibration_error": self.expected_error,
+            "mean_confidence": self.confidence,
+            "accuracy": self.accuracy,
+            "bins": [vars(b) for b in self.bins],
+        }
+
+
+def calibration(predictions: Predictions, num_bins: int = _NUM_BINS) -> Calibration:
+    """Confidence against accuracy of the most probable word, in bins of equal numbers of tokens."""
+    order = np.argsort(predictions.confidence, kind="stable")
+    parts = [part for part in np.array_split(order, num_bins) if len(part)]
+    return Calibration(
+        tuple(
+            Bin(
+                len(part),
+                float(predictions.confidence[part].mean(dtype=np.float64)),
+                float(predictions.hits[part].mean(dtype=np.float64)),
+            )
+            for part in parts
+        )
+    )
+
+
+@dataclass(frozen=True)
+class CostlyWord:
+    """A word of the text and what it cost in all."""
+
+    word: str
+    count: int
+    nats: float
+
+    @property
+    def mean_nats(self) -> float:
+        """A single time."""
+        return self.nats / self.count
+
+    def to_dict(self) -> dict[str, Any]:
+        """For ``report.json``."""
+        return {"word": self.word, "count": self.count, "nats": self.nats, "mean_nats": self.mean_nats}
+
+
+@dataclass(frozen=True)
+class CostlyWords:
+    """The words that cost most."""
+
+    in_all: tuple[CostlyWord, ...]
+    each_time: tuple[CostlyWord, ...]
+    """On average, of the words that occur at least ``min_count`` times."""
+    min_count: int
+    total_nats: float
+    """Of the whole text."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """For ``report.json``."""
+        return {
+            "total_nats": self.total_nats,
+            "in_all": [word.to_dict() for word in self.in_all],
+            "min_count": self.min_count,
+            "each_time": [word.to_dict() for word in self.each_time],
+        }
+
+
+def costly_words(predictions: Predictions, vocab: Vocabulary, number: int = 20) -> CostlyWords:
+    """The words of a text that cost most in all, and those that cost most each time they occur."""
+    counts = np.bincount(predictions.ids, minlength=len(vocab))
+    nats = np.bincount(predictions.ids, weights=predictions.nats.astype(np.float64), minlength=len(vocab))
+    means = np.where(counts >= _MIN_COUNT, nats / np.maximum(counts, 1), -np.inf)
+
+    def words(order: npt.NDArray[np.int64], enough: int) -> tuple[CostlyWord, ...]:
+        best = [int(i) for i in order[:number] if counts[i] >= enough]
+        return tuple(CostlyWord(vocab.words[i], int(counts[i]), float(nats[i])) for i in best)
+
+    return CostlyWords(
+        words(np.argsort(-nats, kind="stable"), 1),
+        words(np.argsort(-means, kind="stable"), _MIN_COUNT),
+        _MIN_COUNT,
+        float(nats.sum()),
+    )
