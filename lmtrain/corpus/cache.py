@@ -9,7 +9,6 @@ import contextlib
 import hashlib
 import json
 import os
-import secrets
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any, BinaryIO
 import platformdirs
 
 from lmtrain.corpus.text import file_blocks, refuse_binary, regular_file_stat
-from lmtrain.errors import StorageError
+from lmtrain.files import atomic
 
 _FORMAT = 1  # of every entry; another format is another identity
 # A file changed within one tick of its file system's clock looks unchanged (2 s on FAT).
@@ -71,39 +70,17 @@ class CacheEntry:
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[BinaryIO]:
-    """A file of the cache that appears whole; see :func:`appearing_whole`.
+    """A file of the cache that appears whole; see :mod:`lmtrain.files.atomic`.
 
     Raises:
         StorageError: The cache folder cannot be written, or is full.
     """
-    try:
-        with appearing_whole(path) as file:
-            yield file
-    except OSError as error:
-        raise StorageError(
-            f"{path.parent}: the cache cannot be written: {error.strerror or error};"
-            " free space there, or set LMTRAIN_CACHE to another folder"
-        ) from error
-
-
-@contextlib.contextmanager
-def appearing_whole(path: Path) -> Iterator[BinaryIO]:
-    """A file that appears under its name, whole and on the disk, when the block ends without error.
-
-    Raises:
-        OSError: The disk or the system refused.
-    """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+    advice = "free space there, or set LMTRAIN_CACHE to another folder"
+    with (
+        atomic.refusing_faults(path.parent, "the cache cannot be written", advice),
+        atomic.writing(path) as file,
+    ):
+        yield file
 
 
 def content_hash(path: Path, cache_dir: Path) -> str:

@@ -19,8 +19,7 @@ from lmtrain import __version__
 from lmtrain.corpus.vocab import EOS, UNK
 from lmtrain.errors import LmtrainError, ModelError, UsageError
 from lmtrain.export.torch_layout import torch_layout
-from lmtrain.files.atomic import write_synced
-from lmtrain.files.new_folder import new_folder
+from lmtrain.files.atomic import new_folder, write_synced
 from lmtrain.model.adaptive_softmax import AdaptiveSoftmax
 from lmtrain.run.trained import TrainedModel
 

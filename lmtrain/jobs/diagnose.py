@@ -1,12 +1,10 @@
 """Trained models and a text become a report."""
 
-import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from lmtrain.errors import StorageError, UsageError
-from lmtrain.files.atomic import write_synced
+from lmtrain.errors import UsageError
+from lmtrain.files.atomic import new_folder, write_synced
 from lmtrain.jobs.labels import labels_of
 from lmtrain.report.measure.diagnose import Examiner, Subject
 from lmtrain.report.measure.held_out import Watch, unwatched
@@ -95,16 +93,7 @@ def _refuse_what_is_there(out: Path) -> None:
 
 
 def _write(out: Path, report: Report) -> None:
-    """All files or none: they are written aside, and the folder is moved into place."""
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-        try:
-            for name, content in report.files():
-                write_synced(aside / name, content)
-            aside.chmod(0o755)
-            aside.rename(out)
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
-    except OSError as error:
-        raise StorageError(f"{out}: cannot be written: {error.strerror or error}") from error
+    files = dict(report.files())
+    with new_folder(out, last=next(reversed(files))) as folder:
+        for name, content in files.items():
+            write_synced(folder / name, content)

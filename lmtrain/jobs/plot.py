@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from lmtrain.errors import ModelError, StorageError, UsageError
-from lmtrain.files.atomic import write_durably
+from lmtrain.errors import ModelError, UsageError
+from lmtrain.files.atomic import write_file
 from lmtrain.jobs.labels import labels_of
 from lmtrain.report.plots import RunCurves, curves_of, draw_runs
 from lmtrain.report.style import FORMATS, drawing, picture_bytes
@@ -31,11 +31,7 @@ def plot_runs(run_dirs: Sequence[Path], out: Path) -> None:
     curves = [read_curves(run_dir, name) for run_dir, name in zip(run_dirs, names, strict=True)]
     with drawing():
         picture = picture_bytes(draw_runs(curves), kind)
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        write_durably(out, picture)
-    except OSError as error:
-        raise StorageError(f"{out}: cannot be written: {error.strerror or error}") from error
+    write_file(out, picture)
 
 
 def read_curves(run_dir: Path, name: str) -> RunCurves:

@@ -22,7 +22,7 @@ from lmtrain.config import Config
 from lmtrain.config.differences import changes
 from lmtrain.config.space import Choice, Parameter, Space
 from lmtrain.errors import ConfigError, DivergenceError, Interrupted, StorageError, UsageError
-from lmtrain.files.atomic import write_durably
+from lmtrain.files.atomic import write_file
 from lmtrain.inference.evaluation import perplexity
 from lmtrain.machine.interrupt import StopRequest
 from lmtrain.run.lock import owning
@@ -204,10 +204,7 @@ class _Study:
         config = self.space.config(best.values)
         config = config.model_copy(update={"name": f"{config.name[:95]}-best"})
         title = f"# Trial {best.number} of a sweep: validation perplexity {best.perplexity:.2f}.\n"
-        try:
-            write_durably(self.sweep_dir / "best.yaml", (title + config.to_yaml()).encode())
-        except OSError as error:
-            raise StorageError(f"{self.sweep_dir}/best.yaml: cannot be written: {error.strerror}") from error
+        write_file(self.sweep_dir / "best.yaml", (title + config.to_yaml()).encode())
 
     def _seed_of(self, number: int) -> int:
         return int(np.random.SeedSequence([self._seed, number]).generate_state(1)[0])

@@ -8,7 +8,7 @@ from typing import Any
 
 from lmtrain.config import Config, differences
 from lmtrain.errors import ConfigError, StorageError, UsageError
-from lmtrain.files.atomic import write_durably
+from lmtrain.files.atomic import write_file
 from lmtrain.run.build import Corpora
 from lmtrain.training.snapshot import Snapshot, SnapshotStore, read_snapshot
 
@@ -80,8 +80,8 @@ def write_description(run_dir: Path, config: Config, start: dict[str, Any], *, i
     first.pop("diverged", None)
     resumed = [*first.pop("resumed", []), start] if first else []
     text = json.dumps({**(first or start), "resumed": resumed}, indent=2, ensure_ascii=False)
-    _write_text(run_dir / "config.yaml", config.to_yaml())
-    _write_text(path, text + "\n")
+    write_file(run_dir / "config.yaml", config.to_yaml().encode())
+    write_file(path, f"{text}\n".encode())
 
 
 def note_divergence(run_dir: Path, message: str) -> None:
@@ -89,7 +89,8 @@ def note_divergence(run_dir: Path, message: str) -> None:
     path = run_dir / "environment.json"
     if about := _read_json(path):
         with suppress(StorageError):
-            _write_text(path, json.dumps({**about, "diverged": message}, indent=2, ensure_ascii=False) + "\n")
+            text = json.dumps({**about, "diverged": message}, indent=2, ensure_ascii=False)
+            write_file(path, f"{text}\n".encode())
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -98,10 +99,3 @@ def _read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
-
-
-def _write_text(path: Path, text: str) -> None:
-    try:
-        write_durably(path, text.encode())
-    except OSError as error:
-        raise StorageError(f"{path}: cannot be written: {error.strerror}") from error

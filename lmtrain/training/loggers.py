@@ -10,7 +10,7 @@ from pathlib import Path
 from torch import Tensor
 
 from lmtrain.errors import StorageError
-from lmtrain.files.atomic import write_durably
+from lmtrain.files.atomic import write_file
 from lmtrain.training import summaries
 from lmtrain.training.event_file import EventFile
 from lmtrain.training.summaries import HyperParameter, Setting
@@ -42,7 +42,7 @@ class MetricsFile:
 
     def __init__(self, path: Path, first_step: int) -> None:
         kept = [line for line in _whole_lines(path) if json.loads(line)["step"] < first_step]
-        write_durably(path, "".join(f"{line}\n" for line in kept).encode())
+        write_file(path, "".join(f"{line}\n" for line in kept).encode())
         self._file = path.open("a", encoding="utf-8")
 
     def write(self, row: Mapping[str, float | None]) -> None:

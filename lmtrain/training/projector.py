@@ -6,8 +6,7 @@ from pathlib import Path
 from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
 from torch import Tensor
 
-from lmtrain.errors import StorageError
-from lmtrain.files.atomic import make_directory, write_durably
+from lmtrain.files.atomic import write_file
 
 _TENSORS, _METADATA, _CONFIG = "tensors.tsv", "metadata.tsv", "projector_config.pbtxt"
 
@@ -39,12 +38,8 @@ def write_embedding(directory: Path, vectors: Tensor, words: Sequence[str], coun
         _METADATA: _lines(["word\tcount\trank", *labels]),
         _CONFIG: str(config),  # names the others, so it comes last
     }
-    try:
-        make_directory(directory)
-        for name, text in files.items():
-            write_durably(directory / name, text.encode())
-    except OSError as error:
-        raise StorageError(f"{directory}: the embedding cannot be written: {error.strerror}") from error
+    for name, text in files.items():
+        write_file(directory / name, text.encode())
 
 
 def _label(word: str) -> str:

@@ -10,7 +10,6 @@ so that a directory of that name is whole, or was damaged later; reading checks 
 pickled: tensors are safetensors, everything else is JSON.
 """
 
-import errno
 import hashlib
 import os
 import shutil
@@ -29,7 +28,7 @@ from torch import Tensor
 
 from lmtrain.corpus.vocab import MAX_VOCAB_BYTES
 from lmtrain.errors import DamagedSnapshotError, ModelError, StorageError
-from lmtrain.files.atomic import make_directory, sync_directory, write_synced
+from lmtrain.files.atomic import make_directory, refusing_faults, sync_directory, write_synced
 from lmtrain.training.manifest import (
     MANIFEST,
     MAX_TABLE_BYTES,
@@ -45,6 +44,7 @@ VOCAB = "vocab.txt"
 
 _TEMPORARY, _REPLACED = ".writing-", ".replaced-"
 _TENSOR = "$tensor"
+_INTACT = "the snapshots there were are intact"
 
 
 class _Part(BaseModel):
@@ -162,7 +162,7 @@ class SnapshotStore:
         temporary = self.directory / f"{_TEMPORARY}{target.name}"
         if len(manifest) > MAX_TABLE_BYTES:
             raise StorageError(f"{target}: not written: its {MANIFEST} would be too large to be read again")
-        with _refusing_faults(target):
+        with refusing_faults(target, advice=_INTACT):
             make_directory(self.directory)
             self._recover()
             try:
@@ -184,7 +184,7 @@ class SnapshotStore:
         Raises:
             StorageError: The disk or the system refused.
         """
-        with _refusing_faults(self.directory):
+        with refusing_faults(self.directory, advice=_INTACT):
             self._recover()
 
     def _recover(self) -> None:
@@ -246,7 +246,7 @@ class SnapshotStore:
         number = 1
         while (target := self.directory / f"damaged-{source.name}.{number}").exists():
             number += 1
-        with _refusing_faults(source):
+        with refusing_faults(source, advice=_INTACT):
             source.rename(target)
             sync_directory(self.directory)
         return target
@@ -387,17 +387,6 @@ def _refusing_damage(path: Path) -> Iterator[None]:
         RecursionError,
     ) as error:
         raise DamagedSnapshotError(f"{path}: damaged snapshot: {error}") from error
-
-
-@contextmanager
-def _refusing_faults(target: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        reason = "the disk is full" if error.errno == errno.ENOSPC else error.strerror or str(error)
-        raise StorageError(
-            f"{target}: cannot be written: {reason}; the snapshots there were are intact"
-        ) from error
 
 
 def weights_of(model: torch.nn.Module) -> dict[str, Tensor]:

@@ -110,7 +110,7 @@ def test_a_full_disk_is_told_with_a_way_out(tmp_path: Path, monkeypatch: pytest.
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(StorageError, match=r"No space left on device; .*LMTRAIN_CACHE"):
+    with pytest.raises(StorageError, match=r"the disk is full; .*LMTRAIN_CACHE"):
         CacheEntry(tmp_path, "kind", {}).write({})
     assert list((tmp_path / "kind").iterdir()) == []
 

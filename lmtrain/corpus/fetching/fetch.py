@@ -9,13 +9,14 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from lmtrain.corpus.cache import appearing_whole, default_cache_dir
+from lmtrain.corpus.cache import default_cache_dir
 from lmtrain.corpus.fetching.archive import archive_members
 from lmtrain.corpus.fetching.download import Watch, download
 from lmtrain.corpus.fetching.known import ARCHIVE_SUFFIXES, KNOWN_CORPORA, SPLITS, KnownCorpus, Source
 from lmtrain.corpus.synthetic.synthetic import SYNTHETIC
 from lmtrain.corpus.text import file_blocks
 from lmtrain.errors import DataError, StorageError, UnreachableError, UsageError
+from lmtrain.files.atomic import writing
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ class _Text:
         algorithm, _, expected = self.digest.partition(":")
         digest, size = hashlib.new(algorithm), 0
         try:
-            with appearing_whole(self.path) as file:
+            with writing(self.path) as file:
                 for block in blocks:
                     size += len(block)
                     if size > self.corpus.max_bytes:

@@ -10,7 +10,7 @@ from crashing import dies_at
 from program import files_in
 
 from lmtrain.errors import Interrupted, StorageError, UsageError
-from lmtrain.files.new_folder import new_folder
+from lmtrain.files.atomic import new_folder
 
 FILES = {"a.txt": b"a", "last.txt": b"l", "z.txt": b"z"}
 
