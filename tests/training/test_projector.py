@@ -51,5 +51,5 @@ def test_earlier_files_are_replaced(tmp_path: Path) -> None:
 
 def test_a_refusing_system_is_a_storage_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(StorageError, match="the embedding cannot be written"):
+    with pytest.raises(StorageError, match="cannot be written"):
         write_embedding(tmp_path / "file" / "below", torch.zeros(1, 1), ["a"], [1])
