@@ -44,6 +44,15 @@ def corpus_of(lines: Lines) -> Corpus:
     return Corpus(ids, len(lines), int((ids == UNK).sum()), EOS, "", ())
 
 
+def log_prob_of(model: LanguageModel, prompt: Sequence[int], ids: Sequence[int], eos_id: int = EOS) -> float:
+    """Ln p of what follows a prompt that starts a line, found by scoring it."""
+    line = torch.tensor([eos_id, *prompt, *ids])[:, None]
+    with torch.no_grad():
+        features, _ = model(line[:-1], model.initial_state(1))
+        costs = model.softmax.token_costs(features[len(prompt) :, 0], line[1 + len(prompt) :, 0])
+    return -float(costs.nats.double().sum())
+
+
 def random_lines(number: int, seed: int = 0) -> Lines:
     random = np.random.default_rng(seed)
     words = ["the", "cat", "sat", "on", "mat", "dog"]

@@ -11,9 +11,9 @@ import numpy.typing as npt
 import torch
 
 from lmtrain.corpus.batching import Ids
-from lmtrain.corpus.corpus import Corpus
 from lmtrain.corpus.vocab import Vocabulary
-from lmtrain.inference.windows import HeldOutWindow, line_windows, stream_windows
+from lmtrain.inference.reader import Reader, Strategy
+from lmtrain.inference.windows import HeldOutWindow
 from lmtrain.model.language_model import LanguageModel
 
 
@@ -161,21 +161,12 @@ def perplexity(nats: float, num_tokens: int) -> float:
         return math.inf
 
 
-def held_out_windows(
-    corpus: Corpus, vocab: Vocabulary, context: str, *, streams: int = 1, batch_size: int | None = None
-) -> Iterable[HeldOutWindow]:
-    """A held-out text in ``stream`` context (``streams`` of them) or ``line`` context (in batches)."""
-    if context == "line":
-        return line_windows(corpus.ids, corpus.line_ends, vocab.eos_id, batch_size)
-    return stream_windows(corpus.ids, vocab.eos_id, streams)
-
-
-@torch.inference_mode()
 def evaluate(
     model: LanguageModel,
     windows: Iterable[HeldOutWindow],
     vocab: Vocabulary,
     precision: torch.dtype = torch.float32,
+    strategy: Strategy | None = None,
 ) -> Evaluation:
     """Scores a held-out text. Memory does not grow with its length, and no graph is kept.
 
@@ -184,6 +175,7 @@ def evaluate(
         windows: The text, from its start.
         vocab: Tells line ends and unknown words.
         precision: What products are computed in; whatever the model was trained in.
+        strategy: How to read; by default with the weights as they are.
     """
     started = time.perf_counter()
     device = model.device
@@ -191,16 +183,10 @@ def evaluate(
     nats = torch.zeros(len(vocab), dtype=torch.float64, device=device)
     counts = torch.zeros(len(vocab), dtype=torch.int64, device=device)
     num_correct = torch.zeros((), dtype=torch.int64, device=device)
-    with model.evaluating(precision):
-        state = None
-        for input_ids, targets, _, goes_on in windows:
-            if state is None or not goes_on:
-                state = model.initial_state(input_ids.shape[1])
-            costs, state = model.token_costs(input_ids.to(device, non_blocking=True), targets, state)
-            words = targets[targets >= 0].to(device)
-            nats.index_add_(0, words, costs.nats.double())
-            counts.index_add_(0, words, torch.ones_like(words))
-            num_correct += costs.hits.sum()
+    for read, costs in Reader(model, precision, strategy).costs(windows):
+        nats.index_add_(0, read.targets, costs.nats.double())
+        counts.index_add_(0, read.targets, torch.ones_like(read.targets))
+        num_correct += costs.hits.sum()
     return Evaluation(
         nats.cpu().numpy(),
         counts.cpu().numpy(),

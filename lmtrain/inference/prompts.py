@@ -5,10 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from lmtrain.inference.windows import WINDOW_TOKENS
 from lmtrain.model.language_model import LanguageModel, ModelState
-
-_WINDOW_TOKENS = 4096
-"""Tokens read at once, which bounds memory."""
 
 
 def read_prompts(
@@ -31,7 +29,7 @@ def read_prompts(
     ends: list[tuple[Tensor, ModelState]] = []  # of the shortest prompts first
     begin = 0
     while lines:
-        end = min(len(lines[-1]), begin + max(1, _WINDOW_TOKENS // len(lines)))
+        end = min(len(lines[-1]), begin + max(1, WINDOW_TOKENS // len(lines)))
         window = torch.tensor([line[begin:end] for line in lines], device=model.device).t()  # (T, B)
         features, state = model(window.contiguous(), state)
         begin = end

@@ -11,8 +11,9 @@ import torch
 from lmtrain.corpus.batching import Ids
 from lmtrain.corpus.vocab import EOS, UNK, Vocabulary
 from lmtrain.errors import ModelError
+from lmtrain.inference.reader import Reader, Strategy
 from lmtrain.inference.windows import HeldOutWindow, line_windows, stream_windows
-from lmtrain.model.language_model import LanguageModel, ModelState
+from lmtrain.model.language_model import LanguageModel
 
 NOT_A_NUMBER = "the model gives scores that are not numbers (NaN); --snapshot picks another"
 
@@ -76,6 +77,7 @@ class Scorer:
         mix: Given what some tokens cost, and their ids, what they cost in a mixture of models. The first
             token starts a line.
         precision: What products are computed in; whatever the model was trained in.
+        strategy: How to read; by default with the weights as they are.
     """
 
     def __init__(
@@ -87,11 +89,13 @@ class Scorer:
         with_details: bool = False,
         mix: Callable[[Floats, Ids], Floats] | None = None,
         precision: torch.dtype = torch.float32,
+        strategy: Strategy | None = None,
     ) -> None:
         self._vocab = vocab
         self._is_stream = context == "stream"
         self._mix = mix
-        self._reader = _Reader(model, with_details, precision)
+        self._with_details = with_details
+        self._reader = Reader(model, precision, strategy)
 
     def score(self, lines: Sequence[Sequence[str]]) -> list[ScoredLine]:
         """Scores the next lines, given as their words, without ``<eos>``.
@@ -104,9 +108,16 @@ class Scorer:
         ids = np.array([i for words in lines for i in self._vocab.encode_line(words)], dtype=np.int32)
         ends = np.cumsum([len(words) + 1 for words in lines])
         eos_id = self._vocab.eos_id
-        # A line ends in <eos>, so that the first token after it has the same context as that of a text.
-        windows = stream_windows(ids, eos_id) if self._is_stream else line_windows(ids, ends - 1, eos_id)
-        nats, details = self._reader.read(windows, len(ids), goes_on=self._is_stream)
+        if self._is_stream:
+            # A line ends in <eos>, so that the first token after it has the same context as that of a text.
+            windows = stream_windows(ids, eos_id, goes_on=True)
+        else:
+            windows = line_windows(ids, ends - 1, eos_id)
+        details = None
+        if self._with_details:
+            nats, details = _nats_and_details(self._reader, windows, len(ids))
+        else:
+            nats = _nats(self._reader, windows, len(ids))
         if self._mix is not None:
             nats = self._mix(nats, ids)
         is_unk = (ids == self._vocab.unk_id).tolist()
@@ -122,52 +133,35 @@ def token_nats(
     windows: Iterable[HeldOutWindow],
     num_tokens: int,
     precision: torch.dtype = torch.float32,
+    strategy: Strategy | None = None,
 ) -> Floats:
     """What each token of a text cost, in nats, in the order of the text, shape (num_tokens,).
 
     Raises:
         ModelError: The model gives scores that are not numbers (NaN).
     """
-    return _Reader(model, precision=precision).read(windows, num_tokens)[0]
+    return _nats(Reader(model, precision, strategy), windows, num_tokens)
 
 
-class _Reader:
-    """Reads windows and puts what their tokens cost where they stand in the text."""
+def _nats(reader: Reader, windows: Iterable[HeldOutWindow], num_tokens: int) -> Floats:
+    nats = np.empty(num_tokens)
+    for read, costs in reader.costs(windows):
+        nats[read.positions] = costs.nats.cpu()
+    return _numbers(nats)
 
-    def __init__(
-        self, model: LanguageModel, with_details: bool = False, precision: torch.dtype = torch.float32
-    ) -> None:
-        self._model = model
-        self._with_details = with_details
-        self._precision = precision
-        self._state: ModelState | None = None
 
-    @torch.inference_mode()
-    def read(
-        self, windows: Iterable[HeldOutWindow], num_tokens: int, *, goes_on: bool = False
-    ) -> tuple[Floats, Details | None]:
-        """The costs of all tokens, none of them NaN.
+def _nats_and_details(
+    reader: Reader, windows: Iterable[HeldOutWindow], num_tokens: int
+) -> tuple[Floats, Details]:
+    nats, details = np.empty(num_tokens), Details(np.empty(num_tokens), np.empty(num_tokens, dtype=np.int64))
+    for read, found in reader.details(windows):
+        nats[read.positions] = found.nats.cpu()
+        details.entropy[read.positions] = found.entropy.double().cpu() / math.log(2)
+        details.rank[read.positions] = found.rank.cpu()
+    return _numbers(nats), details
 
-        ``goes_on`` tells whether the first window follows the last one read.
-        """
-        nats = np.empty(num_tokens)
-        details = Details(np.empty(num_tokens), np.empty(num_tokens, dtype=np.int64))
-        device, state = self._model.device, self._state if goes_on else None
-        with self._model.evaluating(self._precision):
-            for window in windows:
-                if state is None or not (window.goes_on or goes_on):
-                    state = self._model.initial_state(window.input_ids.shape[1])
-                input_ids, at = window.input_ids.to(device, non_blocking=True), window.positions
-                if self._with_details:
-                    found, state = self._model.token_details(input_ids, window.targets, state)
-                    nats[at] = found.nats.cpu()
-                    details.entropy[at] = found.entropy.double().cpu() / math.log(2)
-                    details.rank[at] = found.rank.cpu()
-                else:
-                    costs, state = self._model.token_costs(input_ids, window.targets, state)
-                    nats[at] = costs.nats.cpu()
-        self._state = state
-        if np.isnan(nats).any():
-            raise ModelError(NOT_A_NUMBER)
-        nats += 0.0  # so that a certain word costs 0 and not -0
-        return nats, details if self._with_details else None
+
+def _numbers(nats: Floats) -> Floats:
+    if np.isnan(nats).any():
+        raise ModelError(NOT_A_NUMBER)
+    return nats + 0.0  # so that a certain word costs 0 and not -0

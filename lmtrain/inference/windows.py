@@ -4,7 +4,7 @@ The first token is predicted from one ``<eos>``. In stream context the text is o
 carried from end to end; in line context each line starts from the initial state.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 from lmtrain.corpus.batching import Ids, line_extents, padded_window
+from lmtrain.corpus.corpus import Corpus
 
 Positions = npt.NDArray[np.int64]
 
@@ -33,8 +34,17 @@ class HeldOutWindow(NamedTuple):
     """Whether the sequences go on from the window before; otherwise they start from the initial state."""
 
 
+def held_out_windows(
+    corpus: Corpus, context: str, *, streams: int = 1, batch_size: int | None = None
+) -> Iterable[HeldOutWindow]:
+    """A held-out text in ``stream`` context (``streams`` of them) or ``line`` context (in batches)."""
+    if context == "line":
+        return line_windows(corpus.ids, corpus.line_ends, corpus.eos_id, batch_size)
+    return stream_windows(corpus.ids, corpus.eos_id, streams)
+
+
 def stream_windows(
-    ids: Ids, eos_id: int, streams: int = 1, window_len: int | None = None
+    ids: Ids, eos_id: int, streams: int = 1, window_len: int | None = None, *, goes_on: bool = False
 ) -> Iterator[HeldOutWindow]:
     """One stream, or a text cut into ``streams`` of them, each starting from ``<eos>`` and no context.
 
@@ -43,10 +53,11 @@ def stream_windows(
         eos_id: The context of each stream's first token.
         streams: Number of streams; 1 is exact. More than N are N.
         window_len: Time steps of a window; by default as many as fit the memory bound.
+        goes_on: Whether the text follows what was read before it.
     """
     streams = max(1, min(streams, len(ids)))
     cuts = np.arange(streams + 1, dtype=np.int64) * len(ids) // streams
-    return _sequences(np.asarray(ids), cuts[:-1], np.diff(cuts), eos_id, window_len)
+    return _sequences(np.asarray(ids), cuts[:-1], np.diff(cuts), eos_id, window_len, goes_on)
 
 
 def line_windows(
@@ -74,9 +85,10 @@ def _sequences(
     lengths: npt.NDArray[np.int64],
     eos_id: int,
     window_len: int | None = None,
+    goes_on: bool = False,
 ) -> Iterator[HeldOutWindow]:
     """Parts of a text side by side, from their first tokens to the last of the longest."""
     window_len = window_len or max(1, WINDOW_TOKENS // len(starts))
     for begin in range(0, int(lengths.max()), window_len):
         times = slice(begin, begin + window_len)
-        yield HeldOutWindow(*padded_window(ids, starts, lengths, eos_id, times), goes_on=begin > 0)
+        yield HeldOutWindow(*padded_window(ids, starts, lengths, eos_id, times), goes_on=goes_on or begin > 0)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from lmtrain.model.cells import CELLS
 from lmtrain.model.dropout import Dropout, DropoutRates
 from lmtrain.model.recurrent import RecurrentLayer, State
-from lmtrain.model.softmax import FullSoftmax, Softmax, TokenCosts, TokenDetails
+from lmtrain.model.softmax import FullSoftmax, Softmax
 
 ModelState = list[State]
 """The hidden state of a model: the state of each layer, tensors of shape (B, H)."""
@@ -151,34 +151,6 @@ class LanguageModel(nn.Module):
         """
         features, state = self(input_ids, state)
         return self.softmax.loss(features.flatten(0, 1), targets.flatten()), state
-
-    def token_costs(
-        self, input_ids: Tensor, targets: Tensor, state: ModelState
-    ) -> tuple[TokenCosts, ModelState]:
-        """The cost of each target of a window, without padding, in row-major order; arguments as ``loss``.
-
-        Targets may stay on the CPU while the model is elsewhere: no device is waited for to find padding.
-        """
-        features, targets, state = self._predictions(input_ids, targets, state)
-        return self.softmax.token_costs(features, targets), state
-
-    def token_details(
-        self, input_ids: Tensor, targets: Tensor, state: ModelState
-    ) -> tuple[TokenDetails, ModelState]:
-        """The same with the entropy of each distribution and the rank of each target."""
-        features, targets, state = self._predictions(input_ids, targets, state)
-        return self.softmax.token_details(features, targets), state
-
-    def _predictions(
-        self, input_ids: Tensor, targets: Tensor, state: ModelState
-    ) -> tuple[Tensor, Tensor, ModelState]:
-        """What predicts each target (N, H), the targets (N), both without padding, and the state after."""
-        features, state = self(input_ids, state)
-        features, targets = features.flatten(0, 1), targets.flatten()
-        rows = (targets >= 0).nonzero()[:, 0]
-        if len(rows) < len(targets):
-            features, targets = features[rows.to(features.device)], targets[rows]
-        return features, targets.to(features.device), state
 
     def recurrent_layers(self) -> list[RecurrentLayer]:
         """The layers from the embedding upwards."""

@@ -10,9 +10,9 @@ import torch
 from lmtrain.config import Config
 from lmtrain.corpus.corpus import Corpus
 from lmtrain.errors import DivergenceError, Interrupted, ModelError
-from lmtrain.inference.evaluation import Evaluation, evaluate, held_out_windows
+from lmtrain.inference.evaluation import Evaluation, evaluate
 from lmtrain.inference.generate import generate, to_text
-from lmtrain.inference.windows import HeldOutWindow
+from lmtrain.inference.windows import HeldOutWindow, held_out_windows
 from lmtrain.machine.device import has_fast_bfloat16, resolve_device
 from lmtrain.machine.environment import command_line, describe_environment, git_revision
 from lmtrain.machine.interrupt import StopRequest
@@ -246,9 +246,7 @@ class Run:
     def _evaluate(self, model: LanguageModel, corpus: Corpus) -> Evaluation:
         return_freed_memory()
         vocab = self.corpora.vocab
-        windows = held_out_windows(
-            corpus, vocab, self.config.data.context, streams=self.config.evaluation.streams
-        )
+        windows = held_out_windows(corpus, self.config.data.context, streams=self.config.evaluation.streams)
         return evaluate(model, self._stoppable(windows), vocab)
 
     def _stoppable(self, windows: Iterable[HeldOutWindow]) -> Iterator[HeldOutWindow]:

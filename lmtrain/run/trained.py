@@ -18,12 +18,12 @@ from lmtrain.corpus.vocab import Vocabulary
 from lmtrain.errors import ModelError, UsageError
 from lmtrain.inference.beam import BeamSearch
 from lmtrain.inference.continuation import Length
-from lmtrain.inference.evaluation import Evaluation, evaluate, held_out_windows, perplexity
+from lmtrain.inference.evaluation import Evaluation, evaluate, perplexity
 from lmtrain.inference.mixture import Interpolation, interpolate, tune_weight
 from lmtrain.inference.ngram import NGramModel
 from lmtrain.inference.sampling import Sampling
 from lmtrain.inference.score import NOT_A_NUMBER, Floats, ScoredLine, Scorer, token_nats
-from lmtrain.inference.windows import HeldOutWindow
+from lmtrain.inference.windows import HeldOutWindow, held_out_windows
 from lmtrain.model.language_model import LanguageModel
 from lmtrain.run.description import describe_parts, read_history
 from lmtrain.run.generated import GeneratedText, continue_texts
@@ -94,7 +94,7 @@ class TrainedModel:
             raise UsageError("a batch size is for line context; in stream context there are streams")
         text = read_held_out(Path(path), self.vocab, self.rules)
         corpus = text.corpus
-        windows = held_out_windows(corpus, self.vocab, context, streams=streams, batch_size=batch_size)
+        windows = held_out_windows(corpus, context, streams=streams, batch_size=batch_size)
         if watch is not None:
             windows = watch(windows, corpus.num_tokens)
         label = context if context == "line" else f"stream{min(streams, corpus.num_tokens)}"
@@ -134,7 +134,7 @@ class TrainedModel:
     ) -> Interpolation:
         """The mixture with an n-gram model whose weight suits a text best; arguments as of ``evaluate``."""
         corpus = read_held_out(Path(path), self.vocab, self.rules).corpus
-        windows = held_out_windows(corpus, self.vocab, context or self.config.data.context)
+        windows = held_out_windows(corpus, context or self.config.data.context)
         if watch is not None:
             windows = watch(windows, corpus.num_tokens)
         nats = token_nats(self.model, windows, corpus.num_tokens)

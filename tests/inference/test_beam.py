@@ -5,8 +5,7 @@ import math
 from collections.abc import Sequence
 
 import pytest
-import torch
-from tiny_models import VOCAB, V, make_model, unigram_model
+from tiny_models import VOCAB, V, log_prob_of, make_model, unigram_model
 
 from lmtrain.inference.beam import BeamSearch, beam_search
 from lmtrain.inference.continuation import Continuation, Length
@@ -30,16 +29,6 @@ def search(
     return beam_search(model, VOCAB, prompts, length=length, num_best=num_best or beam.width, search=beam)
 
 
-def log_prob(model: LanguageModel, prompt: Sequence[int], ids: Sequence[int]) -> float:
-    """By scoring the words after the prompt."""
-    line = torch.tensor([EOS, *prompt, *ids])[:, None]
-    targets = line[1:].clone()
-    targets[: len(prompt)] = -1
-    with torch.no_grad():
-        costs, _ = model.token_costs(line[:-1], targets, model.initial_state(1))
-    return -float(costs.nats.double().sum())
-
-
 def every_text(num_words: int, num_sentences: int) -> list[list[int]]:
     """All texts that end with the last <eos> or at the last word; none with <unk>."""
     texts = []
@@ -60,13 +49,15 @@ def test_a_beam_that_holds_everything_finds_the_best(num_sentences: int, length_
     texts = every_text(3, num_sentences)
 
     def score(ids: list[int]) -> float:
-        return log_prob(model, prompt, ids) / len(ids) ** length_penalty
+        return log_prob_of(model, prompt, ids) / len(ids) ** length_penalty
 
     expected = sorted(texts, key=score, reverse=True)
     beam = BeamSearch(400, length_penalty)
     (found,) = search(model, [prompt], beam, 3, num_sentences)
     assert [text.ids for text in found] == expected
-    assert [text.log_prob for text in found] == pytest.approx([log_prob(model, prompt, i) for i in expected])
+    assert [text.log_prob for text in found] == pytest.approx(
+        [log_prob_of(model, prompt, i) for i in expected]
+    )
 
 
 @pytest.mark.parametrize("cell", ["lstm", "elman"])
@@ -104,7 +95,7 @@ def test_prompts_do_not_disturb_each_other() -> None:
         assert [text.ids for text in found] == [text.ids for text in alone]
         assert [text.log_prob for text in found] == pytest.approx([text.log_prob for text in alone])
         for text in found:
-            assert text.log_prob == pytest.approx(log_prob(model, prompt, text.ids), rel=1e-5)
+            assert text.log_prob == pytest.approx(log_prob_of(model, prompt, text.ids), rel=1e-5)
 
 
 def test_as_many_as_there_are_and_no_more() -> None:

@@ -29,15 +29,15 @@ from tiny_models import (
 )
 from torch import Tensor, nn
 
-from lmtrain.inference.evaluation import Evaluation, evaluate, held_out_windows, perplexity
-from lmtrain.inference.windows import stream_windows
+from lmtrain.inference.evaluation import Evaluation, evaluate, perplexity
+from lmtrain.inference.windows import held_out_windows, stream_windows
 from lmtrain.model.dropout import DropoutRates
 from lmtrain.model.language_model import LanguageModel
 from lmtrain.model.softmax import TokenCosts
 
 
 def evaluated(model: LanguageModel, lines: Lines, context: str = "stream", **options: int) -> Evaluation:
-    return evaluate(model, held_out_windows(corpus_of(lines), VOCAB, context, **options), VOCAB)
+    return evaluate(model, held_out_windows(corpus_of(lines), context, **options), VOCAB)
 
 
 def same(a: Evaluation, b: Evaluation) -> bool:
@@ -101,7 +101,7 @@ def test_padding_does_not_reach_the_softmax(options: dict[str, Any], monkeypatch
 def test_bfloat16_is_near(context: str) -> None:
     model, corpus = make_model(), corpus_of(random_lines(60))
     exact, near = (
-        evaluate(model, held_out_windows(corpus, VOCAB, context), VOCAB, precision)
+        evaluate(model, held_out_windows(corpus, context), VOCAB, precision)
         for precision in (torch.float32, torch.bfloat16)
     )
     assert near.nll_nats != exact.nll_nats
@@ -260,15 +260,15 @@ def test_memory_is_independent_of_length(options: dict[str, str], monkeypatch: p
     """The model reads windows of bounded size, one after the other, and nothing keeps a graph."""
     sizes: list[int] = []
     model = make_model()
-    read = model.token_costs
+    forward = model.forward
 
-    def watched(input_ids: Tensor, targets: Tensor, state: list[tuple[Tensor, ...]]) -> object:
+    def watched(input_ids: Tensor, state: list[tuple[Tensor, ...]]) -> object:
         sizes.append(input_ids.numel())
-        costs, state = read(input_ids, targets, state)
-        assert not any(t.requires_grad for t in (costs.nats, *(t for layer in state for t in layer)))
-        return costs, state
+        features, state = forward(input_ids, state)
+        assert not any(t.requires_grad for t in (features, *(t for layer in state for t in layer)))
+        return features, state
 
-    monkeypatch.setattr(model, "token_costs", watched)
+    monkeypatch.setattr(model, "forward", watched)
     context = options.pop("context", "stream")
     largest = []
     for length in (2_000, 8_000):

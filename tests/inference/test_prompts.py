@@ -35,7 +35,7 @@ def test_long_prompts_are_read_in_windows(monkeypatch: pytest.MonkeyPatch) -> No
     model.register_forward_pre_hook(lambda _, arguments: sizes.append(arguments[0].numel()))
     with torch.inference_mode():
         whole, _ = read_prompts(model, PROMPTS, VOCAB.eos_id)
-        monkeypatch.setattr(module, "_WINDOW_TOKENS", 7)
+        monkeypatch.setattr(module, "WINDOW_TOKENS", 7)
         sizes.clear()
         cut, _ = read_prompts(model, PROMPTS, VOCAB.eos_id)
     torch.testing.assert_close(cut, whole, rtol=1e-4, atol=1e-3)

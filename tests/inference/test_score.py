@@ -11,8 +11,9 @@ from tiny_models import EOS, UNK, VOCAB, Lines, V, corpus_of, make_model, random
 from torch.nn.functional import log_softmax
 
 from lmtrain.errors import ModelError
-from lmtrain.inference.evaluation import evaluate, held_out_windows
+from lmtrain.inference.evaluation import evaluate
 from lmtrain.inference.score import ScoredLine, Scorer
+from lmtrain.inference.windows import held_out_windows
 from lmtrain.model.adaptive_softmax import AdaptiveSoftmax
 from lmtrain.model.language_model import LanguageModel
 from lmtrain.model.softmax import FullSoftmax
@@ -106,7 +107,7 @@ def test_what_a_line_says_of_itself() -> None:
 @given(lines=texts, context=st.sampled_from(["line", "stream"]))
 def test_the_sum_is_that_of_an_evaluation(lines: Lines, context: str) -> None:
     model = make_model()
-    result = evaluate(model, held_out_windows(corpus_of(lines), VOCAB, context), VOCAB)
+    result = evaluate(model, held_out_windows(corpus_of(lines), context), VOCAB)
     scored = Scorer(model, VOCAB, context).score(lines)
     assert -sum(line.log_prob for line in scored) == pytest.approx(result.nll_nats, rel=1e-6)
     assert sum(len(line.tokens) for line in scored) == result.num_tokens

@@ -54,7 +54,8 @@ def test_token_costs_sum_to_the_loss() -> None:
     model = make()
     input_ids, targets = window()
     loss, _ = model.loss(input_ids, targets, model.initial_state(3))
-    costs, _ = model.token_costs(input_ids, targets, model.initial_state(3))
+    features, _ = model(input_ids, model.initial_state(3))
+    costs = model.softmax.token_costs(features.flatten(0, 1), targets.flatten())
     torch.testing.assert_close(costs.nats.sum(), loss)
 
 
@@ -82,8 +83,9 @@ def test_any_softmax_predicts_in_any_precision(softmax: Softmax, precision: torc
     assert torch.isfinite(loss)
     assert model.embedding.weight.grad.any()
     with torch.no_grad(), model.evaluating():
-        costs, _ = model.token_costs(input_ids, targets, state)
-        log_probs = model.softmax.logits(model(input_ids, state)[0]).log_softmax(-1)
+        features, _ = model(input_ids, state)
+        costs = model.softmax.token_costs(features.flatten(0, 1), targets.flatten())
+        log_probs = model.softmax.logits(features).log_softmax(-1)
     expected = -log_probs.gather(2, targets[..., None]).flatten()
     torch.testing.assert_close(costs.nats, expected)
 

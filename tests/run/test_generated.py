@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tiny_models import log_prob_of
 
 from lmtrain.errors import ModelError
 from lmtrain.inference.beam import BeamSearch
@@ -20,13 +21,8 @@ def trained(run_dir: Path) -> TrainedModel:
 
 def scored(trained: TrainedModel, text: str, num_given: int) -> float:
     """The ln p of a text in one line and its end, without the words that were given."""
-    ids = [trained.vocab.eos_id, *trained.vocab.encode_line(text.split())]
-    line = torch.tensor(ids)[:, None]
-    targets = line[1:].clone()
-    targets[:num_given] = -1
-    with torch.no_grad():
-        costs, _ = trained.model.token_costs(line[:-1], targets, trained.model.initial_state(1))
-    return -float(costs.nats.double().sum())
+    ids = trained.vocab.encode_line(text.split())
+    return log_prob_of(trained.model, ids[:num_given], ids[num_given:], trained.vocab.eos_id)
 
 
 @pytest.mark.parametrize("sampling", [None, Sampling(temperature=0.5), BeamSearch(3)])

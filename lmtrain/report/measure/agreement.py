@@ -11,21 +11,24 @@ dependencies".
 import math
 import random
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+import numpy as np
 import torch
 
+from lmtrain.corpus.batching import IGNORED
 from lmtrain.corpus.synthetic.synthetic import toy_english
 from lmtrain.corpus.synthetic.toy_english import toy_english_rules
 from lmtrain.corpus.vocab import Vocabulary
+from lmtrain.inference.reader import Reader, ReadWindow
+from lmtrain.inference.windows import WINDOW_TOKENS, HeldOutWindow
 from lmtrain.model.language_model import LanguageModel
 from lmtrain.report.measure.held_out import Watch, unwatched
 
 ATTRACTORS = (0, 1, 2, 3)
-_BATCH_WORDS = 4096
 _Z = 1.96
 
 
@@ -109,31 +112,38 @@ def agreement(
     model: LanguageModel, vocab: Vocabulary, items: Sequence[Item], watch: Watch = unwatched
 ) -> list[AgreementScore]:
     """Compares p(agreeing form) with p(other form) after the words before, from ``<eos>`` on."""
-    by_length: defaultdict[int, list[Item]] = defaultdict(list)
-    for item in items:
-        by_length[len(item.before)].append(item)
+    by_length: defaultdict[int, list[int]] = defaultdict(list)
+    for i, item in enumerate(items):
+        by_length[len(item.before)].append(i)
     batches = [
         group[start : start + size]
         for length, group in sorted(by_length.items())
-        for size in [max(1, _BATCH_WORDS // (length + 1))]
+        for size in [max(1, WINDOW_TOKENS // (length + 1))]
         for start in range(0, len(group), size)
     ]
-    verdicts: list[tuple[Item, bool]] = []
-    with model.evaluating(), torch.inference_mode():
-        for batch in watch(batches, "agreement", len(batches)):
-            verdicts.extend(zip(batch, _are_right(model, vocab, batch), strict=True))
+    wrong_ids = torch.tensor([vocab.id_of(item.wrong) for item in items], device=model.device)
+
+    def ask(read: ReadWindow) -> list[bool]:
+        forms = torch.stack([read.targets, wrong_ids[torch.from_numpy(read.positions)]], dim=1)  # (N, 2)
+        right, wrong = model.softmax.logits(read.features).gather(1, forms).unbind(1)
+        return (right > wrong).tolist()
+
+    windows = (_window(items, batch, vocab) for batch in watch(batches, "agreement", len(batches)))
+    verdicts = [
+        (items[i], is_right)
+        for read, are_right in Reader(model).read(windows, ask)
+        for i, is_right in zip(read.positions, are_right, strict=True)
+    ]
     return [_score(number, verdicts) for number in sorted({item.attractors for item in items})]
 
 
-def _are_right(model: LanguageModel, vocab: Vocabulary, items: Sequence[Item]) -> list[bool]:
-    def tensor(rows: Iterable[Iterable[str]]) -> torch.Tensor:
-        return torch.tensor([[vocab.id_of(word) for word in row] for row in rows], device=model.device)
-
-    input_ids = tensor(["<eos>", *item.before] for item in items).t().contiguous()
-    features, _ = model(input_ids, model.initial_state(len(items)))
-    logits = model.softmax.logits(features[-1])
-    right, wrong = logits.gather(1, tensor((item.verb, item.wrong) for item in items)).unbind(1)
-    return (right > wrong).tolist()
+def _window(items: Sequence[Item], chosen: Sequence[int], vocab: Vocabulary) -> HeldOutWindow:
+    """Some of the items, side by side; what stands before each is equally long, its verb is the target."""
+    lines = [["<eos>", *items[i].before, items[i].verb] for i in chosen]
+    ids = torch.tensor([[vocab.id_of(word) for word in line] for line in lines]).t()
+    targets = torch.full_like(ids[1:], IGNORED)
+    targets[-1] = ids[-1]
+    return HeldOutWindow(ids[:-1], targets, np.array(chosen), goes_on=False)
 
 
 def _score(attractors: int, verdicts: Sequence[tuple[Item, bool]]) -> AgreementScore:

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 
 from lmtrain.inference.evaluation import perplexity
+from lmtrain.inference.reader import Reader
+from lmtrain.inference.windows import Positions
 from lmtrain.model.language_model import LanguageModel
-from lmtrain.report.measure.held_out import HeldOutText, Positions, Watch, unwatched
+from lmtrain.report.measure.held_out import HeldOutText, Watch, unwatched
 from lmtrain.report.measure.predictions import Predictions
 
 LENGTHS = (1, 2, 5, 10, 20, 50, 100, 200)
@@ -107,7 +108,6 @@ def context_reach(
     return ContextReach(len(positions), tuple(costs))
 
 
-@torch.inference_mode()
 def _truncated(
     model: LanguageModel,
     text: HeldOutText,
@@ -119,10 +119,7 @@ def _truncated(
     """Nats of all tokens after at most ``length`` of context; right at ``positions``."""
     nats = predictions.nats.astype(np.float64)
     batches = text.batches(positions[text.context_lengths(positions) > length], length)
-    with model.evaluating():
-        for group in watch(batches, f"context of {length}", len(batches)):
-            batch = text.batch(group, length)
-            features, _ = model(batch.input_ids.to(model.device), model.initial_state(len(group)))
-            costs = model.softmax.token_costs(features[-1], batch.targets.to(model.device))
-            nats[group] = costs.nats.cpu().numpy()
+    windows = (text.window(group, length) for group in watch(batches, f"context of {length}", len(batches)))
+    for read, costs in Reader(model).costs(windows):
+        nats[read.positions] = costs.nats.cpu().numpy()
     return nats

@@ -17,8 +17,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from lmtrain.inference.windows import HeldOutWindow, Positions
 from lmtrain.model.language_model import LanguageModel, ModelState
-from lmtrain.report.measure.held_out import Batch, HeldOutText, Positions, Watch, unwatched
+from lmtrain.report.measure.held_out import HeldOutText, Watch, unwatched
 
 THRESHOLD = 0.01
 """Of the gradient one step back: below it, a step counts as out of reach."""
@@ -158,15 +159,15 @@ def _norms(
     ]
     with model.evaluating(), torch.enable_grad():
         for group in watch(groups, "gradient reach", len(groups)):
-            yield batch_norms(model, text.batch(group, limit), steps)
+            yield batch_norms(model, text.window(group, limit), steps)
 
 
-def batch_norms(model: LanguageModel, batch: Batch, steps: int) -> Norms:
-    """Norms of the gradients of each loss of a batch by the states before it.
+def batch_norms(model: LanguageModel, window: HeldOutWindow, steps: int) -> Norms:
+    """Norms of the gradients of each loss of a window by the states before it.
 
     Args:
         model: In evaluation mode, with gradients enabled.
-        batch: Positions and their contexts of T tokens.
+        window: The T tokens before B targets, which stand at its last step.
         steps: K. The first T - K tokens are read without a gradient.
 
     Returns:
@@ -174,8 +175,8 @@ def batch_norms(model: LanguageModel, batch: Batch, steps: int) -> Norms:
         the start of the context.
     """
     device = model.device
-    input_ids, targets = batch.input_ids.to(device), batch.targets.to(device)
-    lead = max(1, batch.length - steps)
+    input_ids, targets = window.input_ids.to(device), window.targets[-1].to(device)
+    lead = max(1, len(input_ids) - steps)
     state = model.initial_state(len(targets))
     with torch.no_grad():
         features, state = model(input_ids[:lead], state)

@@ -1,24 +1,15 @@
 """A held-out text as questions to a model: each position is a token, its context what stands before it."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from lmtrain.corpus.batching import IGNORED, Ids
 from lmtrain.corpus.corpus import Corpus
-
-Positions = npt.NDArray[np.int64]
-PADDING = -1
-"""In an array of positions: none."""
-
-_SWEEP_TOKENS = 4096
-_BATCH_TOKENS = 8192
-"""Tokens read at once. They bound memory and change no figure beyond rounding."""
+from lmtrain.inference.windows import WINDOW_TOKENS, HeldOutWindow, Positions, held_out_windows
 
 T = TypeVar("T")
 
@@ -35,22 +26,6 @@ def unwatched(items: Iterable[T], what: str, total: int) -> Iterable[T]:  # noqa
     return items
 
 
-@dataclass(frozen=True)
-class Batch:
-    """Positions that are asked about together, each after the same number of tokens of its context."""
-
-    positions: Positions
-    input_ids: Tensor
-    """The last tokens of their contexts, int64, shape (T, B)."""
-    targets: Tensor
-    """What stands there, int64, shape (B)."""
-
-    @property
-    def length(self) -> int:
-        """T."""
-        return len(self.input_ids)
-
-
 class HeldOutText:
     """A text and how much of it may be looked back at.
 
@@ -64,7 +39,8 @@ class HeldOutText:
 
     def __init__(self, corpus: Corpus, context: str) -> None:
         self.context = context
-        self._ids: Ids = corpus.ids
+        self._corpus = corpus
+        self._ids: Ids = np.asarray(corpus.ids)
         self._eos_id = corpus.eos_id
         self._line_ends = corpus.line_ends if context == "line" else None
 
@@ -87,46 +63,25 @@ class HeldOutText:
         starts = np.where(lines > 0, self._line_ends[np.maximum(lines - 1, 0)] + 1, 0)
         return positions - starts + 1
 
-    def inputs_at(self, positions: Positions) -> Tensor:
-        """The token before each position, int64; ``<eos>`` before the first and for padding."""
-        before = np.asarray(self._ids)[np.maximum(positions - 1, 0)].astype(np.int64)
-        return torch.from_numpy(np.where(positions <= 0, self._eos_id, before))
-
-    def targets_at(self, positions: Positions) -> Tensor:
-        """The token at each position, int64; ``IGNORED`` for padding."""
-        tokens = np.asarray(self._ids)[np.maximum(positions, 0)].astype(np.int64)
-        return torch.from_numpy(np.where(positions == PADDING, IGNORED, tokens))
-
     def batches(self, positions: Positions, limit: int) -> list[Positions]:
         """Groups of positions of equal context length, where more than ``limit`` counts as ``limit``."""
         lengths = np.minimum(self.context_lengths(positions), limit)
         groups: list[Positions] = []
         for length in np.unique(lengths)[::-1]:
-            group, size = positions[lengths == length], max(1, _BATCH_TOKENS // int(length))
+            group, size = positions[lengths == length], max(1, WINDOW_TOKENS // int(length))
             groups.extend(group[start : start + size] for start in range(0, len(group), size))
         return groups
 
-    def batch(self, positions: Positions, limit: int) -> Batch:
-        """One group of ``batches``, with at most the last ``limit`` tokens of each context."""
+    def window(self, positions: Positions, limit: int) -> HeldOutWindow:
+        """One group of ``batches``: the last ``limit`` tokens of each context, a target at the last step."""
         length = min(int(self.context_lengths(positions[:1])[0]), limit)
-        times = np.arange(1 - length, 1)[:, None]
-        return Batch(positions, self.inputs_at(positions + times), self.targets_at(positions))
+        before = positions + np.arange(-length, 0)[:, None]  # (T, B)
+        input_ids = np.where(before < 0, self._eos_id, self._ids[np.maximum(before, 0)])
+        targets = np.full_like(input_ids, IGNORED)
+        targets[-1] = self._ids[positions]
+        ids, at = (torch.from_numpy(array.astype(np.int64)) for array in (input_ids, targets))
+        return HeldOutWindow(ids, at, positions, goes_on=False)
 
-    def sweep(self) -> Iterator[Positions]:
-        """All positions, each once, as windows (T, B) with padding.
-
-        In stream context one stream, in order, whose state is to be carried on; in line context lines of
-        about equal length together, each window from the initial state.
-        """
-        if self._line_ends is None:
-            for start in range(0, self.num_tokens, _SWEEP_TOKENS):
-                yield np.arange(start, min(start + _SWEEP_TOKENS, self.num_tokens))[:, None]
-            return
-        starts = np.concatenate(([0], self._line_ends[:-1] + 1))
-        lengths = self._line_ends - starts + 1
-        order = np.argsort(lengths, kind="stable")[::-1]
-        while len(order):
-            size = max(1, _SWEEP_TOKENS // int(lengths[order[0]]))
-            lines, order = order[:size], order[size:]
-            times = np.arange(lengths[lines].max())[:, None]
-            yield np.where(times < lengths[lines], starts[lines] + times, PADDING)
+    def sweep(self) -> Iterable[HeldOutWindow]:
+        """The whole text, each token once, as ``lmtrain eval`` reads it."""
+        return held_out_windows(self._corpus, self.context)

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from lmtrain.corpus.vocab import Vocabulary
 from lmtrain.inference.evaluation import perplexity
+from lmtrain.inference.reader import Reader, ReadWindow
 from lmtrain.model.kernels import row_chunks
 from lmtrain.model.language_model import LanguageModel
-from lmtrain.report.measure.held_out import PADDING, HeldOutText, Watch, unwatched
+from lmtrain.report.measure.held_out import HeldOutText, Watch, unwatched
 
 _BANDS = (10, 30)
 """Where bands of ranks end, times 1, 10, 100, …"""
@@ -46,30 +46,24 @@ class Predictions:
         return perplexity(float(self.nats.sum(dtype=np.float64)), len(self.nats))
 
 
-@torch.inference_mode()
 def predict(model: LanguageModel, text: HeldOutText, watch: Watch = unwatched) -> Predictions:
     """Reads a text from end to end, exactly as ``lmtrain eval`` does."""
-    n, device = text.num_tokens, model.device
-    ids = np.zeros(n, dtype=np.int32)
-    nats, confidence, hits = np.zeros(n, np.float32), np.zeros(n, np.float32), np.zeros(n, np.bool_)
-    windows = list(text.sweep())
-    state = None
-    with model.evaluating():
-        for positions in watch(windows, "predictions", len(windows)):
-            if state is None or text.context == "line":
-                state = model.initial_state(positions.shape[1])
-            features, state = model(text.inputs_at(positions).to(device), state)
-            inside = positions != PADDING
-            places = positions[inside]
-            features = features[torch.from_numpy(inside).to(device)]
-            targets = text.targets_at(places).to(device)
-            ids[places] = targets.cpu().numpy()
-            for rows in row_chunks(len(features), model.vocab_size):
-                log_probs = model.softmax.logits(features[rows]).log_softmax(dim=1)
-                best, word = log_probs.max(dim=1)
-                nats[places[rows]] = -log_probs.gather(1, targets[rows, None])[:, 0].cpu().numpy()
-                confidence[places[rows]] = best.exp().cpu().numpy()
-                hits[places[rows]] = (word == targets[rows]).cpu().numpy()
+    n, number = text.num_tokens, sum(1 for _ in text.sweep())
+    ids, nats = np.zeros(n, np.int32), np.zeros(n, np.float32)
+    confidence, hits = np.zeros(n, np.float32), np.zeros(n, np.bool_)
+
+    def ask(read: ReadWindow) -> None:
+        for rows in row_chunks(len(read.features), model.vocab_size):
+            at, targets = read.positions[rows], read.targets[rows]
+            log_probs = model.softmax.logits(read.features[rows]).log_softmax(dim=1)
+            best, word = log_probs.max(dim=1)
+            ids[at] = targets.cpu().numpy()
+            nats[at] = -log_probs.gather(1, targets[:, None])[:, 0].cpu().numpy()
+            confidence[at] = best.exp().cpu().numpy()
+            hits[at] = (word == targets).cpu().numpy()
+
+    for _ in Reader(model).read(watch(text.sweep(), "predictions", number), ask):
+        pass
     return Predictions(ids, nats, confidence, hits)
 
 

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from lmtrain.inference.gates import model_gates
+from lmtrain.inference.windows import Positions
 from lmtrain.model.language_model import LanguageModel
-from lmtrain.report.measure.held_out import HeldOutText, Positions, Watch, unwatched
+from lmtrain.report.measure.held_out import HeldOutText, Watch, unwatched
 
 _CONTEXT = 100
 """Words read before the gates are looked at."""
@@ -54,7 +55,7 @@ def saturation(
     counts: dict[tuple[int, str, str], Tensor] = {}
     with model.evaluating(), torch.inference_mode():
         for group in watch(batches, "gates", len(batches)):
-            input_ids = text.batch(group, _CONTEXT).input_ids.to(model.device)
+            input_ids = text.window(group, _CONTEXT).input_ids.to(model.device)
             state = model.initial_state(len(group))
             if len(input_ids) > 1:
                 _, state = model(input_ids[:-1], state)

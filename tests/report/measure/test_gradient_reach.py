@@ -6,9 +6,10 @@ import torch
 from tiny_models import VOCAB, H, make_model
 from tiny_texts import text_of
 
+from lmtrain.corpus.batching import IGNORED
+from lmtrain.inference.windows import HeldOutWindow
 from lmtrain.model.language_model import LanguageModel
 from lmtrain.report.measure.gradient_reach import GradientReach, batch_norms, gradient_reach
-from lmtrain.report.measure.held_out import Batch
 
 T = 30
 
@@ -42,9 +43,9 @@ def test_it_is_the_derivative_of_the_loss(cell: str) -> None:
     """Each state is moved a little, one number at a time, and the rest of the text is read again."""
     model = make_model(cell=cell).double()
     ids = torch.tensor([[0], [2], [4], [5], [1], [6]])
-    target = torch.tensor([3])
+    targets = torch.tensor([[IGNORED]] * 5 + [[3]])
     with torch.enable_grad():
-        norms = batch_norms(model, Batch(np.array([6]), ids, target), 4)
+        norms = batch_norms(model, HeldOutWindow(ids, targets, np.array([6]), goes_on=False), 4)
     names = [(layer, part) for layer in range(2) for part in range(2 if cell == "lstm" else 1)]
 
     def loss(k: int, layer: int, part: int, unit: int, step: float) -> float:

@@ -5,7 +5,7 @@ import pytest
 from tiny_models import VOCAB
 from tiny_texts import text_of
 
-from lmtrain.report.measure.held_out import PADDING
+from lmtrain.corpus.batching import IGNORED
 
 EOS = VOCAB.eos_id
 IDS = np.array([0, 2, EOS, 4, EOS, 5, 6, 0, EOS])
@@ -21,25 +21,18 @@ def test_contexts(context: str, lengths: list[int]) -> None:
     before = [EOS, *IDS[:-1].tolist()]
     seen = []
     for group in text.batches(positions, 3):
-        batch = text.batch(group, 3)
-        assert batch.length == min(lengths[int(group[0])], 3)
+        window = text.window(group, 3)
+        length = len(window.input_ids)
+        assert length == min(lengths[int(group[0])], 3)
+        assert (window.targets[:-1] == IGNORED).all()
         for position, context_ids, target in zip(
-            group, batch.input_ids.T.tolist(), batch.targets, strict=True
+            group, window.input_ids.T.tolist(), window.targets[-1], strict=True
         ):
-            assert context_ids == before[position - batch.length + 1 : position + 1]
+            assert context_ids == before[position - length + 1 : position + 1]
             assert context_ids[0] == EOS or lengths[position] > 3
             assert int(target) == IDS[position]
         seen += group.tolist()
     assert sorted(seen) == positions.tolist()
-
-
-@pytest.mark.parametrize("context", ["stream", "line"])
-def test_a_sweep_asks_for_each_position_once(context: str) -> None:
-    text = text_of(np.tile(IDS, 700), context)
-    windows = list(text.sweep())
-    found = np.concatenate([window.ravel() for window in windows])
-    assert sorted(found[found != PADDING].tolist()) == list(range(6300))
-    assert max(window.size for window in windows) <= 4096
 
 
 def test_samples() -> None:

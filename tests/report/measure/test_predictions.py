@@ -8,7 +8,8 @@ from tiny_models import VOCAB, make_model, unigram_model
 from tiny_texts import corpus_of, random_corpus
 
 from lmtrain.corpus.vocab import Vocabulary
-from lmtrain.inference.evaluation import evaluate, held_out_windows
+from lmtrain.inference.evaluation import evaluate
+from lmtrain.inference.windows import held_out_windows
 from lmtrain.report.measure.held_out import HeldOutText
 from lmtrain.report.measure.predictions import (
     Predictions,
@@ -23,7 +24,7 @@ from lmtrain.report.measure.predictions import (
 def test_it_finds_what_evaluation_finds(context: str) -> None:
     model, corpus = make_model(), random_corpus(9000)
     found = predict(model, HeldOutText(corpus, context))
-    expected = evaluate(model, held_out_windows(corpus, VOCAB, context), VOCAB)
+    expected = evaluate(model, held_out_windows(corpus, context), VOCAB)
     assert found.perplexity == pytest.approx(expected.perplexity, rel=1e-6)
     assert int(found.hits.sum()) == expected.num_correct
     assert found.ids.tolist() == corpus.ids.tolist()
