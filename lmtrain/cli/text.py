@@ -2,7 +2,6 @@
 
 import io
 import json
-import math
 import os
 import shlex
 import shutil
@@ -15,6 +14,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import typer
+
+from lmtrain.files.json_values import finite
 
 _COMMAND_INDENT = "    "
 """Begins a line that holds a command to be copied, which is never broken."""
@@ -87,12 +88,12 @@ def tensorboard_command(folder: Path) -> str:
 def print_json(value: Any) -> None:
     """A JSON value on standard output; null stands for infinity and NaN, which JSON cannot write."""
     VOICE.has_json = True
-    typer.echo(json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False))
+    typer.echo(json.dumps(finite(value), indent=2, ensure_ascii=False, allow_nan=False))
 
 
 def print_json_line(value: Any) -> None:
     """The same in one line, for outputs of one object a line."""
-    typer.echo(json.dumps(_finite(value), ensure_ascii=False, allow_nan=False))
+    typer.echo(json.dumps(finite(value), ensure_ascii=False, allow_nan=False))
 
 
 def print_pairs(pairs: Sequence[tuple[str, object]]) -> None:
@@ -229,11 +230,3 @@ def _short(path: Path) -> str:
     """Relative to the working directory if it lies below it."""
     here = Path.cwd()
     return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

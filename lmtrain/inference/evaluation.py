@@ -47,7 +47,7 @@ class Evaluation:
     seconds: float
 
     @classmethod
-    def of_tokens(cls, ids: Ids, nats: npt.NDArray[np.float64], vocab: Vocabulary) -> Self:
+    def of_tokens(cls, ids: Ids, nats: npt.NDArray[np.floating], vocab: Vocabulary) -> Self:
         """Of tokens of which the costs are known, and nothing else."""
         nats_by_word = np.bincount(ids, weights=nats, minlength=len(vocab)).astype(np.float64)
         counts = np.bincount(ids, minlength=len(vocab))
@@ -129,7 +129,8 @@ class Evaluation:
         """Costs by word frequency: ranks 1-10, 11-100, …, and ``<eos>`` and ``<unk>`` on their own.
 
         The rank of a word is its id plus one: a vocabulary stands in order of frequency in the training
-        text. Each token is in one band.
+        text, ``<eos>`` and ``<unk>`` among the others. Adaptive and sampled softmax, and ``diagnose``, mean
+        the same. Each token is in one band.
         """
         vocab_size = len(self.counts_by_word)
         ids = np.arange(vocab_size)

@@ -1,69 +1,36 @@
 """A diagnosis as a folder: ``report.md`` for people, its pictures, and ``report.json`` for programs."""
 
 import json
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from matplotlib.figure import Figure
-
 from lmtrain import __version__
-from lmtrain.report import memory_pictures, memory_sections, word_pictures, word_sections
+from lmtrain.files.json_values import finite
 from lmtrain.report.markdown import number, table
 from lmtrain.report.measure.diagnose import Diagnosis
+from lmtrain.report.section import Section
+from lmtrain.report.sections import (
+    agreement,
+    calibration,
+    context_reach,
+    costly_words,
+    frequency,
+    gradient_reach,
+    nearest_words,
+    saturation,
+)
 from lmtrain.report.style import drawing, picture_bytes
 
-Found = Sequence[Diagnosis]
-
-
-@dataclass(frozen=True)
-class _Section:
-    title: str
-    picture: str
-    """Name of its file, without the suffix."""
-    draw: Callable[[Found], Figure]
-    write: Callable[[Found], list[str]]
-
-
 _SECTIONS = (
-    _Section(
-        "How far gradients reach",
-        "gradient_reach",
-        memory_pictures.gradient_picture,
-        memory_sections.gradient_section,
-    ),
-    _Section(
-        "How much context counts",
-        "context_reach",
-        memory_pictures.context_picture,
-        memory_sections.context_section,
-    ),
-    _Section(
-        "Which words are hard", "frequency", word_pictures.frequency_picture, word_sections.frequency_section
-    ),
-    _Section(
-        "Is it as sure as it may be",
-        "calibration",
-        word_pictures.calibration_picture,
-        word_sections.calibration_section,
-    ),
-    _Section(
-        "The words that cost most", "costly_words", word_pictures.costly_picture, word_sections.costly_section
-    ),
-    _Section("Do verbs agree", "agreement", word_pictures.agreement_picture, word_sections.agreement_section),
-    _Section(
-        "Words it takes to be alike",
-        "nearest_words",
-        word_pictures.neighbours_picture,
-        word_sections.neighbours_section,
-    ),
-    _Section(
-        "What the gates do",
-        "saturation",
-        memory_pictures.saturation_picture,
-        memory_sections.saturation_section,
-    ),
+    gradient_reach.SECTION,
+    context_reach.SECTION,
+    frequency.SECTION,
+    calibration.SECTION,
+    costly_words.SECTION,
+    agreement.SECTION,
+    nearest_words.SECTION,
+    saturation.SECTION,
 )
 
 
@@ -95,8 +62,8 @@ class Report:
             "seed": self.seed,
             "models": [diagnosis.to_dict() for diagnosis in self.found],
         }
-        finite: dict[str, Any] = _finite(content)
-        return finite
+        whole: dict[str, Any] = finite(content)
+        return whole
 
     def files(self) -> Iterator[tuple[str, bytes]]:
         """The files of the folder, name and content."""
@@ -105,15 +72,15 @@ class Report:
         for section in _SECTIONS:
             if self._has_picture(section):
                 with drawing():
-                    yield f"{section.picture}.png", picture_bytes(section.draw(self.found), "png")
+                    yield f"{section.name}.png", picture_bytes(section.picture(self.found), "png")
 
     def markdown(self) -> str:
         """The content of ``report.md``."""
         names = " and ".join(diagnosis.name for diagnosis in self.found)
         paragraphs = [f"# {names} on {self.data}", *self._summary()]
         for section in _SECTIONS:
-            explained, *rest = section.write(self.found)
-            picture = f"![{section.title}]({section.picture}.png)"
+            explained, *rest = section.words(self.found)
+            picture = f"![{section.title}]({section.name}.png)"
             paragraphs += [
                 f"## {section.title}",
                 explained,
@@ -139,8 +106,8 @@ class Report:
         ]
         return [*table(header, rows, num_left=2), *differs, "; ".join(origin) + "."]
 
-    def _has_picture(self, section: _Section) -> bool:
-        return section.picture != "agreement" or any(diagnosis.agreement for diagnosis in self.found)
+    def _has_picture(self, section: Section) -> bool:
+        return section.name != "agreement" or any(diagnosis.agreement for diagnosis in self.found)
 
 
 def _steps(diagnosis: Diagnosis) -> str:
@@ -151,11 +118,3 @@ def _steps(diagnosis: Diagnosis) -> str:
 def _words(diagnosis: Diagnosis) -> str:
     reach = diagnosis.context_reach
     return f"{reach.reach} words" if reach.reach else f"more than {reach.costs[-2].length} words"
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

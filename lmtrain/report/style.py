@@ -112,7 +112,7 @@ def plain(value: float, _position: int = 0) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.10g}"
 
 
-def percent(value: float, _position: int = 0) -> str:
+def percent_tick(value: float, _position: int = 0) -> str:
     """A share as people write it: ``100 %``, ``2.5 %``, ``0.01 %``."""
     return f"{100 * value:.10g} %"
 

@@ -10,11 +10,11 @@ from tiny_models import VOCAB, make_model
 from tiny_texts import random_corpus
 
 from lmtrain.corpus.vocab import Vocabulary
-from lmtrain.report import memory_sections, word_sections
 from lmtrain.report.markdown import code, number, per_model, percent, table
 from lmtrain.report.measure.agreement import AgreementScore
 from lmtrain.report.measure.diagnose import Diagnosis, Examiner, Subject
 from lmtrain.report.report import Report
+from lmtrain.report.sections import agreement, gradient_reach
 
 PICTURES = ("gradient_reach", "context_reach", "frequency", "calibration", "costly_words")
 LATER_PICTURES = ("nearest_words", "saturation")
@@ -103,19 +103,19 @@ def score(attractors: int, right: int) -> AgreementScore:
 )
 def test_what_agreement_means(first: int, last: int, meaning: str, tiny: Diagnosis) -> None:
     found = dataclasses.replace(tiny, agreement=(score(0, first), score(3, last)))
-    text = "\n".join(word_sections.agreement_section([found]))
+    text = "\n".join(agreement.SECTION.words([found]))
     assert meaning in text
     assert f"| 3 | 100 | {last}.0 % (" in text
     assert "agreement.png" in dict(report_of(found).files())
 
 
 def test_agreement_left_out_says_why(tiny: Diagnosis) -> None:
-    assert "lacks 2" in word_sections.agreement_section([tiny])[0]  # about 250 words
+    assert "lacks 2" in agreement.SECTION.words([tiny])[0]  # about 250 words
 
 
 def test_a_gradient_that_explodes(tiny: Diagnosis) -> None:
     reach = dataclasses.replace(tiny.gradient_reach, whole=tiny.gradient_reach.whole * 0 + 50.0, bptt_len=5)
-    text = "\n".join(memory_sections.gradient_section([dataclasses.replace(tiny, gradient_reach=reach)]))
+    text = "\n".join(gradient_reach.SECTION.words([dataclasses.replace(tiny, gradient_reach=reach)]))
     assert "explodes" in text
     assert "`bptt_len` 5 is too short" in text
 

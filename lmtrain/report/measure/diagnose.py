@@ -7,6 +7,7 @@ from typing import Any
 
 from lmtrain.corpus.corpus import Corpus
 from lmtrain.corpus.vocab import Vocabulary
+from lmtrain.inference.evaluation import Band, Evaluation
 from lmtrain.model.language_model import LanguageModel
 from lmtrain.report.measure.agreement import AgreementScore, Item, agreement, agreement_items, missing_words
 from lmtrain.report.measure.context_reach import ContextReach, context_reach
@@ -14,10 +15,8 @@ from lmtrain.report.measure.gradient_reach import GradientReach, gradient_reach
 from lmtrain.report.measure.held_out import HeldOutText, Watch, unwatched
 from lmtrain.report.measure.neighbours import Neighbours, frequent_words, nearest_words
 from lmtrain.report.measure.predictions import (
-    Band,
     Calibration,
     CostlyWords,
-    bands_by_frequency,
     calibration,
     costly_words,
     predict,
@@ -87,13 +86,22 @@ class Diagnosis:
             **{name: getattr(self, name) for name in ("context", "num_tokens", "perplexity")},
             "gradient_reach": self.gradient_reach.to_dict(),
             "context_reach": self.context_reach.to_dict(),
-            "frequency": [band.to_dict() for band in self.bands],
+            "frequency": [_band_dict(band) for band in self.bands],
             "calibration": self.calibration.to_dict(),
             "costly_words": self.costly_words.to_dict(),
             "agreement": [score.to_dict() for score in self.agreement] or None,
             "nearest_words": [neighbours.to_dict() for neighbours in self.nearest_words],
             "saturation": [gate.to_dict() for gate in self.saturation],
         }
+
+
+def _band_dict(band: Band) -> dict[str, Any]:
+    return {
+        "words": band.name,
+        "num_tokens": band.num_tokens,
+        "nats": band.nll_nats,
+        "perplexity": band.perplexity,
+    }
 
 
 class Examiner:
@@ -123,6 +131,7 @@ class Examiner:
         model, vocab = subject.model, subject.vocab
         text = HeldOutText(subject.corpus, subject.context)
         predictions = predict(model, text, self.watch)
+        evaluation = Evaluation.of_tokens(predictions.ids, predictions.nats, vocab)
         positions = text.sample(self.num_positions, self.seed)
         missing = missing_words(vocab)
         return Diagnosis(
@@ -133,12 +142,12 @@ class Examiner:
             len(vocab),
             subject.context,
             text.num_tokens,
-            predictions.perplexity,
+            evaluation.perplexity,
             gradient_reach(model, text, bptt_len=subject.bptt_len, seed=self.seed, watch=self.watch),
             context_reach(model, text, predictions, positions, watch=self.watch),
-            tuple(bands_by_frequency(predictions, vocab)),
+            tuple(band for band in evaluation.bands() if band.num_tokens),
             calibration(predictions),
-            costly_words(predictions, vocab),
+            costly_words(evaluation, vocab),
             () if missing else tuple(agreement(model, vocab, self._verbs, self.watch)),
             tuple(missing),
             tuple(nearest_words(model, vocab, self.words or frequent_words(vocab))),

@@ -28,8 +28,8 @@ class Neighbours:
 
 def frequent_words(vocab: Vocabulary) -> list[str]:
     """A few words from the most frequent to the less frequent ones, fit to be looked at."""
-    words = [word for word in vocab.words if word not in ("<eos>", "<unk>")]
-    return [words[rank - 1] for rank in _RANKS if rank <= len(words)] or words[:1]
+    ids = [i for i in range(len(vocab)) if i not in (vocab.eos_id, vocab.unk_id)]
+    return [vocab.words[i] for i in ids if i + 1 in _RANKS] or [vocab.words[i] for i in ids[:1]]
 
 
 @torch.inference_mode()

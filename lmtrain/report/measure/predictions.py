@@ -1,6 +1,5 @@
 """What a model expects at every position of a text: the cost of the word that came, and its best guess."""
 
-import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,14 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from lmtrain.corpus.vocab import Vocabulary
-from lmtrain.inference.evaluation import perplexity
+from lmtrain.inference.evaluation import Evaluation
 from lmtrain.inference.reader import Reader, ReadWindow
 from lmtrain.model.kernels import row_chunks
 from lmtrain.model.language_model import LanguageModel
 from lmtrain.report.measure.held_out import HeldOutText, Watch, unwatched
 
-_BANDS = (10, 30)
-"""Where bands of ranks end, times 1, 10, 100, …"""
 _NUM_BINS = 15
 """As in Guo et al. (2017)."""
 _MIN_COUNT = 5
@@ -40,11 +37,6 @@ class Predictions:
     confidence: npt.NDArray[np.float32]
     hits: npt.NDArray[np.bool_]
 
-    @property
-    def perplexity(self) -> float:
-        """Of the whole text."""
-        return perplexity(float(self.nats.sum(dtype=np.float64)), len(self.nats))
-
 
 def predict(model: LanguageModel, text: HeldOutText, watch: Watch = unwatched) -> Predictions:
     """Reads a text from end to end, exactly as ``lmtrain eval`` does."""
@@ -65,54 +57,6 @@ def predict(model: LanguageModel, text: HeldOutText, watch: Watch = unwatched) -
     for _ in Reader(model).read(watch(text.sweep(), "predictions", number), ask):
         pass
     return Predictions(ids, nats, confidence, hits)
-
-
-@dataclass(frozen=True)
-class Band:
-    """Tokens of a text whose words are about equally frequent in the training text."""
-
-    name: str
-    num_tokens: int
-    nats: float
-    """Their summed cost."""
-
-    @property
-    def perplexity(self) -> float:
-        """Of these tokens alone."""
-        return perplexity(self.nats, self.num_tokens)
-
-    def to_dict(self) -> dict[str, Any]:
-        """For ``report.json``."""
-        return {
-            "words": self.name,
-            "num_tokens": self.num_tokens,
-            "nats": self.nats,
-            "perplexity": self.perplexity,
-        }
-
-
-def bands_by_frequency(predictions: Predictions, vocab: Vocabulary) -> list[Band]:
-    """``<eos>``, ``<unk>``, then the words by their rank in the training text, from 1 to 10 on.
-
-    Bands without a token are left out. Ids stand in the order of frequency in the training text.
-    """
-    ids = predictions.ids
-    special = {"<eos>": vocab.eos_id, "<unk>": vocab.unk_id}
-    chosen = {name: ids == i for name, i in special.items()}
-    is_word = np.ones(len(vocab), np.bool_)
-    is_word[list(special.values())] = False
-    ranks = np.where(is_word, is_word.cumsum(), 0)[ids]
-    low, last = 1, len(vocab) - len(special)
-    for end in (10**exponent * first for exponent in itertools.count() for first in _BANDS):
-        if low > last:
-            break
-        chosen[f"{low:,} to {min(end, last):,}"] = (ranks >= low) & (ranks <= end)
-        low = end + 1
-    return [
-        Band(name, int(here.sum()), float(predictions.nats[here].sum(dtype=np.float64)))
-        for name, here in chosen.items()
-        if here.any()
-    ]
 
 
 @dataclass(frozen=True)
@@ -221,10 +165,9 @@ class CostlyWords:
         }
 
 
-def costly_words(predictions: Predictions, vocab: Vocabulary, number: int = 20) -> CostlyWords:
+def costly_words(evaluation: Evaluation, vocab: Vocabulary, number: int = 20) -> CostlyWords:
     """The words of a text that cost most in all, and those that cost most each time they occur."""
-    counts = np.bincount(predictions.ids, minlength=len(vocab))
-    nats = np.bincount(predictions.ids, weights=predictions.nats.astype(np.float64), minlength=len(vocab))
+    counts, nats = evaluation.counts_by_word, evaluation.nats_by_word
     means = np.where(counts >= _MIN_COUNT, nats / np.maximum(counts, 1), -np.inf)
 
     def words(order: npt.NDArray[np.int64], enough: int) -> tuple[CostlyWord, ...]:
@@ -235,5 +178,5 @@ def costly_words(predictions: Predictions, vocab: Vocabulary, number: int = 20) 
         words(np.argsort(-nats, kind="stable"), 1),
         words(np.argsort(-means, kind="stable"), _MIN_COUNT),
         _MIN_COUNT,
-        float(nats.sum()),
+        evaluation.nll_nats,
     )

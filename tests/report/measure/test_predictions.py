@@ -7,13 +7,11 @@ from hypothesis import strategies as st
 from tiny_models import VOCAB, make_model, unigram_model
 from tiny_texts import corpus_of, random_corpus
 
-from lmtrain.corpus.vocab import Vocabulary
-from lmtrain.inference.evaluation import evaluate
+from lmtrain.inference.evaluation import Evaluation, evaluate
 from lmtrain.inference.windows import held_out_windows
 from lmtrain.report.measure.held_out import HeldOutText
 from lmtrain.report.measure.predictions import (
     Predictions,
-    bands_by_frequency,
     calibration,
     costly_words,
     predict,
@@ -25,38 +23,16 @@ def test_it_finds_what_evaluation_finds(context: str) -> None:
     model, corpus = make_model(), random_corpus(9000)
     found = predict(model, HeldOutText(corpus, context))
     expected = evaluate(model, held_out_windows(corpus, context), VOCAB)
-    assert found.perplexity == pytest.approx(expected.perplexity, rel=1e-6)
+    summed = Evaluation.of_tokens(found.ids, found.nats, VOCAB)
+    assert summed.perplexity == pytest.approx(expected.perplexity, rel=1e-6)
+    assert [(band.name, band.num_tokens) for band in summed.bands()] == [
+        (band.name, band.num_tokens) for band in expected.bands()
+    ]
     assert int(found.hits.sum()) == expected.num_correct
     assert found.ids.tolist() == corpus.ids.tolist()
     assert found.nats[found.ids == VOCAB.eos_id].sum() == pytest.approx(
         expected.nats_by_word[VOCAB.eos_id], rel=1e-5
     )
-
-
-def predictions_of(ids: list[int], nats: list[float]) -> Predictions:
-    n = len(ids)
-    return Predictions(
-        np.array(ids, np.int32),
-        np.array(nats, np.float32),
-        np.full(n, 0.5, np.float32),
-        np.zeros(n, np.bool_),
-    )
-
-
-def test_bands_rank_words_without_the_special_ones() -> None:
-    words = [f"w{i}" for i in range(1, 36)]
-    vocab = Vocabulary(("w1", "<eos>", "w2", "<unk>", *words[2:]))
-    ids = [vocab.id_of(word) for word in ("w10", "w11", "w30", "w31", "w35", "<eos>", "<unk>")]
-    found = bands_by_frequency(predictions_of(ids, [1, 2, 3, 4, 5, 6, 7]), vocab)
-    names = ["<eos>", "<unk>", "1 to 10", "11 to 30", "31 to 35"]
-    assert [(band.name, band.num_tokens, band.nats) for band in found] == [
-        (name, count, nats) for name, count, nats in zip(names, (1, 1, 1, 2, 2), (6, 7, 1, 5, 9), strict=True)
-    ]
-    assert found[3].perplexity == pytest.approx(np.exp(2.5))
-
-
-def test_bands_without_tokens_are_left_out() -> None:
-    assert [b.name for b in bands_by_frequency(predictions_of([0], [1.0]), VOCAB)] == ["1 to 5"]
 
 
 def test_calibration_of_a_model_that_says_one_half() -> None:
@@ -95,7 +71,7 @@ def test_the_error_is_at_least_the_difference_of_the_means(
 
 def test_costly_words() -> None:
     ids, nats = [0] * 9 + [2] * 5 + [4] * 4, [1.0] * 9 + [1.5] * 5 + [9.0] * 4
-    found = costly_words(predictions_of(ids, nats), VOCAB)
+    found = costly_words(Evaluation.of_tokens(np.array(ids), np.array(nats), VOCAB), VOCAB)
     assert [(w.word, w.count, w.nats) for w in found.in_all] == [
         ("sat", 4, 36),
         ("the", 9, 9),
