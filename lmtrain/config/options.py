@@ -128,6 +128,7 @@ Cell = Literal[
     "concat_elman",
     "lstm",
     "gru",
+    "mogrifier",
 ]
 """One line a cell, whose class is in ``lmtrain/model/cells/``."""
 
