@@ -58,8 +58,9 @@ def log_probs(model: LanguageModel, *windows: Tensor) -> list[Tensor]:
     state = model.initial_state(windows[0].shape[1])
     results = []
     for window in windows:
-        features, state = model(window, state)
-        results.append(model.softmax.logits(features).log_softmax(dim=-1))
+        reading = model(window, state)
+        state = reading.state
+        results.append(model.softmax.logits(reading.features).log_softmax(dim=-1))
     return results
 
 

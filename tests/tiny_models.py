@@ -48,7 +48,7 @@ def log_prob_of(model: LanguageModel, prompt: Sequence[int], ids: Sequence[int],
     """Ln p of what follows a prompt that starts a line, found by scoring it."""
     line = torch.tensor([eos_id, *prompt, *ids])[:, None]
     with torch.no_grad():
-        features, _ = model(line[:-1], model.initial_state(1))
+        features = model(line[:-1], model.initial_state(1)).features
         costs = model.softmax.token_costs(features[len(prompt) :, 0], line[1 + len(prompt) :, 0])
     return -float(costs.nats.double().sum())
 

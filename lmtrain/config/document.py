@@ -1,10 +1,11 @@
 """A config as it is written: plain values, and the file, line or ``--set`` of each."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from lmtrain.config.inheritance import BASE, read_with_bases
 from lmtrain.config.problems import KeyPath, Place, Problem, config_error, shown
+from lmtrain.config.renamed import current
 from lmtrain.config.yaml_text import Findings, UnreadableYamlError, parse_yaml
 
 
@@ -31,7 +32,7 @@ class Document:
         Sections are made where they are missing. What is wrong is added to the findings.
         """
         name, equals, text = assignment.partition("=")
-        key = tuple(name.strip().split("."))
+        key = cast("tuple[str, ...]", current(tuple(name.strip().split("."))))
         place = Place(f"--set {shown(assignment)[1:-1]}")
         if not equals or not all(key):
             message = "write it as key.path=value, such as train.batch_size=40"

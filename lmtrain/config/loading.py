@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from lmtrain.config.document import Document
 from lmtrain.config.problems import Place, Problem, config_error, dotted, flatten
+from lmtrain.config.renamed import with_current_names
 from lmtrain.config.schema import Config
 from lmtrain.config.validation import Fault, validate
 
@@ -65,7 +66,7 @@ def config_from_dict(values: Mapping[str, Any], source: str) -> Config:
     Raises:
         ConfigError: They do not hold.
     """
-    config, faults = validate(dict(values))
+    config, faults = validate(cast("dict[str, Any]", with_current_names(dict(values))))
     if config is None or faults:
         place = Place(source)
         raise config_error(Problem(place, fault.keys[0], fault.message) for fault in faults)

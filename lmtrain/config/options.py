@@ -93,7 +93,7 @@ class DataOptions(Options):
 class DropoutOptions(Options):
     """Probability of dropping a unit, by place."""
 
-    embedding: Probability = Field(default=0.0, description="of embedded words")
+    input: Probability = Field(default=0.0, description="of the first layer's inputs, the embedded words")
     layers: Probability = Field(default=0.0, description="between recurrent layers")
     output: Probability = Field(default=0.0, description="before the softmax")
 
@@ -170,7 +170,7 @@ class ModelOptions(Options):
         if isinstance(value, int | float):
             # A single layer has no place between layers, and the number was not meant for it.
             between = 0.0 if info.data.get("num_layers") == 1 else value
-            return {"embedding": value, "layers": between, "output": value}
+            return {"input": value, "layers": between, "output": value}
         return value
 
 

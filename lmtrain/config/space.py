@@ -23,6 +23,7 @@ from lmtrain.config.document import Document
 from lmtrain.config.inheritance import read_text
 from lmtrain.config.loading import resolve
 from lmtrain.config.problems import KeyPath, Place, Problem, config_error, shown
+from lmtrain.config.renamed import current
 from lmtrain.config.schema import Config
 from lmtrain.config.validation import validate
 from lmtrain.config.yaml_text import Findings, UnreadableYamlError, parse_yaml
@@ -139,7 +140,7 @@ class Space:
         """What the schema has against a key or its values, each alone: others may yet make room for it."""
         said = set()
         for key in parameter.keys:
-            path = tuple(key.split("."))
+            path = current(tuple(key.split(".")))
             for value in parameter.values.extremes:
                 document = self._overridden([f"{key}={json.dumps(value, ensure_ascii=False)}"])
                 _, faults = validate(document.values, document.findings.unread)

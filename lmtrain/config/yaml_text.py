@@ -15,6 +15,7 @@ from yaml.reader import ReaderError
 from yaml.representer import BaseRepresenter
 
 from lmtrain.config.problems import KeyPath, Place, Problem, shown
+from lmtrain.config.renamed import current, with_current_names
 
 # Far beyond any config, yet parsed in a fraction of a second.
 MAX_BYTES = 256 * 1024
@@ -75,7 +76,10 @@ def parse_yaml(text: str, place_of_line: Callable[[int], Place], key: KeyPath, f
         UnreadableYamlError: No YAML, or too many values, too deep, or more than one document.
     """
     try:
-        return _Reader(text, place_of_line, findings).document(key)
+        value = _Reader(text, place_of_line, findings).document(key)
+        findings.places = {current(at): place for at, place in findings.places.items()}
+        findings.unread = set(map(current, findings.unread))
+        return with_current_names(value, key)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place, message = place_of_line(mark.line + 1 if mark else 1), _syntax_message(error)

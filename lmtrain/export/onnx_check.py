@@ -61,8 +61,9 @@ def greatest_difference(path: Path, model: LanguageModel, shapes: Sequence[tuple
             state = model.initial_state(shape[1])
             for _ in range(2):
                 input_ids = draw.integers(model.vocab_size, size=shape)
-                features, state = model(torch.from_numpy(input_ids).to(model.device), state)
-                ours = model.softmax.logits(features).log_softmax(dim=-1).cpu().numpy()
+                reading = model(torch.from_numpy(input_ids).to(model.device), state)
+                state = reading.state
+                ours = model.softmax.logits(reading.features).log_softmax(dim=-1).cpu().numpy()
                 if not np.isfinite(ours).all():
                     return math.nan
                 difference = np.nan_to_num(np.abs(exported.log_probs(input_ids) - ours), nan=np.inf)

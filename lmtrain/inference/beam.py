@@ -79,8 +79,8 @@ def beam_search(
             words, rows = beam.advance(log_probs, vocab.eos_id, length.num_sentences)
             if len(words) == 0 or step + 1 == length.max_words:
                 break
-            features, state = model(words[None], rows_of(state, rows))
-            features = features[0]
+            reading = model(words[None], rows_of(state, rows))
+            features, state = reading.features[0], reading.state
         return beam.best(num_best)
 
 

@@ -130,8 +130,8 @@ def _sample(
                     draws.keep(still)
             if not writing or step == length.max_words:
                 break
-            features, state = model(words[None], state)
-            features = features[0]
+            reading = model(words[None], state)
+            features, state = reading.features[0], reading.state
     return _collected(steps, len(rows))
 
 

@@ -31,7 +31,8 @@ def read_prompts(
     while lines:
         end = min(len(lines[-1]), begin + max(1, WINDOW_TOKENS // len(lines)))
         window = torch.tensor([line[begin:end] for line in lines], device=model.device).t()  # (T, B)
-        features, state = model(window.contiguous(), state)
+        reading = model(window.contiguous(), state)
+        features, state = reading.features, reading.state
         begin = end
         while lines and len(lines[-1]) == end:
             lines.pop()

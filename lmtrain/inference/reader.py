@@ -103,11 +103,11 @@ class Reader:
             with model.evaluating(self._precision), self._strategy.mode():
                 if self._state is None or not window.goes_on:
                     self._state = model.initial_state(window.input_ids.shape[1])
-                features, state = model(window.input_ids.to(device, non_blocking=True), self._state)
-                read = ReadWindow(window, *_without_padding(features, window.targets), state)
+                reading = model(window.input_ids.to(device, non_blocking=True), self._state)
+                read = ReadWindow(window, *_without_padding(reading.features, window.targets), reading.state)
                 answer = ask(read)
                 self._strategy.learn(read)
-                self._state = detach(state)
+                self._state = detach(reading.state)
             yield read, answer
 
 

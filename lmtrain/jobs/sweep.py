@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from lmtrain.config import Config
+from lmtrain.config import Config, config_from_dict
 from lmtrain.config.differences import changes
 from lmtrain.config.space import Choice, Parameter, Space
 from lmtrain.errors import ConfigError, DivergenceError, Interrupted, StorageError, UsageError
@@ -137,7 +137,9 @@ class _Study:
         known = self._study.user_attrs.get(_DEFINITION)
         if known is None:
             self._study.set_user_attr(_DEFINITION, definition)
-        elif problems := list(changes(known, definition).values()):
+            return
+        began_with = config_from_dict(known["config"], f"{sweep_dir}: the config of the sweep").to_dict()
+        if problems := list(changes({**known, "config": began_with}, definition).values()):
             headline = (
                 f"{sweep_dir}: holds a sweep that differs from this one; choose another --sweep-dir, or undo"
             )

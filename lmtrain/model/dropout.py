@@ -1,9 +1,10 @@
-"""Dropout whose masks come from a generator that a snapshot can hold."""
+"""Dropout, whose masks come from the noise that a snapshot holds."""
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
+
+from lmtrain.model.noise import Noise
 
 
 @dataclass(frozen=True)
@@ -13,8 +14,8 @@ class DropoutRates:
     Source: Zaremba, Sutskever and Vinyals (2014), "Recurrent neural network regularization".
     """
 
-    embedding: float = 0.0
-    """After the word embedding."""
+    input: float = 0.0
+    """Between the embedding and the first layer."""
     layers: float = 0.0
     """Between two recurrent layers."""
     output: float = 0.0
@@ -24,26 +25,22 @@ class DropoutRates:
 class Dropout(nn.Module):
     """Inverted dropout: kept units are divided by the probability of being kept.
 
-    The masks are the only random draws of the forward pass. They come from one generator, so that a
-    run that is resumed sees the masks it would have seen.
-
     Args:
         rate: The probability that a unit is dropped.
-        generator: Where the masks are drawn; on the device of the inputs.
+        noise: Where the masks are drawn.
     """
 
-    def __init__(self, rate: float, generator: torch.Generator | None) -> None:
+    def __init__(self, rate: float, noise: Noise) -> None:
         super().__init__()
         self.rate = rate
-        self.generator = generator
+        self._noise = noise
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Drops units of ``inputs``, a tensor of any shape, while in training mode."""
+        """Drops units of ``inputs`` (T, B, …) while in training mode."""
         if not self.training or self.rate == 0.0:
             return inputs
         keep = 1.0 - self.rate
-        mask = torch.empty_like(inputs).bernoulli_(keep, generator=self.generator)
-        return inputs * mask.div_(keep)
+        return inputs * self._noise.mask_like(inputs, keep).div_(keep)
 
     def extra_repr(self) -> str:
         """The rate, for ``print(model)``."""

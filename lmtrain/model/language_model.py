@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import cast
 
 import torch
@@ -9,11 +10,29 @@ from torch import Tensor, nn
 
 from lmtrain.model.cells import CELLS
 from lmtrain.model.dropout import Dropout, DropoutRates
+from lmtrain.model.noise import Noise
 from lmtrain.model.recurrent import RecurrentLayer, State
 from lmtrain.model.softmax import FullSoftmax, Softmax
 
 ModelState = list[State]
 """The hidden state of a model: the state of each layer, tensors of shape (B, H)."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a model makes of a window."""
+
+    raw: list[Tensor]
+    """The outputs of each layer, before dropout, shape (T, B, H)."""
+    dropped: list[Tensor]
+    """The same after dropout: what the next layer reads, and the softmax of the last."""
+    state: ModelState
+    """After the window."""
+
+    @property
+    def features(self) -> Tensor:
+        """What the softmax predicts the next words from, shape (T, B, H)."""
+        return self.dropped[-1]
 
 
 class LanguageModel(nn.Module):
@@ -31,7 +50,7 @@ class LanguageModel(nn.Module):
             and Wolf (2017), "Using the output embedding to improve language models".
         embedding_activation: ``none``, or ``tanh`` of the word vectors.
         dropout: Rates by place.
-        generator: Where dropout masks are drawn, on the model's device.
+        noise: Where dropout masks are drawn.
         precision: ``torch.float32``, or ``torch.bfloat16``: products are computed in it, on weights that are
             float32 all the same; sums, losses and states are float32.
 
@@ -52,7 +71,7 @@ class LanguageModel(nn.Module):
         tie_weights: bool = False,
         embedding_activation: str = "none",
         dropout: DropoutRates | None = None,
-        generator: torch.Generator | None = None,
+        noise: Noise | None = None,
         precision: torch.dtype = torch.float32,
     ) -> None:
         super().__init__()
@@ -62,7 +81,7 @@ class LanguageModel(nn.Module):
             )
         if tie_weights and embedding_dim != hidden_size:
             raise ValueError("tied weights need embedding_dim and hidden_size to be equal")
-        rates = dropout or DropoutRates()
+        rates, noise = dropout or DropoutRates(), noise or Noise()
         self.vocab_size = vocab_size
         self.precision = precision
         self.embedding = nn.Embedding(vocab_size, embedding_dim)
@@ -70,11 +89,11 @@ class LanguageModel(nn.Module):
         self.layers = nn.ModuleList()
         self.dropouts = nn.ModuleList()  # before each layer, and before the softmax
         for i in range(num_layers):
-            rate = rates.embedding if i == 0 else rates.layers
-            self.dropouts.append(Dropout(rate, generator))
+            rate = rates.input if i == 0 else rates.layers
+            self.dropouts.append(Dropout(rate, noise))
             input_size = embedding_dim if i == 0 else hidden_size
             self.layers.append(CELLS[cell, activation](input_size, hidden_size))
-        self.dropouts.append(Dropout(rates.output, generator))
+        self.dropouts.append(Dropout(rates.output, noise))
         self.is_tied = tie_weights
         self.softmax: Softmax = softmax or FullSoftmax(hidden_size, vocab_size)
         if tie_weights:
@@ -107,22 +126,23 @@ class LanguageModel(nn.Module):
         """The state before any word: zeros."""
         return [layer.initial_state(batch_size) for layer in self.recurrent_layers()]
 
-    def forward(self, input_ids: Tensor, state: ModelState) -> tuple[Tensor, ModelState]:
+    def forward(self, input_ids: Tensor, state: ModelState) -> Reading:
         """Reads a window.
 
         Args:
             input_ids: int64, shape (T, B).
             state: The state before the window.
-
-        Returns:
-            What the softmax predicts the next words from, shape (T, B, H), and the state after.
         """
-        x = self.embedding_activation(self._embed(input_ids)).to(self.precision)  # (T, B, E)
-        new_state = []
-        for dropout, layer, layer_state in zip(self.dropouts, self.recurrent_layers(), state, strict=False):
-            x, layer_state = layer(dropout(x), layer_state)  # (T, B, H)
-            new_state.append(layer_state)
-        return self.dropouts[-1](x), new_state
+        embedded = self.embedding_activation(self._embed(input_ids)).to(self.precision)  # (T, B, E)
+        x = self.dropouts[0](embedded)
+        reading = Reading([], [], [])
+        for layer, before, dropout in zip(self.recurrent_layers(), state, self.dropouts[1:], strict=True):
+            raw, after = layer(x, before)  # (T, B, H)
+            x = dropout(raw)
+            reading.raw.append(raw)
+            reading.dropped.append(x)
+            reading.state.append(after)
+        return reading
 
     def _embed(self, input_ids: Tensor) -> Tensor:
         if not (self.is_tied and self.embedding.sparse and torch.is_grad_enabled()):
@@ -141,16 +161,16 @@ class LanguageModel(nn.Module):
         rows.register_post_accumulate_grad_hook(add)  # type: ignore[no-untyped-call]
         return rows
 
-    def loss(self, input_ids: Tensor, targets: Tensor, state: ModelState) -> tuple[Tensor, ModelState]:
-        """The summed cost of a window's targets in nats, with a gradient, and the state after.
+    def loss(self, input_ids: Tensor, targets: Tensor, state: ModelState) -> tuple[Tensor, Reading]:
+        """The summed cost of a window's targets in nats, with a gradient, and the reading.
 
         Args:
             input_ids: int64, shape (T, B).
             targets: int64, shape (T, B); negative where there is none (padding).
             state: The state before the window.
         """
-        features, state = self(input_ids, state)
-        return self.softmax.loss(features.flatten(0, 1), targets.flatten()), state
+        reading: Reading = self(input_ids, state)
+        return self.softmax.loss(reading.features.flatten(0, 1), targets.flatten()), reading
 
     def recurrent_layers(self) -> list[RecurrentLayer]:
         """The layers from the embedding upwards."""

@@ -6,7 +6,8 @@ them; T time, B streams. A state is a tuple of tensors (B, H).
 A layer computes in the type of its inputs, float32 or bfloat16; its weights and states are float32.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import ClassVar
 
 import torch
@@ -36,18 +37,40 @@ class RecurrentLayer(nn.Module):
         super().__init__()
         self.input_size = input_size
         self.hidden_size = hidden_size
+        self._replacement: Tensor | None = None
 
     def initial_state(self, batch_size: int) -> State:
         """Zeros, on the device of the weights."""
         weight = next(self.parameters())
         return tuple(weight.new_zeros(batch_size, self.hidden_size) for _ in range(self.num_states))
 
+    def state_weight(self) -> Tensor:
+        """All that multiplies the state before, a view of the weights: each H rows are a map (H, H).
+
+        To be defined by each cell, and to be read by none: see ``recurrent_weight``.
+        """
+        raise NotImplementedError
+
+    def recurrent_weight(self) -> Tensor:
+        """``state_weight``, or what stands in its place; ``forward`` reads it here, once a window."""
+        return self.state_weight() if self._replacement is None else self._replacement
+
+    @contextmanager
+    def replacing(self, weight: Tensor) -> Iterator[None]:
+        """For the length of a block, another tensor stands in the place of ``state_weight``."""
+        self._replacement = weight
+        try:
+            yield
+        finally:
+            self._replacement = None
+
     def state_maps(self) -> tuple[Tensor, ...]:
         """The square maps (H, H) from state to state, views of the weights, one for each gate.
 
         They are what ``recurrent_init`` is about.
         """
-        raise NotImplementedError
+        weight = self.state_weight()
+        return weight.chunk(len(weight) // self.hidden_size)
 
     def forward(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
         """Reads ``inputs`` (T, B, E) from ``state`` on; returns outputs (T, B, H) and the new state."""
@@ -91,16 +114,16 @@ class GatedLayer(RecurrentLayer):
         self.weight_hh = nn.Parameter(torch.empty(self.num_gates * hidden_size, hidden_size))
         self.bias = nn.Parameter(torch.empty(self.num_gates * hidden_size))
 
-    def state_maps(self) -> tuple[Tensor, ...]:
-        """The square maps (H, H) from state to state, views of the weights, one for each gate."""
-        return self.weight_hh.chunk(self.num_gates)
+    def state_weight(self) -> Tensor:
+        """``weight_hh``."""
+        return self.weight_hh
 
     def torch_weights(self) -> list[Tensor]:
         """As torch's functions take them: weight_ih, weight_hh, bias_ih, bias_hh.
 
         The second bias is redundant and stays zero.
         """
-        return [self.weight_ih, self.weight_hh, self.bias, torch.zeros_like(self.bias)]
+        return [self.weight_ih, self.recurrent_weight(), self.bias, torch.zeros_like(self.bias)]
 
     def forward(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
         """Reads ``inputs`` (T, B, E) from ``state`` on; returns outputs (T, B, H) and the new state."""
@@ -124,6 +147,6 @@ class GatedLayer(RecurrentLayer):
         outputs, _ = self.forward(inputs, state)
         before = torch.cat([state[0][None].to(outputs.dtype), outputs[:-1]])
         from_input = kernels.linear(inputs.flatten(0, 1), self.weight_ih, self.bias)
-        from_state = kernels.linear(before.flatten(0, 1), self.weight_hh)
+        from_state = kernels.linear(before.flatten(0, 1), self.recurrent_weight())
         shape = (*outputs.shape[:2], -1)
         return from_input.view(shape), from_state.view(shape), outputs

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from lmtrain.model.kernels import costs_of_logits, linear, product
+from lmtrain.model.noise import Noise
 from lmtrain.model.softmax import FullSoftmax
 
 
@@ -28,7 +29,7 @@ class SampledSoftmax(FullSoftmax):
         num_samples: K; from V on, nothing is left to chance.
         proposal: How probable each word is to be drawn, positive, on any scale, shape (V); None is
             log-uniform, ln(1 + 1 / (i + 1)) for word i, which suits ids in order of frequency.
-        generator: Where samples are drawn, on the model's device.
+        noise: Where samples are drawn.
     """
 
     inclusion: Tensor
@@ -41,11 +42,11 @@ class SampledSoftmax(FullSoftmax):
         vocab_size: int,
         num_samples: int,
         proposal: Tensor | None = None,
-        generator: torch.Generator | None = None,
+        noise: Noise | None = None,
     ) -> None:
         super().__init__(input_size, vocab_size)
         self.num_samples = min(num_samples, vocab_size)
-        self.generator = generator
+        self._noise = noise or Noise()
         if proposal is None:
             ranks = torch.arange(1, vocab_size + 1, dtype=torch.float64, device="cpu")
             proposal = torch.log1p(1 / ranks)
@@ -67,7 +68,7 @@ class SampledSoftmax(FullSoftmax):
 
     def _draw(self) -> Tensor:
         """K different words, ascending, int64: systematic sampling (Madow, 1949), by one random number."""
-        offset = torch.rand((), dtype=torch.float64, device=self.weight.device, generator=self.generator)
+        offset = self._noise.uniform(self.weight.device)
         ticks = offset + torch.arange(self.num_samples, dtype=torch.float64, device=self.weight.device)
         # Word i owns an interval of length π_i <= 1; ticks are 1 apart, so that no word is met twice.
         return torch.searchsorted(self._ends, ticks, right=True).clamp(max=len(self._ends) - 1)

@@ -17,6 +17,7 @@ from lmtrain.model.adaptive_softmax import AdaptiveSoftmax
 from lmtrain.model.dropout import DropoutRates
 from lmtrain.model.initialization import initialize
 from lmtrain.model.language_model import LanguageModel
+from lmtrain.model.noise import Noise
 from lmtrain.model.pretrained import Coverage, load_word_vectors
 from lmtrain.model.sampled_softmax import SampledSoftmax
 from lmtrain.model.softmax import FullSoftmax, Softmax
@@ -75,7 +76,7 @@ def text_rules(data: DataOptions) -> TextRules:
 def build_model(
     options: ModelOptions,
     vocab_size: int,
-    generator: torch.Generator | None = None,
+    noise: Noise | None = None,
     proposal: torch.Tensor | None = None,
 ) -> LanguageModel:
     """The model of a config, its weights not yet drawn.
@@ -83,7 +84,7 @@ def build_model(
     Args:
         options: The model's part of the config.
         vocab_size: Number of words.
-        generator: Where dropout masks and samples will be drawn.
+        noise: Where dropout masks and samples will be drawn.
         proposal: What a sampled softmax draws from, in training; see there.
 
     Raises:
@@ -96,18 +97,18 @@ def build_model(
         options.num_layers,
         cell=options.cell,
         activation=options.activation,
-        softmax=build_softmax(options, vocab_size, generator, proposal),
+        softmax=build_softmax(options, vocab_size, noise, proposal),
         tie_weights=options.tie_weights,
         embedding_activation=options.embedding_activation,
         dropout=DropoutRates(**options.dropout.model_dump()),
-        generator=generator,
+        noise=noise,
     )
 
 
 def build_softmax(
     options: ModelOptions,
     vocab_size: int,
-    generator: torch.Generator | None = None,
+    noise: Noise | None = None,
     proposal: torch.Tensor | None = None,
 ) -> Softmax:
     """The output layer; arguments and errors as of ``build_model``."""
@@ -120,7 +121,7 @@ def build_softmax(
                 raise ConfigError([f"model.adaptive.cutoffs: {error}"]) from error
         case "sampled":
             num_samples = options.sampled.num_samples
-            return SampledSoftmax(options.hidden_size, vocab_size, num_samples, proposal, generator)
+            return SampledSoftmax(options.hidden_size, vocab_size, num_samples, proposal, noise)
         case _:
             return FullSoftmax(options.hidden_size, vocab_size)
 
@@ -128,14 +129,14 @@ def build_softmax(
 def build_trainer(config: Config, corpora: Corpora, device: torch.device) -> Trainer:
     """Everything that takes part in a training step, at its start; see also ``load_pretrained``."""
     first_draws = torch.Generator().manual_seed(config.seed)
-    generator = torch.Generator(device)
-    generator.manual_seed(int(torch.randint(2**62, (), generator=first_draws)))
+    seed = int(torch.randint(2**62, (), generator=first_draws))
+    noise = Noise(torch.Generator(device).manual_seed(seed))
     options = config.model
     proposal = None
     if options.softmax == "sampled" and options.sampled.distribution == "unigram":
         # One more than it occurs, since a word that cannot be drawn would never lose probability.
         proposal = torch.from_numpy(corpora.train.word_counts(len(corpora.vocab)) + 1)
-    model = build_model(options, len(corpora.vocab), generator, proposal)
+    model = build_model(options, len(corpora.vocab), noise, proposal)
     # Drawn on the CPU, so that a seed means the same weights on every device.
     initialize(
         model,
@@ -161,7 +162,7 @@ def build_trainer(config: Config, corpora: Corpora, device: torch.device) -> Tra
         model.use_sparse_gradients()
     schedule = build_schedule(config, count_steps(config, windows))
     reduction = config.train.loss_reduction
-    return Trainer(model, windows, optimizer, schedule, generator, loss_reduction=reduction)
+    return Trainer(model, windows, optimizer, schedule, noise, loss_reduction=reduction)
 
 
 def load_pretrained(config: Config, corpora: Corpora, model: LanguageModel) -> Coverage | None:

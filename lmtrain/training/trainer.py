@@ -11,12 +11,10 @@ from lmtrain.corpus.batching import Windows
 from lmtrain.errors import DivergenceError
 from lmtrain.inference.evaluation import perplexity
 from lmtrain.model.language_model import LanguageModel, ModelState, detach
+from lmtrain.model.noise import Noise
 from lmtrain.training.optimizer import Optimizer
 from lmtrain.training.schedule import Schedule
 from lmtrain.training.snapshot import weights_of
-
-_GENERATOR_STATE_BYTES = {5056, 16}
-"""Of a CPU and of a CUDA device, whose random draws cannot be continued on each other."""
 
 
 @dataclass(frozen=True)
@@ -102,14 +100,14 @@ class Trainer:
     """Trains a model on windows, carrying the hidden state from one to the next.
 
     Everything that changes from step to step is in ``state_dict``: the weights, the optimizer, the
-    schedule, the position in the corpus, the hidden state, the random generator and the meters.
+    schedule, the position in the corpus, the hidden state, the random draws and the meters.
 
     Args:
         model: On the device to train on.
         windows: What is read.
         optimizer: Of the model's parameters.
         schedule: Of the learning rate.
-        generator: The source of all random draws of training.
+        noise: The source of all random draws of training, which the model has too.
         loss_reduction: ``mean`` over all tokens of a window, or ``sum_over_time``: summed over the window
             and averaged over streams.
     """
@@ -120,7 +118,7 @@ class Trainer:
         windows: Windows,
         optimizer: Optimizer,
         schedule: Schedule,
-        generator: torch.Generator,
+        noise: Noise,
         *,
         loss_reduction: str = "mean",
     ) -> None:
@@ -134,7 +132,7 @@ class Trainer:
         """Updates made."""
         self.hidden: ModelState | None = None
         """State after the last window; None before the first, and where it is not carried."""
-        self._generator = generator
+        self.noise = noise
         self._loss_reduction = loss_reduction
         self._device = model.device
         self.meter = Meter(self._device)
@@ -157,7 +155,7 @@ class Trainer:
         input_ids, targets = next(self.windows)
         num_tokens = int((targets >= 0).sum())
         hidden = self.hidden or self.model.initial_state(input_ids.shape[1])
-        nats, hidden = self.model.loss(
+        nats, reading = self.model.loss(
             input_ids.to(self._device, non_blocking=True),
             targets.to(self._device, non_blocking=True),
             hidden,
@@ -168,7 +166,7 @@ class Trainer:
         grad_norm = self.optimizer.update(loss, lr_factor, self.steps)
         if self._device.type == "cpu":
             self.check_finite()
-        self.hidden = detach(hidden) if self.windows.carries_state else None
+        self.hidden = detach(reading.state) if self.windows.carries_state else None
         sums = torch.stack([nats.detach(), grad_norm, self.optimizer.clipped(grad_norm)]).double()
         seconds = time.perf_counter() - started
         for meter in (self.meter, self.table_meter):
@@ -216,7 +214,7 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
             "hidden": None if self.hidden is None else [list(layer) for layer in self.hidden],
-            "generator": self._generator.get_state(),
+            **self.noise.state_dict(),
             "meter": self.meter.state_dict(),
             "table_meter": self.table_meter.state_dict(),
         }
@@ -229,10 +227,6 @@ class Trainer:
         self.schedule.load_state_dict(state["schedule"])
         hidden = state["hidden"]
         self.hidden = hidden and [tuple(tensor.to(self._device) for tensor in layer) for layer in hidden]
-        sizes = {state["generator"].numel(), self._generator.get_state().numel()}
-        if sizes == _GENERATOR_STATE_BYTES:  # the run was on another kind of device
-            self._generator.manual_seed(self._generator.initial_seed() + self.steps)
-        else:
-            self._generator.set_state(state["generator"].cpu())
+        self.noise.load_state_dict(state)
         self.meter.load_state_dict(state["meter"])
         self.table_meter.load_state_dict(state["table_meter"])

@@ -35,7 +35,7 @@ def test_equal_configs_do_not_differ() -> None:
         ({"seed": 2, "model__cell": "gru"}, ["seed: 1 → 2", "model.cell: lstm → gru"]),
         (
             {"model__dropout": 0.5},
-            [f"model.dropout.{place}: 0.0 → 0.5" for place in ("embedding", "layers", "output")],
+            [f"model.dropout.{place}: 0.0 → 0.5" for place in ("input", "layers", "output")],
         ),
         (
             {"train__optimizer": {"name": "sgd", "lr": 2}, "train__epochs": 3},

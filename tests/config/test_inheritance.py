@@ -48,14 +48,12 @@ def test_what_is_left_out_comes_from_the_base() -> None:
 
 
 def test_mappings_are_merged_and_lists_replaced() -> None:
-    text = (
-        "base: base.yaml\ndata: {train: [c.txt]}\nmodel: {dropout: {embedding: 0.2}}\ntrain: {bptt_len: 9}\n"
-    )
+    text = "base: base.yaml\ndata: {train: [c.txt]}\nmodel: {dropout: {input: 0.2}}\ntrain: {bptt_len: 9}\n"
     config = load_config(child(text))
     assert config.data.train == (Path("c.txt"),)
     assert config.data.valid == (Path("v.txt"),)
     assert config.model.hidden_size == 300
-    assert config.model.dropout.model_dump() == {"embedding": 0.2, "layers": 0.0, "output": 0.5}
+    assert config.model.dropout.model_dump() == {"input": 0.2, "layers": 0.0, "output": 0.5}
     assert (config.train.epochs, config.train.bptt_len) == (3, 9)
 
 
@@ -80,7 +78,7 @@ def test_null_and_single_values_stand_over_sections() -> None:
     config = load_config(
         child("base: base.yaml\nmodel: {dropout: 0.1}\ntrain: {epochs: null, max_steps: 5}\n")
     )
-    assert config.model.dropout.model_dump() == {"embedding": 0.1, "layers": 0.1, "output": 0.1}
+    assert config.model.dropout.model_dump() == {"input": 0.1, "layers": 0.1, "output": 0.1}
     assert config.train.max_steps == 5
     assert load_config(child("base: base.yaml\nmodel:\n")).model.hidden_size == 200
 
@@ -105,7 +103,7 @@ def test_a_middle_config_hides_the_kind_below_it() -> None:
     config = load_config(
         child("base: middle.yaml\nmodel: {dropout: {output: 0.1}}\ntrain: {optimizer: {name: adam}}\n")
     )
-    assert config.model.dropout.model_dump() == {"embedding": 0.0, "layers": 0.0, "output": 0.1}
+    assert config.model.dropout.model_dump() == {"input": 0.0, "layers": 0.0, "output": 0.1}
     assert config.train.optimizer.lr == 0.001
 
 

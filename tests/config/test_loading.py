@@ -55,7 +55,7 @@ def test_every_key_is_read(file: Path) -> None:
     assert config.data.valid == (Path("v.txt"),)
     assert config.data.test == ()
     assert config.data.max_vocab == 10_000
-    assert config.model.dropout.model_dump() == {"embedding": 0.0, "layers": 0.0, "output": 0.5}
+    assert config.model.dropout.model_dump() == {"input": 0.0, "layers": 0.0, "output": 0.5}
     assert config.train.optimizer.model_dump() == {
         "name": "adam",
         "lr": 0.001,
@@ -278,7 +278,7 @@ def test_origins_name_file_line_override_or_default(file: Path) -> None:
         "name": "c.yaml:1",
         "data.train": "c.yaml:2",
         "train.epochs": "c.yaml:3",
-        "model.dropout.embedding": "c.yaml:4",
+        "model.dropout.input": "c.yaml:4",
         "model.dropout.layers": "c.yaml:4",
         "model.dropout.output": "c.yaml:4",
         "train.optimizer.name": "--set",

@@ -45,7 +45,7 @@ def test_defaults() -> None:
             "hidden_size": 200,
             "num_layers": 2,
             "tie_weights": False,
-            "dropout": {"embedding": 0.0, "layers": 0.0, "output": 0.0},
+            "dropout": {"input": 0.0, "layers": 0.0, "output": 0.0},
             "embedding_activation": "none",
             "softmax": "full",
             "adaptive": {"cutoffs": None, "div": 4.0},
@@ -111,7 +111,7 @@ def test_defaults_of_schedules(options: dict[str, Any], defaults: dict[str, Any]
 @pytest.mark.parametrize(("num_layers", "layers"), [(1, 0.0), (2, 0.5)])
 def test_one_dropout_is_for_all_places_there_are(num_layers: int, layers: float) -> None:
     dropout = config_of(model={"dropout": 0.5, "num_layers": num_layers}).model.dropout
-    assert (dropout.embedding, dropout.layers, dropout.output) == (0.5, layers, 0.5)
+    assert (dropout.input, dropout.layers, dropout.output) == (0.5, layers, 0.5)
 
 
 def test_epochs_may_be_a_part_of_one() -> None:
@@ -256,6 +256,6 @@ def test_what_to_yaml_writes_loads_as_an_equal_config(tmp_path: Path, values: di
 def test_to_yaml_is_fit_to_be_read() -> None:
     text = config_of(model={"dropout": 0.5}, train={"optimizer": {"name": "adam"}}).to_yaml()
     assert text.startswith("name: x\nseed: 1\ndata:\n  train: [a.txt]\n  valid: []\n")
-    assert "\n  dropout: {embedding: 0.5, layers: 0.5, output: 0.5}\n" in text
+    assert "\n  dropout: {input: 0.5, layers: 0.5, output: 0.5}\n" in text
     assert "\n    betas: [0.9, 0.999]\n" in text
     assert text.endswith("\nlogging: {every: 50, samples: 3}\n")

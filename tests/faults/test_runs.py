@@ -119,7 +119,7 @@ def test_a_loss_that_is_not_finite_is_caught_before_the_update(
 CHANGES = {
     "seed": (lambda v: v.update(seed=2), "seed: 1 → 2"),
     "hidden": (lambda v: v["model"].update(hidden_size=8), "model.hidden_size: 7 → 8"),
-    "dropout": (lambda v: v["model"].update(dropout=0.1), "model.dropout.embedding: 0.3 → 0.1"),
+    "dropout": (lambda v: v["model"].update(dropout=0.1), "model.dropout.input: 0.3 → 0.1"),
     "batch": (lambda v: v["train"].update(batch_size=5), "train.batch_size: 4 → 5"),
     "lr": (lambda v: v["train"]["optimizer"].update(lr=0.25), "train.optimizer.lr: 0.5 → 0.25"),
     "vocabulary": (lambda v: v["data"].update(min_count=14), "the vocabulary: "),

@@ -33,6 +33,7 @@ from lmtrain.inference.evaluation import Evaluation, evaluate, perplexity
 from lmtrain.inference.windows import held_out_windows, stream_windows
 from lmtrain.model.dropout import DropoutRates
 from lmtrain.model.language_model import LanguageModel
+from lmtrain.model.noise import Noise
 from lmtrain.model.softmax import TokenCosts
 
 
@@ -234,7 +235,7 @@ def test_context_matters() -> None:
 @pytest.mark.parametrize("is_training", [True, False])
 def test_the_model_is_left_as_it_was_and_drops_nothing(is_training: bool) -> None:
     generator = torch.Generator().manual_seed(3)
-    model = make_model(dropout=DropoutRates(0.5, 0.5, 0.5), generator=generator).train(is_training)
+    model = make_model(dropout=DropoutRates(0.5, 0.5, 0.5), noise=Noise(generator)).train(is_training)
     drawn, weights = generator.get_state(), [p.clone() for p in model.parameters()]
     result = evaluated(model, random_lines(20))
     assert all(module.training == is_training for module in model.modules())
@@ -264,9 +265,9 @@ def test_memory_is_independent_of_length(options: dict[str, str], monkeypatch: p
 
     def watched(input_ids: Tensor, state: list[tuple[Tensor, ...]]) -> object:
         sizes.append(input_ids.numel())
-        features, state = forward(input_ids, state)
-        assert not any(t.requires_grad for t in (features, *(t for layer in state for t in layer)))
-        return features, state
+        reading = forward(input_ids, state)
+        assert not any(t.requires_grad for t in (reading.features, *sum(reading.state, ())))
+        return reading
 
     monkeypatch.setattr(model, "forward", watched)
     context = options.pop("context", "stream")

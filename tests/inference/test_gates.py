@@ -7,6 +7,7 @@ from tiny_models import H, make_model
 from lmtrain.inference.gates import Gate, gate_activations, model_gates
 from lmtrain.model.cells import CELLS
 from lmtrain.model.dropout import DropoutRates
+from lmtrain.model.noise import Noise
 
 
 @pytest.mark.parametrize(
@@ -25,13 +26,13 @@ def test_names_shapes_and_the_state_they_end_in(cell: str, names: list[str]) -> 
     assert list(activations) == [f"layers.{i}/{name}" for i in range(2) for name in names]
     assert {tensor.shape for tensor in activations.values()} == {(3, 2, H)}
     with torch.no_grad():
-        features, _ = model(input_ids, model.initial_state(2))
+        features = model(input_ids, model.initial_state(2)).features
     torch.testing.assert_close(activations["layers.1/hidden"], features)
 
 
 def test_a_model_in_training_is_left_as_it_was() -> None:
     generator = torch.Generator().manual_seed(7)
-    model = make_model(dropout=DropoutRates(0.5, 0.5, 0.5), generator=generator, precision=torch.bfloat16)
+    model = make_model(dropout=DropoutRates(0.5, 0.5, 0.5), noise=Noise(generator), precision=torch.bfloat16)
     model.train()
     before = generator.get_state(), torch.get_rng_state()
     first, second = (gate_activations(model, torch.tensor([[1]]), model.initial_state(1)) for _ in range(2))

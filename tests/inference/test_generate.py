@@ -20,6 +20,7 @@ from lmtrain.inference.sampling import Sampling
 from lmtrain.model.adaptive_softmax import AdaptiveSoftmax
 from lmtrain.model.dropout import DropoutRates
 from lmtrain.model.language_model import LanguageModel
+from lmtrain.model.noise import Noise
 
 EOS, UNK = VOCAB.eos_id, VOCAB.unk_id
 PROBABILITIES = (0.4, 0.2, 0.15, 0.1, 0.08, 0.05, 0.02)  # of the; <unk> has 0.1
@@ -31,7 +32,7 @@ def by_hand(model: LanguageModel, prompt: list[int], number: int) -> list[int]:
     words = list(prompt)
     with torch.no_grad():
         for _ in range(number):
-            features, _ = model(torch.tensor([EOS, *words])[:, None], model.initial_state(1))
+            features = model(torch.tensor([EOS, *words])[:, None], model.initial_state(1)).features
             logits = model.softmax.logits(features[-1, 0]).tolist()
             words.append(max((i for i in range(V) if i != UNK), key=logits.__getitem__))
     return words[len(prompt) :]
@@ -97,7 +98,7 @@ def test_frequencies_of_a_known_distribution() -> None:
 def test_frequencies_after_a_prompt() -> None:
     model = make_model()
     with torch.no_grad():
-        features, _ = model(torch.tensor([EOS, *PROMPT])[:, None], model.initial_state(1))
+        features = model(torch.tensor([EOS, *PROMPT])[:, None], model.initial_state(1)).features
         probabilities = model.softmax.logits(features[-1, 0]).softmax(0).tolist()
     assert agree(frequencies(model, Sampling(allow_unk=True)), probabilities)
     probabilities[UNK] = 0.0
@@ -174,7 +175,7 @@ def test_as_many_words_and_samples_as_asked_for(num_words: int, num_samples: int
 @pytest.mark.parametrize("is_training", [True, False])
 def test_the_model_and_the_generators_are_left_as_they_were(is_training: bool) -> None:
     generator = torch.Generator().manual_seed(3)
-    model = make_model(dropout=DropoutRates(0.5, 0.5, 0.5), generator=generator).train(is_training)
+    model = make_model(dropout=DropoutRates(0.5, 0.5, 0.5), noise=Noise(generator)).train(is_training)
     drawn, drawn_by_torch = generator.get_state(), torch.get_rng_state()
     found = generate(model, VOCAB, PROMPT, num_words=20)
     assert torch.equal(generator.get_state(), drawn)
@@ -216,11 +217,11 @@ def test_one_step_is_as_a_window_of_one(cell: str, num_samples: int) -> None:
     model = make_model(cell=cell)
     words = torch.arange(num_samples)[None]
     state = model.initial_state(num_samples)
-    with_gradient, after = model(words, state)
+    with_gradient = model(words, state)
     with torch.inference_mode():
-        without, after_without = model(words, state)
-    torch.testing.assert_close(without, with_gradient.detach(), rtol=1e-5, atol=1e-6)
-    for ours, theirs in zip(sum(after_without, ()), sum(after, ()), strict=True):
+        without = model(words, state)
+    torch.testing.assert_close(without.features, with_gradient.features.detach(), rtol=1e-5, atol=1e-6)
+    for ours, theirs in zip(sum(without.state, ()), sum(with_gradient.state, ()), strict=True):
         torch.testing.assert_close(ours, theirs.detach(), rtol=1e-5, atol=1e-6)
 
 

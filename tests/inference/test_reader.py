@@ -31,9 +31,9 @@ def test_each_target_is_handed_out_once_without_padding(options: dict[str, objec
 def test_features_and_state_are_those_of_the_model() -> None:
     model = make_model()
     (read, _), *_ = Reader(model).costs(stream_windows(CORPUS.ids, EOS))
-    features, state = model(read.window.input_ids, model.initial_state(1))
-    torch.testing.assert_close(read.features, features[:, 0])
-    torch.testing.assert_close(read.state, state)
+    reading = model(read.window.input_ids, model.initial_state(1))
+    torch.testing.assert_close(read.features, reading.features[:, 0])
+    torch.testing.assert_close(read.state, reading.state)
 
 
 def test_a_text_may_come_in_pieces() -> None:
@@ -127,9 +127,10 @@ def _by_hand(model: LanguageModel, windows: list[tuple[Tensor, ...]]) -> list[fl
     optimizer = torch.optim.SGD(model.parameters(), 0.01)
     state, found = model.initial_state(1), []
     for input_ids, targets, *_ in windows:
-        features, state = model(input_ids, [tuple(t.detach() for t in layer) for layer in state])
+        reading = model(input_ids, [tuple(t.detach() for t in layer) for layer in state])
+        state = reading.state
         costs = torch.nn.functional.cross_entropy(
-            model.softmax.logits(features[:, 0]), targets[:, 0], reduction="none"
+            model.softmax.logits(reading.features[:, 0]), targets[:, 0], reduction="none"
         )
         found += costs.tolist()
         optimizer.zero_grad()

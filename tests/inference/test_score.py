@@ -28,8 +28,9 @@ def read_alone(model: LanguageModel, ids: list[int]) -> torch.Tensor:
     state, rows = model.initial_state(1), []
     with torch.no_grad():
         for i in [EOS, *ids[:-1]]:
-            features, state = model(torch.tensor([[i]]), state)
-            rows.append(log_softmax(model.softmax.logits(features[0]), dim=1)[0])
+            reading = model(torch.tensor([[i]]), state)
+            state = reading.state
+            rows.append(log_softmax(model.softmax.logits(reading.features[0]), dim=1)[0])
     return torch.stack(rows)
 
 

@@ -9,6 +9,7 @@ from lmtrain.model.adaptive_softmax import AdaptiveSoftmax
 from lmtrain.model.dropout import DropoutRates
 from lmtrain.model.initialization import initialize
 from lmtrain.model.language_model import LanguageModel, detach
+from lmtrain.model.noise import Noise
 from lmtrain.model.sampled_softmax import SampledSoftmax
 from lmtrain.model.softmax import Softmax
 
@@ -30,14 +31,14 @@ def window() -> tuple[torch.Tensor, torch.Tensor]:
 def test_shapes_and_carried_state(cell: str) -> None:
     model = make(cell=cell)
     input_ids, targets = window()
-    features, state = model(input_ids, model.initial_state(3))
-    assert features.shape == (5, 3, 8)
-    whole, whole_state = model.loss(input_ids, targets, model.initial_state(3))
+    reading = model(input_ids, model.initial_state(3))
+    assert reading.features.shape == (5, 3, 8)
+    whole, at_once = model.loss(input_ids, targets, model.initial_state(3))
     first, between = model.loss(input_ids[:2], targets[:2], model.initial_state(3))
-    second, after = model.loss(input_ids[2:], targets[2:], between)
+    second, after = model.loss(input_ids[2:], targets[2:], between.state)
     torch.testing.assert_close(first + second, whole)
-    torch.testing.assert_close(after, whole_state)
-    torch.testing.assert_close(after, state)
+    torch.testing.assert_close(after.state, at_once.state)
+    torch.testing.assert_close(after.state, reading.state)
 
 
 def test_zero_weights_predict_uniformly() -> None:
@@ -54,7 +55,7 @@ def test_token_costs_sum_to_the_loss() -> None:
     model = make()
     input_ids, targets = window()
     loss, _ = model.loss(input_ids, targets, model.initial_state(3))
-    features, _ = model(input_ids, model.initial_state(3))
+    features = model(input_ids, model.initial_state(3)).features
     costs = model.softmax.token_costs(features.flatten(0, 1), targets.flatten())
     torch.testing.assert_close(costs.nats.sum(), loss)
 
@@ -83,7 +84,7 @@ def test_any_softmax_predicts_in_any_precision(softmax: Softmax, precision: torc
     assert torch.isfinite(loss)
     assert model.embedding.weight.grad.any()
     with torch.no_grad(), model.evaluating():
-        features, _ = model(input_ids, state)
+        features = model(input_ids, state).features
         costs = model.softmax.token_costs(features.flatten(0, 1), targets.flatten())
         log_probs = model.softmax.logits(features).log_softmax(-1)
     expected = -log_probs.gather(2, targets[..., None]).flatten()
@@ -110,46 +111,45 @@ def test_embedding_activation_is_applied() -> None:
         plain.embedding.weight.tanh_()
     input_ids, _ = window()
     torch.testing.assert_close(
-        plain(input_ids, plain.initial_state(3))[0], bent(input_ids, bent.initial_state(3))[0]
+        plain(input_ids, plain.initial_state(3)).features, bent(input_ids, bent.initial_state(3)).features
     )
 
 
-@pytest.mark.parametrize("place", ["embedding", "layers", "output"])
+@pytest.mark.parametrize("place", ["input", "layers", "output"])
 def test_dropout_acts_in_its_place_and_only_in_training(place: str) -> None:
     generator = torch.Generator().manual_seed(5)
-    model = make(dropout=DropoutRates(**{place: 0.5}), generator=generator)
+    model = make(dropout=DropoutRates(**{place: 0.5}), noise=Noise(generator))
     input_ids, _ = window()
     state = model.initial_state(3)
-    first, _ = model(input_ids, state)
-    second, _ = model(input_ids, state)
+    first, second = (model(input_ids, state).features for _ in range(2))
     assert not torch.equal(first, second)
     generator.manual_seed(5)
-    again, _ = model(input_ids, state)
+    again = model(input_ids, state).features
     assert torch.equal(first, again)
     if place == "output":
         assert 0.3 < (first == 0).float().mean() < 0.7
     model.eval()
-    assert torch.equal(model(input_ids, state)[0], model(input_ids, state)[0])
+    assert torch.equal(model(input_ids, state).features, model(input_ids, state).features)
 
 
 def test_dropout_keeps_the_mean() -> None:
-    model = make(dropout=DropoutRates(output=0.25), generator=torch.Generator().manual_seed(0))
+    model = make(dropout=DropoutRates(output=0.25), noise=Noise(torch.Generator().manual_seed(0)))
     dropped = model.dropouts[-1](torch.ones(200, 500))
     assert sorted(dropped.unique().tolist()) == pytest.approx([0.0, 1 / 0.75])
     assert dropped.mean().item() == pytest.approx(1.0, abs=0.01)
 
 
 def test_one_layer_has_no_place_between_layers() -> None:
-    model = LanguageModel(V, 6, 8, 1, dropout=DropoutRates(layers=0.9), generator=torch.Generator())
+    model = LanguageModel(V, 6, 8, 1, dropout=DropoutRates(layers=0.9))
     input_ids, _ = window()
     state = model.initial_state(3)
-    assert torch.equal(model(input_ids, state)[0], model(input_ids, state)[0])
+    assert torch.equal(model(input_ids, state).features, model(input_ids, state).features)
 
 
 def test_detach_cuts_the_graph() -> None:
     model = make()
     input_ids, targets = window()
-    _, state = model.loss(input_ids, targets, model.initial_state(3))
+    state = model.loss(input_ids, targets, model.initial_state(3))[1].state
     assert any(s.requires_grad for layer in state for s in layer)
     assert not any(s.requires_grad for layer in detach(state) for s in layer)
 
@@ -164,7 +164,7 @@ def test_tied_weights_have_the_same_gradient_when_it_is_sparse(is_sampled: bool)
     gradients = []
     for is_sparse in (False, True):
         generator = torch.Generator().manual_seed(3)
-        softmax = SampledSoftmax(6, V, 4, generator=generator) if is_sampled else None
+        softmax = SampledSoftmax(6, V, 4, noise=Noise(generator)) if is_sampled else None
         model = LanguageModel(V, 6, 6, 1, tie_weights=True, softmax=softmax)
         initialize(model, torch.Generator().manual_seed(0))
         if is_sparse:
@@ -176,3 +176,16 @@ def test_tied_weights_have_the_same_gradient_when_it_is_sparse(is_sampled: bool)
         assert gradient.is_sparse == (is_sampled and is_sparse)
         gradients.append(gradient.to_dense())
     torch.testing.assert_close(*gradients)
+
+
+def test_a_reading_has_the_outputs_of_each_layer_before_and_after_dropout() -> None:
+    model = make(dropout=DropoutRates(0.5, 0.5, 0.5), noise=Noise(torch.Generator().manual_seed(5)))
+    input_ids, _ = window()
+    reading = model(input_ids, model.initial_state(3))
+    assert reading.features is reading.dropped[-1]
+    for raw, dropped, (h, _) in zip(reading.raw, reading.dropped, reading.state, strict=True):
+        torch.testing.assert_close(raw[-1], h)
+        torch.testing.assert_close(dropped, torch.where(dropped == 0, 0.0, 2 * raw))
+        assert 0.2 < (dropped == 0).float().mean() < 0.8
+    reading = model.eval()(input_ids, model.initial_state(3))
+    assert all(map(torch.equal, reading.raw, reading.dropped))

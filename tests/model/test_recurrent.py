@@ -222,3 +222,39 @@ def test_gates_of_a_gru_obey_its_equations() -> None:
     torch.testing.assert_close(hidden, (1 - z) * n + z * torch.cat([h[None], hidden[:-1]]))
     r_1 = (inputs[0] @ layer.weight_ih[:H].t() + h @ layer.weight_hh[:H].t() + layer.bias[:H]).sigmoid()
     torch.testing.assert_close(r[0], r_1)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("num_steps", [1, T])
+@pytest.mark.parametrize(("cell", "activation"), CELLS)
+def test_recurrent_weights_are_replaced_for_a_block(
+    cell: str, activation: str, num_steps: int, dtype: torch.dtype
+) -> None:
+    layer, twin = make(CELLS[cell, activation]), make(CELLS[cell, activation])
+    inputs, state = random_inputs()[:num_steps].to(dtype), random_state(layer)
+    weight = (2 * layer.recurrent_weight().detach()).requires_grad_()
+    with torch.no_grad():
+        twin.recurrent_weight().copy_(weight)
+    with layer.replacing(weight):
+        outputs, after = layer(inputs, state)
+        with torch.no_grad():  # the kernel of a single step, too
+            torch.testing.assert_close(layer(inputs, state), twin(inputs, state))
+    expected, expected_after = twin(inputs, state)
+    assert torch.equal(outputs, expected)
+    assert all(map(torch.equal, after, expected_after))
+    outputs.float().square().sum().backward()
+    expected.float().square().sum().backward()
+    of_twin = {name: parameter.grad for name, parameter in twin.named_parameters()}
+    name = "weight" if cell == "concat_elman" else "weight_hh"
+    torch.testing.assert_close(weight.grad, of_twin[name][:, -H:])
+    assert torch.equal(layer.recurrent_weight(), layer.state_weight())
+    assert not torch.equal(layer(inputs, state)[0], expected)
+
+
+@pytest.mark.parametrize(("cell", "activation"), CELLS)
+def test_state_maps_are_rows_of_the_recurrent_weight(cell: str, activation: str) -> None:
+    layer = make(CELLS[cell, activation])
+    rows = layer.state_weight().split(H)
+    for square in layer.state_maps():
+        assert square.shape == (H, H)
+        assert any(square.data_ptr() == row.data_ptr() for row in rows)

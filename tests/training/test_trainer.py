@@ -12,6 +12,7 @@ from lmtrain.corpus.batching import LineIterator, ParallelSequentialIterator
 from lmtrain.errors import DivergenceError
 from lmtrain.model.initialization import initialize
 from lmtrain.model.language_model import LanguageModel
+from lmtrain.model.noise import Noise
 from lmtrain.training.optimizer import Optimizer
 from lmtrain.training.schedule import Constant
 from lmtrain.training.trainer import Trainer
@@ -28,7 +29,7 @@ def make(lr: float = 0.5, reduction: str = "mean", max_grad_norm: float | None =
         ParallelSequentialIterator(IDS, 4, 7),
         Optimizer(model.parameters(), "sgd", lr, max_grad_norm),
         Constant(),
-        torch.Generator(),
+        Noise(torch.Generator()),
         loss_reduction=reduction,
     )
 

@@ -27,15 +27,19 @@ class ConcatElmanLayer(RecurrentLayer):
         self.weight = nn.Parameter(torch.empty(2 * hidden_size, input_size + hidden_size))
         self.bias = nn.Parameter(torch.empty(2 * hidden_size))
 
+    def state_weight(self) -> Tensor:
+        """The columns of M that r is multiplied with: H rows for the output, H for the next r."""
+        return self.weight[:, self.input_size :]
+
     def state_maps(self) -> tuple[Tensor, ...]:
         """The square map (H, H) from state to state, a view of the weights."""
-        return (self.weight[self.hidden_size :, self.input_size :],)
+        return super().state_maps()[1:]
 
     def forward(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
         """Reads ``inputs`` (T, B, E) from ``state`` on; returns outputs (T, B, H) and the new state."""
         (r,) = state
-        weight = self.weight.to(inputs.dtype)
-        weight_from_input, weight_from_state = weight[:, : self.input_size], weight[:, self.input_size :]
+        weight_from_input = self.weight[:, : self.input_size].to(inputs.dtype)
+        weight_from_state = self.recurrent_weight().to(inputs.dtype)
         from_input = kernels.apply_linear(inputs, weight_from_input, self.bias)  # (T, B, 2H)
         output_part, recurrent_part = from_input.chunk(2, dim=-1)
         output_weight, recurrent_weight = weight_from_state.chunk(2)

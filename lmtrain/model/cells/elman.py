@@ -23,7 +23,7 @@ class ElmanLayer(GatedLayer):
             return super().forward(inputs, state)
         (h,) = state
         outputs = kernels.elman(
-            inputs, h, self.weight_ih, self.weight_hh, self.bias, self.activation == "relu"
+            inputs, h, self.weight_ih, self.recurrent_weight(), self.bias, self.activation == "relu"
         )
         return outputs, (outputs[-1].to(h.dtype),)
 

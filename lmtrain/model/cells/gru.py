@@ -33,7 +33,7 @@ class GRULayer(GatedLayer):
     def torch_weights(self) -> list[Tensor]:
         """As torch's functions take them; see ``GatedLayer``. That of n alone is not zero in bias_hh."""
         bias_hh = torch.cat([self.bias_hh.new_zeros(2 * self.hidden_size), self.bias_hh])
-        return [self.weight_ih, self.weight_hh, self.bias, bias_hh]
+        return [self.weight_ih, self.recurrent_weight(), self.bias, bias_hh]
 
     @torch.no_grad()
     def gates(self, inputs: Tensor, state: State) -> dict[str, Tensor]:

@@ -33,7 +33,7 @@ class LSTMLayer(GatedLayer):
         if not kernels.has_faster_lstm(inputs, self.hidden_size):
             return super().forward(inputs, state)
         h, c = state
-        outputs, c = kernels.lstm(inputs, h, c, self.weight_ih, self.weight_hh, self.bias)
+        outputs, c = kernels.lstm(inputs, h, c, self.weight_ih, self.recurrent_weight(), self.bias)
         return outputs, (outputs[-1].to(h.dtype), c)
 
     @torch.no_grad()

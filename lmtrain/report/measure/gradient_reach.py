@@ -179,15 +179,15 @@ def batch_norms(model: LanguageModel, window: HeldOutWindow, steps: int) -> Norm
     lead = max(1, len(input_ids) - steps)
     state = model.initial_state(len(targets))
     with torch.no_grad():
-        features, state = model(input_ids[:lead], state)
+        reading = model(input_ids[:lead], state)
     carried: list[list[Tensor]] = []
     for word in input_ids[lead:]:
-        state, cut = _cut(state)
+        state, cut = _cut(reading.state)
         carried.append(cut)
-        features, state = model(word[None], state)
+        reading = model(word[None], state)
     norms = np.full((len(targets), 1 + len(_flat(state)), steps), np.nan)
     if carried:
-        loss = model.softmax.loss(features[-1], targets)  # a sum: each row has its own gradient
+        loss = model.softmax.loss(reading.features[-1], targets)  # a sum: each row has its own gradient
         flat = [tensor for cut in carried for tensor in cut]
         gradients = torch.autograd.grad(loss, flat)
         squares = torch.stack([g.double().square().sum(dim=1) for g in gradients])

@@ -58,7 +58,7 @@ def saturation(
             input_ids = text.window(group, _CONTEXT).input_ids.to(model.device)
             state = model.initial_state(len(group))
             if len(input_ids) > 1:
-                _, state = model(input_ids[:-1], state)
+                state = model(input_ids[:-1], state).state
             for layer, gates in enumerate(model_gates(model, input_ids[-1:], state), 1):
                 for gate in gates:
                     now = torch.stack([gate.is_low, gate.is_high]).sum(dim=(1, 2))  # (2, H)

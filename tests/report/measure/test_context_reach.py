@@ -26,7 +26,7 @@ def test_each_cost_is_that_of_reading_the_last_words_alone(cell: str, context: s
         nats = []
         for position, length in zip(positions, text.context_lengths(positions), strict=True):
             seen = before[position + 1 - min(length, k or length) : position + 1]
-            features, _ = model(torch.tensor(seen)[:, None].long(), model.initial_state(1))
+            features = model(torch.tensor(seen)[:, None].long(), model.initial_state(1)).features
             nats.append(-float(model.softmax.logits(features[-1])[0].log_softmax(0)[corpus.ids[position]]))
         assert cost.loss == pytest.approx(np.mean(nats), rel=1e-5)
     assert found.costs[2].extra == pytest.approx(0.0, abs=1e-6)  # no context is longer

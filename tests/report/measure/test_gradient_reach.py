@@ -17,7 +17,7 @@ T = 30
 def linear_network(recurrence: torch.Tensor) -> LanguageModel:
     """r_t = M r_{t-1} + U x_t, and logits linear in it: the Jacobian from step to step is M everywhere."""
     model = make_model(cell="concat_elman", activation="relu")
-    model.layers = model.layers[:1]
+    model.layers, model.dropouts = model.layers[:1], model.dropouts[:2]
     (layer,) = model.recurrent_layers()
     with torch.no_grad():
         layer.state_maps()[0].copy_(recurrence)
@@ -49,9 +49,9 @@ def test_it_is_the_derivative_of_the_loss(cell: str) -> None:
     names = [(layer, part) for layer in range(2) for part in range(2 if cell == "lstm" else 1)]
 
     def loss(k: int, layer: int, part: int, unit: int, step: float) -> float:
-        _, state = model(ids[:-k], model.initial_state(1))
+        state = model(ids[:-k], model.initial_state(1)).state
         state[layer][part][0, unit] += step
-        features, _ = model(ids[-k:], state)
+        features = model(ids[-k:], state).features
         return float(model.softmax.logits(features[-1])[0].double().log_softmax(0)[3])
 
     with torch.no_grad():
