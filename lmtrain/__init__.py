@@ -22,6 +22,6 @@ def load(model: str | Path, snapshot: str | None = None, device: str = "auto") -
         ModelError: There is no such model, or it is damaged.
         UsageError: There is no such device or snapshot.
     """
-    from lmtrain.run.loading import load_model
+    from lmtrain.run.trained import load_model
 
     return load_model(Path(model), snapshot, device)

@@ -9,8 +9,8 @@ from unittest.mock import Mock
 import pytest
 
 from lmtrain.config import Config, load_config
-from lmtrain.run.loading import load_model
 from lmtrain.run.session import RunObserver, train
+from lmtrain.run.trained import load_model
 
 RECIPES = sorted((Path(__file__).resolve().parents[1] / "configs").glob("*.yaml"))
 SMALLER = (

@@ -23,7 +23,7 @@ from fault_campaigns.visible import visible_writes
 from hostile_files import MANIFEST, MODEL, TRAINING, VOCAB, content, forge
 
 from lmtrain.errors import ModelError
-from lmtrain.run.loading import load_model
+from lmtrain.run.trained import load_model
 from lmtrain.training.snapshot import SnapshotStore, read_snapshot
 
 _FILES = (MANIFEST, MODEL, TRAINING, VOCAB)

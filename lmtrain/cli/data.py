@@ -181,7 +181,7 @@ def _words_of(path: Path, snapshot: str | None) -> "tuple[Container[str], TextRu
             return frozenset(line.strip().decode() for line in text.split(b"\n")), None
         except UnicodeDecodeError as error:
             raise DataError(f"{path}: not UTF-8 ({error.reason})") from None
-    from lmtrain.run.loading import load_vocabulary
+    from lmtrain.run.trained import load_vocabulary
 
     words, rules = load_vocabulary(path, snapshot)
     return frozenset(words.words), rules

@@ -25,7 +25,7 @@ from lmtrain.cli.text import note, print_json, print_pairs, print_table
 if TYPE_CHECKING:
     from lmtrain.inference.evaluation import Evaluation
     from lmtrain.inference.windows import HeldOutWindow
-    from lmtrain.run.held_out import HeldOutResult
+    from lmtrain.run.result import HeldOutResult
 
 _MANY_OOV = 0.05
 """The share of unknown words from which on a perplexity says little without a word about them."""
@@ -66,7 +66,7 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
-    adapt: Annotated[
+    adapt: Annotated[  # noqa: ARG001  (nothing to choose from yet)
         Literal["none"], typer.Option(metavar="none", help="Adaptation to the text while reading it.")
     ] = "none",
     precision: PrecisionOption = "float32",
@@ -91,14 +91,16 @@ def evaluate(
     Example: lmtrain eval runs/quickstart --data "text/*.txt" --context line --json
     """
     from lmtrain.corpus.patterns import expand_patterns
-    from lmtrain.run.loading import load_model
+    from lmtrain.run.trained import load_model
 
     _refuse_contradictions(ngram, weight, tune_on)
     paths = expand_patterns(data)
     loaded = load_model(model, snapshot, device)
     interpolation = interpolation_of(loaded, ngram, weight)
     if interpolation is not None and tune_on is not None:
-        interpolation = loaded.tune(interpolation.ngram, tune_on, context=context, watch=_watched)
+        interpolation = loaded.tune(
+            interpolation.ngram, tune_on, context=context, precision=precision, watch=_watched
+        )
         if tune_on in paths:
             note(f"{tune_on}: the weight is tuned on a text that is evaluated with it, which flatters it")
     results = []
@@ -108,7 +110,6 @@ def evaluate(
             context=context,
             streams=streams,
             batch_size=batch_size,
-            adapt=adapt,
             precision=precision,
             interpolation=interpolation,
             watch=_watched,

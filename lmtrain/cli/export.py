@@ -31,11 +31,19 @@ def export(
 
     Example: lmtrain export runs/quickstart --format onnx --out exported
     """
-    from lmtrain.export.export import SHAPES, TOLERANCE, export_onnx, export_safetensors
-    from lmtrain.run.loading import load_model
+    from lmtrain.export.export import SHAPES, TOLERANCE, Original, export_onnx, export_safetensors
+    from lmtrain.run.trained import load_model
 
     trained = load_model(model, snapshot, "cpu")
-    written = (export_onnx if to_format == "onnx" else export_safetensors)(trained, out)
+    original = Original(
+        trained.model,
+        trained.vocab,
+        trained.rules,
+        trained.config.name,
+        trained.snapshot.step,
+        trained.snapshot.path,
+    )
+    written = (export_onnx if to_format == "onnx" else export_safetensors)(original, out)
     if as_json:
         print_json(
             {

@@ -16,8 +16,8 @@ from lmtrain.cli.text import note, print_json, print_json_line
 
 if TYPE_CHECKING:
     from lmtrain.inference.beam import BeamSearch
+    from lmtrain.inference.generate import GeneratedText
     from lmtrain.inference.sampling import Sampling
-    from lmtrain.run.generated import GeneratedText
 
 
 def generate(
@@ -119,7 +119,7 @@ def generate(
     """
     from lmtrain.errors import UsageError
     from lmtrain.inference.sampling import Sampling
-    from lmtrain.run.loading import load_model
+    from lmtrain.run.trained import load_model
 
     sources = {"--prompt": prompt is not None, "--prompts": prompts is not None, "--interactive": interactive}
     if sum(sources.values()) > 1:

@@ -1,11 +1,15 @@
 """``lmtrain info`` and ``lmtrain env``."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import typer
 
 from lmtrain.cli.options import JsonOption, ModelArgument, SnapshotOption
 from lmtrain.cli.text import duration, print_json, print_pairs, print_table
+
+if TYPE_CHECKING:
+    from lmtrain.run.result import Part, Validation
 
 _MAX_ROWS = 12
 """Of the history."""
@@ -20,26 +24,23 @@ def info(model: ModelArgument, snapshot: SnapshotOption = None, as_json: JsonOpt
 
     Example: lmtrain info runs/quickstart --snapshot last --json
     """
-    from lmtrain.run.loading import load_model
+    from lmtrain.run.trained import load_model
 
     about = load_model(model, snapshot, "cpu").describe()
     if as_json:
-        print_json(about)
+        print_json(about.to_dict())
         return
-    best = f"{about['best_perplexity']:.2f} at step {about['best_step']:,}" if about["best_step"] else "-"
-    environment, texts = about["environment"], about["sha256"]
-    rules = "words between spaces" + (", in lower case" if about["config"]["data"]["lowercase"] else "")
+    texts, environment, trained = about.sha256, about.environment, about.provenance
+    best = f"{about.best_perplexity:.2f} at step {about.best_step:,}" if about.best_step else "-"
+    rules = "words between spaces" + (", in lower case" if about.config.data.lowercase else "")
     print_pairs(
         [
-            ("name", about["name"]),
-            ("snapshot", about["snapshot"]),
-            ("model", about["model"]),
-            ("parameters", f"{about['num_parameters']:,}"),
-            ("vocabulary", f"{about['vocab_size']:,} {rules}, SHA-256 {texts['vocab'][:8]}"),
-            (
-                "trained",
-                f"{about['step']:,} steps, {about['epoch']:.2f} epochs, {duration(about['elapsed'])}",
-            ),
+            ("name", about.config.name),
+            ("snapshot", about.snapshot),
+            ("model", about.about),
+            ("parameters", f"{about.num_parameters:,}"),
+            ("vocabulary", f"{about.vocab_size:,} {rules}, SHA-256 {about.vocab_sha256[:8]}"),
+            ("trained", f"{about.step:,} steps, {trained.epoch:.2f} epochs, {duration(trained.elapsed)}"),
             ("best validation perplexity", best),
             *(
                 (f"{name} text", f"SHA-256 {texts[name]}")
@@ -54,36 +55,34 @@ def info(model: ModelArgument, snapshot: SnapshotOption = None, as_json: JsonOpt
             ),
         ]
     )
-    _print_parts(about["parts"])
-    if about["history"]:
-        _print_history(about["history"], about["best_step"])
+    _print_parts(about.parts)
+    if about.history:
+        _print_history(about.history, about.best_step)
 
 
-def _print_parts(parts: list[dict[str, Any]]) -> None:
+def _print_parts(parts: "Sequence[Part]") -> None:
     rows = []
     for part in parts:
-        weights = [f"{name} {' × '.join(f'{n:,}' for n in shape)}" for name, shape in part["shapes"].items()]
-        weights += [f"{name} of {owner.rpartition('.')[0]}" for name, owner in part["shared"].items()]
-        numbers = (
-            [f"{part['num_parameters']:,}", f"{part['share']:.1%}"] if part["num_parameters"] else ["", ""]
-        )
-        rows.append([part["name"], part["kind"], ", ".join(weights), *numbers])
+        weights = [f"{name} {' × '.join(f'{n:,}' for n in shape)}" for name, shape in part.shapes.items()]
+        weights += [f"{name} of {owner.rpartition('.')[0]}" for name, owner in part.shared.items()]
+        numbers = [f"{part.num_parameters:,}", f"{part.share:.1%}"] if part.num_parameters else ["", ""]
+        rows.append([part.name, part.kind, ", ".join(weights), *numbers])
     typer.echo()
     print_table(("part", "kind", "weights", "parameters", "share"), rows, left=("part", "kind", "weights"))
 
 
-def _print_history(history: list[dict[str, Any]], best_step: int | None) -> None:
+def _print_history(history: "Sequence[Validation]", best_step: int | None) -> None:
     """At most so many validations, evenly spread, the best and the last among them."""
     stride = -(-len(history) // _MAX_ROWS)
-    shown = [each for i, each in enumerate(reversed(history)) if i % stride == 0 or each["step"] == best_step]
+    shown = [each for i, each in enumerate(reversed(history)) if i % stride == 0 or each.step == best_step]
     rows = [
         [
-            f"{each['step']:,}",
-            _figure(each["epoch"], ".2f"),
-            _figure(each["train_perplexity"], ".2f"),
-            f"{each['valid_perplexity']:.2f}{'*' if each['step'] == best_step else ' '}",
-            _figure(each["lr"], ".3g"),
-            "-" if each["elapsed"] is None else duration(each["elapsed"]),
+            f"{each.step:,}",
+            _figure(each.epoch, ".2f"),
+            _figure(each.train_perplexity, ".2f"),
+            f"{each.valid_perplexity:.2f}{'*' if each.step == best_step else ' '}",
+            _figure(each.lr, ".3g"),
+            "-" if each.elapsed is None else duration(each.elapsed),
         ]
         for each in reversed(shown)
     ]

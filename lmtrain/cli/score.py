@@ -67,7 +67,7 @@ def score(
     from lmtrain.cli.score_formats import FORMATS
     from lmtrain.errors import UsageError
     from lmtrain.machine.process import return_freed_memory
-    from lmtrain.run.loading import load_model
+    from lmtrain.run.trained import load_model
 
     writer = FORMATS[form](file, extended)
     if extended and not writer.takes_details:

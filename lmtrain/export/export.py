@@ -14,14 +14,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import safetensors.torch
+import torch
 
 from lmtrain import __version__
-from lmtrain.corpus.vocab import EOS, UNK
+from lmtrain.corpus.text import TextRules
+from lmtrain.corpus.vocab import EOS, UNK, Vocabulary
 from lmtrain.errors import LmtrainError, ModelError, UsageError
 from lmtrain.export.torch_layout import torch_layout
 from lmtrain.files.atomic import new_folder, write_synced
 from lmtrain.model.adaptive_softmax import AdaptiveSoftmax
-from lmtrain.run.trained import TrainedModel
+from lmtrain.model.language_model import LanguageModel
 
 if TYPE_CHECKING:
     from lmtrain.export.onnx_graph import OnnxGraph
@@ -43,6 +45,19 @@ _MIN_BYTES_APART = 1024
 
 
 @dataclass(frozen=True)
+class Original:
+    """A model that is to be taken elsewhere."""
+
+    model: LanguageModel
+    vocab: Vocabulary
+    rules: TextRules
+    name: str
+    step: int
+    source: Path
+    """Where it comes from, for messages."""
+
+
+@dataclass(frozen=True)
 class Export:
     """A model that was taken elsewhere."""
 
@@ -52,11 +67,11 @@ class Export:
     """Between onnxruntime's log-probabilities and ours, in nats; None where it computes none."""
 
 
-def export_safetensors(trained: TrainedModel, out: Path) -> Export:
+def export_safetensors(original: Original, out: Path) -> Export:
     """Writes the weights as torch's modules take them; see ``lmtrain.export.torch_layout``.
 
     Args:
-        trained: The model.
+        original: The model.
         out: A folder that is empty or not there yet.
 
     Raises:
@@ -64,16 +79,16 @@ def export_safetensors(trained: TrainedModel, out: Path) -> Export:
         StorageError: The disk or the system refused; nothing was left there.
     """
     with new_folder(out, last=CONFIG) as folder:
-        weights = safetensors.torch.save(torch_layout(trained.model), {"format": "pt", **_about(trained)})
+        weights = safetensors.torch.save(torch_layout(original.model), {"format": "pt", **_about(original)})
         write_synced(folder / SAFETENSORS, weights)
-        return Export(_add_descriptions(folder, trained))
+        return Export(_add_descriptions(folder, original))
 
 
-def export_onnx(trained: TrainedModel, out: Path) -> Export:
+def export_onnx(original: Original, out: Path) -> Export:
     """Writes the model as an ONNX graph, and checks it; see ``lmtrain.export.onnx_graph``.
 
     Args:
-        trained: The model.
+        original: The model.
         out: A folder that is empty or not there yet.
 
     Raises:
@@ -90,12 +105,12 @@ def export_onnx(trained: TrainedModel, out: Path) -> Export:
 
     with new_folder(out, last=CONFIG) as folder:
         path = folder / ONNX
-        _write_onnx(build_onnx(trained.model, _about(trained)), path)
+        _write_onnx(build_onnx(original.model, _about(original)), path)
         onnx.checker.check_model(path, full_check=True)
-        difference = greatest_difference(path, trained.model, SHAPES)
+        difference = greatest_difference(path, original.model, SHAPES)
         if not difference <= TOLERANCE:
-            _refuse(trained, difference)
-        return Export(_add_descriptions(folder, trained), difference)
+            _refuse(original, difference)
+        return Export(_add_descriptions(folder, original), difference)
 
 
 def _require_onnx() -> None:
@@ -138,70 +153,74 @@ def _write_weights_apart(graph: "OnnxGraph", path: Path) -> None:
     write_synced(path, graph.proto.SerializeToString())
 
 
-def _refuse(trained: TrainedModel, difference: float) -> None:
+def _refuse(original: Original, difference: float) -> None:
     if math.isnan(difference):
-        raise ModelError(f"{trained.snapshot.path}: its scores are not finite; --snapshot picks another")
+        raise ModelError(f"{original.source}: its scores are not finite; --snapshot picks another")
     raise LmtrainError(
-        f"{trained.snapshot.path}: not exported: log-probabilities of onnxruntime differ by {difference:.1e} "
+        f"{original.source}: not exported: log-probabilities of onnxruntime differ by {difference:.1e} "
         f"nats from those of lmtrain {__version__}, more than {TOLERANCE:.0e}; please report this"
     )
 
 
-def _about(trained: TrainedModel) -> dict[str, str]:
+def _about(original: Original) -> dict[str, str]:
     """What the file of the weights says of itself."""
     return {
         "lmtrain_version": __version__,
-        "name": trained.config.name,
-        "step": str(trained.snapshot.step),
-        "text_rules": trained.rules.name,
+        "name": original.name,
+        "step": str(original.step),
+        "text_rules": original.rules.name,
         "unk": UNK,
         "eos": EOS,
-        "vocab_sha256": trained.vocab.sha256,
+        "vocab_sha256": original.vocab.sha256,
     }
 
 
-def _add_descriptions(folder: Path, trained: TrainedModel) -> dict[str, int]:
+def _add_descriptions(folder: Path, original: Original) -> dict[str, int]:
     """Writes the vocabulary and the config beside the weights; gives the size of each file."""
-    write_synced(folder / VOCAB, trained.vocab.to_bytes())
+    write_synced(folder / VOCAB, original.vocab.to_bytes())
     config = {
         "format_version": FORMAT_VERSION,
         "lmtrain_version": __version__,
-        "name": trained.config.name,
-        "step": trained.snapshot.step,
-        **_describe_model(trained),
-        "text": _describe_text(trained),
+        "name": original.name,
+        "step": original.step,
+        **_describe_model(original),
+        "text": _describe_text(original),
         "sha256": {path.name: _sha256(path) for path in sorted(folder.iterdir())},
     }
     write_synced(folder / CONFIG, (json.dumps(config, indent=2, ensure_ascii=False) + "\n").encode())
     return {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
 
 
-def _describe_model(trained: TrainedModel) -> dict[str, Any]:
-    names = ("cell", "activation", "embedding_dim", "hidden_size", "num_layers")
-    options, softmax = trained.config.model, trained.model.softmax
+def _describe_model(original: Original) -> dict[str, Any]:
+    model, softmax = original.model, original.model.softmax
+    layers = model.recurrent_layers()
     about = {
-        **{name: getattr(options, name) for name in names},
-        "vocab_size": len(trained.vocab),
-        "tie_weights": options.tie_weights,
-        "embedding_activation": options.embedding_activation,
+        "cell": layers[0].cell,
+        "activation": layers[0].activation,
+        "embedding_dim": model.embedding.embedding_dim,
+        "hidden_size": layers[0].hidden_size,
+        "num_layers": len(layers),
+        "vocab_size": len(original.vocab),
+        "tie_weights": model.is_tied,
+        "embedding_activation": "tanh" if isinstance(model.embedding_activation, torch.nn.Tanh) else "none",
     }
     if not isinstance(softmax, AdaptiveSoftmax):  # a sampled one is full once it is trained
         return {**about, "softmax": "full"}
     adaptive = {  # as nn.AdaptiveLogSoftmaxWithLoss calls it, and the sizes, which follow from that
         "cutoffs": softmax.bounds[:-1],
-        "div_value": options.adaptive.div,
+        "div_value": softmax.div,
         "head_bias": True,
         "projection_sizes": [len(projection) for projection in softmax.projections],
     }
     return {**about, "softmax": "adaptive", "adaptive": adaptive}
 
 
-def _describe_text(trained: TrainedModel) -> dict[str, Any]:
-    vocab = trained.vocab
+def _describe_text(original: Original) -> dict[str, Any]:
+    vocab = original.vocab
     return {
         "separators": "ASCII whitespace",
-        "moses": trained.rules.moses,
-        "lowercase": trained.rules.lowercase,
+        "moses": original.rules.moses,
+        "lowercase": original.rules.lowercase,
         "unk": UNK,
         "unk_id": vocab.unk_id,
         "eos": EOS,

@@ -28,7 +28,11 @@ class Interpolation:
 
     def mix(self, nats: NDArray[np.float64], ids: NDArray[np.int32]) -> NDArray[np.float64]:
         """What the tokens of whole lines cost in the mixture, given what they cost the neural model."""
-        return np.maximum(-interpolate(-nats, self.ngram.log_probs(ids), self.weight), 0.0)
+        return self.mixed(nats, -self.ngram.log_probs(ids))
+
+    def mixed(self, nats: NDArray[np.float64], of_ngram: NDArray[np.float64]) -> NDArray[np.float64]:
+        """What tokens cost in the mixture, given what they cost either model; never below 0."""
+        return np.maximum(-interpolate(-nats, -of_ngram, self.weight), 0.0) + 0.0  # no -0
 
 
 def interpolate(model: ArrayLike, ngram: ArrayLike, weight: float) -> NDArray[np.float64]:

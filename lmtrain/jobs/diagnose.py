@@ -9,8 +9,7 @@ from lmtrain.jobs.labels import labels_of
 from lmtrain.report.measure.diagnose import Examiner, Subject
 from lmtrain.report.measure.held_out import Watch, unwatched
 from lmtrain.report.report import Report
-from lmtrain.run.loading import load_model
-from lmtrain.run.trained import TrainedModel
+from lmtrain.run.trained import TrainedModel, load_model
 
 
 def diagnose(

@@ -46,6 +46,7 @@ class AdaptiveSoftmax(Softmax):
                 f"cutoffs must ascend from 1 to {vocab_size - 1} for a vocabulary of {vocab_size} words "
                 f"(got {list(cutoffs)})"
             )
+        self.div = div
         self.bounds = [*cutoffs, vocab_size]
         self.num_clusters = len(self.bounds) - 1
         self.head_size = self.bounds[0]

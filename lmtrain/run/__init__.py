@@ -2,7 +2,6 @@
 
 - ``build``: a config becomes corpora, a model, a trainer.
 - ``session``: they become a run in a directory, from its first step or its last snapshot to its end.
-- ``loading``: a run directory or snapshot becomes a model.
-- ``trained``: that model, which evaluates, scores and writes; ``held_out`` what it is evaluated on.
-- ``dry_run``: what a run would take, without running it.
+- ``trained``: a run directory or snapshot becomes a model, which evaluates, scores and writes.
+- ``result``: what that gives.
 """

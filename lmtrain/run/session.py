@@ -10,8 +10,9 @@ import torch
 from lmtrain.config import Config
 from lmtrain.corpus.corpus import Corpus
 from lmtrain.errors import DivergenceError, Interrupted, ModelError
+from lmtrain.inference.continuation import to_text
 from lmtrain.inference.evaluation import Evaluation, evaluate
-from lmtrain.inference.generate import generate, to_text
+from lmtrain.inference.generate import generate
 from lmtrain.inference.windows import HeldOutWindow, held_out_windows
 from lmtrain.machine.device import has_fast_bfloat16, resolve_device
 from lmtrain.machine.environment import command_line, describe_environment, git_revision
@@ -33,10 +34,10 @@ from lmtrain.run.directory import (
     snapshot_to_continue,
     write_description,
 )
-from lmtrain.run.held_out import source_perplexity
 from lmtrain.run.hyper_parameters import columns, settings
-from lmtrain.run.loading import refuse_other_shapes, refuse_other_state
 from lmtrain.run.lock import owning
+from lmtrain.run.result import source_perplexity
+from lmtrain.run.trained import refuse_other_shapes, refuse_other_state
 from lmtrain.training.loggers import RunLog
 from lmtrain.training.loop import Intervals, Observer, TrainingLoop, metrics
 from lmtrain.training.snapshot import Provenance, Snapshot, SnapshotStore, weights_of

@@ -1,36 +1,45 @@
-"""A trained model: it evaluates, scores and writes. It needs no corpus."""
+"""A run directory or snapshot becomes a model, which evaluates, scores and writes. It needs no corpus."""
 
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
 from lmtrain import __version__
-from lmtrain.config import Config
+from lmtrain.config import Config, config_from_dict
 from lmtrain.corpus.corpus import Corpus
 from lmtrain.corpus.detokenize import detokenize
+from lmtrain.corpus.held_out import read_held_out
 from lmtrain.corpus.text import TextRules
 from lmtrain.corpus.vocab import Vocabulary
-from lmtrain.errors import ModelError, UsageError
+from lmtrain.errors import ConfigError, ModelError, UsageError, meant
 from lmtrain.inference.beam import BeamSearch
 from lmtrain.inference.continuation import Length
-from lmtrain.inference.evaluation import Evaluation, evaluate, perplexity
-from lmtrain.inference.mixture import Interpolation, interpolate, tune_weight
+from lmtrain.inference.evaluation import Evaluation, evaluate
+from lmtrain.inference.generate import GeneratedText, continue_texts
+from lmtrain.inference.mixture import Interpolation, tune_weight
 from lmtrain.inference.ngram import NGramModel
 from lmtrain.inference.sampling import Sampling
 from lmtrain.inference.score import NOT_A_NUMBER, Floats, ScoredLine, Scorer, token_nats
 from lmtrain.inference.windows import HeldOutWindow, held_out_windows
+from lmtrain.machine.device import resolve_device
 from lmtrain.model.language_model import LanguageModel
-from lmtrain.run.description import describe_parts, read_history
-from lmtrain.run.generated import GeneratedText, continue_texts
-from lmtrain.run.held_out import HeldOutResult, MixtureResult, read_held_out, source_perplexity
-from lmtrain.training.snapshot import Snapshot
+from lmtrain.run.build import build_model, text_rules
+from lmtrain.run.result import (
+    HeldOutResult,
+    MixtureResult,
+    ModelDescription,
+    describe_parts,
+    read_history,
+    source_perplexity,
+)
+from lmtrain.training.snapshot import Snapshot, SnapshotStore, read_snapshot, weights_of
 
-_SPLITS = ("train", "valid", "test")
+Precision = Literal["float32", "bfloat16"]
 
 Watch = Callable[[Iterable[HeldOutWindow], int], Iterable[HeldOutWindow]]
 """Hands on windows, and is told how many tokens they hold."""
@@ -65,8 +74,7 @@ class TrainedModel:
         context: str | None = None,
         streams: int = 1,
         batch_size: int | None = None,
-        adapt: str = "none",
-        precision: Literal["float32", "bfloat16"] = "float32",
+        precision: Precision = "float32",
         interpolation: Interpolation | None = None,
         watch: Watch | None = None,
     ) -> HeldOutResult:
@@ -77,7 +85,6 @@ class TrainedModel:
             context: ``stream`` or ``line``; by default as the model was trained.
             streams: How many streams the text is cut into in stream context; 1 is exact.
             batch_size: Lines at once in line context; None lets memory decide.
-            adapt: ``none``.
             precision: Of the products, whatever the model was trained in.
             interpolation: An n-gram model to be mixed in; see ``tune``.
             watch: Hands on the windows that it is given, with the number of their tokens.
@@ -113,8 +120,7 @@ class TrainedModel:
             Path(path),
             self.snapshot.path,
             label,
-            adapt,
-            self._signature(corpus, label, adapt, precision, interpolation),
+            self._signature(corpus, label, precision, interpolation),
             text.most_frequent_oov(),
             source_perplexity([Path(path)], evaluation),
             mixture,
@@ -130,19 +136,25 @@ class TrainedModel:
         return NGramModel(Path(path), self.vocab)
 
     def tune(
-        self, ngram: NGramModel, path: str | Path, *, context: str | None = None, watch: Watch | None = None
+        self,
+        ngram: NGramModel,
+        path: str | Path,
+        *,
+        context: str | None = None,
+        precision: Precision = "float32",
+        watch: Watch | None = None,
     ) -> Interpolation:
         """The mixture with an n-gram model whose weight suits a text best; arguments as of ``evaluate``."""
         corpus = read_held_out(Path(path), self.vocab, self.rules).corpus
         windows = held_out_windows(corpus, context or self.config.data.context)
         if watch is not None:
             windows = watch(windows, corpus.num_tokens)
-        nats = token_nats(self.model, windows, corpus.num_tokens)
+        nats = token_nats(self.model, windows, corpus.num_tokens, getattr(torch, precision))
         return Interpolation(ngram, tune_weight(-nats, ngram.log_probs(corpus.ids)), Path(path))
 
     def _mixed(self, corpus: Corpus, nats: Floats, interpolation: Interpolation) -> MixtureResult:
         of_ngram = -interpolation.ngram.log_probs(corpus.ids)
-        mixed = -interpolate(-nats, -of_ngram, interpolation.weight)
+        mixed = interpolation.mixed(nats, of_ngram)
         evaluations = (Evaluation.of_tokens(corpus.ids, n, self.vocab) for n in (mixed, nats, of_ngram))
         return MixtureResult(interpolation, *evaluations)
 
@@ -170,7 +182,7 @@ class TrainedModel:
         *,
         with_details: bool = False,
         interpolation: Interpolation | None = None,
-        precision: Literal["float32", "bfloat16"] = "float32",
+        precision: Precision = "float32",
     ) -> Scorer:
         """Scores lines as they come; see there."""
         return Scorer(
@@ -254,41 +266,156 @@ class TrainedModel:
             f"embedding {options.embedding_dim}" + (", tied" if options.tie_weights else "")
         )
 
-    def describe(self) -> dict[str, Any]:
-        """The fields of ``info --json``."""
-        parts: dict[str, int] = {}
-        for name, parameter in self.model.named_parameters():
-            layer = name.rpartition(".")[0]
-            parts[layer] = parts.get(layer, 0) + parameter.numel()
-        provenance = self.snapshot.provenance
-        best_loss = provenance.best_loss if provenance.best_step else None
-        return {
-            "name": self.config.name,
-            "snapshot": str(self.snapshot.path),
-            "step": self.snapshot.step,
-            "model": self.about,
-            "num_parameters": sum(parts.values()),
-            "parameters": parts,
-            "vocab_size": len(self.vocab),
-            "text_rules": self.rules.name,
-            **provenance.model_dump(),
-            "environment": {"lmtrain": "unknown", "platform": "unknown", **provenance.environment},
-            "sha256": {**dict.fromkeys(_SPLITS), **provenance.sha256, "vocab": self.vocab.sha256},
-            "best_step": None if best_loss is None else provenance.best_step,
-            "best_loss": best_loss,
-            "best_perplexity": None if best_loss is None else perplexity(best_loss, 1),
-            "config": self.config.to_dict(),
-            "parts": [asdict(part) for part in describe_parts(self.model)],
-            "history": [asdict(each) for each in read_history(self.snapshot.path, self.snapshot.step)],
-        }
+    def describe(self) -> ModelDescription:
+        """What it is and where it comes from."""
+        return ModelDescription(
+            self.about,
+            self.config,
+            self.snapshot.path,
+            self.snapshot.step,
+            self.snapshot.provenance,
+            len(self.vocab),
+            self.vocab.sha256,
+            self.rules.name,
+            describe_parts(self.model),
+            read_history(self.snapshot.path, self.snapshot.step),
+        )
 
     def _signature(
-        self, corpus: Corpus, context: str, adapt: str, precision: str, interpolation: Interpolation | None
+        self, corpus: Corpus, context: str, precision: str, interpolation: Interpolation | None
     ) -> str:
         more = "" if precision == "float32" else f"|prec:{precision}"
         if interpolation:
-            more += f"|ngram:{interpolation.ngram.sha256[:8]}*{interpolation.weight:.4g}"
+            more += f"|ngram:{interpolation.ngram.sha256[:8]}*{_shortest(interpolation.weight)}"
         return (
-            f"ppl|tok:{self.rules.name}|unk:incl|eos:incl|ctx:{context}|adapt:{adapt}{more}"
+            f"ppl|tok:{self.rules.name}|unk:incl|eos:incl|ctx:{context}|adapt:none{more}"
             f"|vocab:{self.vocab.sha256[:8]}|data:{corpus.sha256[:8]}|lmtrain:{__version__}"
         )
+
+
+def _shortest(weight: float) -> str:
+    """A number that reads back as the same one, in no more digits than that takes."""
+    return repr(float(weight)).removesuffix(".0")
+
+
+def load_model(path: Path, which: str | None = None, device: str = "auto") -> TrainedModel:
+    """Loads a model.
+
+    Args:
+        path: A run directory or one snapshot directory.
+        which: For a run directory: ``best``, ``last`` or a step; by default the best by validation, else
+            the last.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+
+    Raises:
+        ModelError: There is no such model, or it is damaged.
+        UsageError: There is no such device, or ``which`` has no meaning here.
+    """
+    where = resolve_device(device)
+    snapshot = find_snapshot(path, which)
+    try:
+        config = config_from_dict(snapshot.config, str(snapshot.path))
+        vocab = _read_vocabulary(snapshot)
+        with torch.device("meta"):  # sizes are compared before memory is taken
+            refuse_other_shapes(snapshot, build_model(config.model, len(vocab)))
+    except ConfigError as error:
+        raise ModelError(str(error)) from error
+    model = build_model(config.model, len(vocab))
+    model.load_state_dict(snapshot.model_tensors(), strict=False)
+    return TrainedModel(model.to(where).eval(), vocab, text_rules(config.data), config, snapshot)
+
+
+def load_vocabulary(path: Path, which: str | None = None) -> tuple[Vocabulary, TextRules]:
+    """The words of a model and how text becomes words for it; its weights are not read.
+
+    Args:
+        path: A run directory or one snapshot directory.
+        which: As in ``load_model``.
+
+    Raises:
+        ModelError: There is no such model, or it is damaged.
+        UsageError: ``which`` has no meaning here.
+    """
+    snapshot = find_snapshot(path, which)
+    try:
+        config = config_from_dict(snapshot.config, str(snapshot.path))
+    except ConfigError as error:
+        raise ModelError(str(error)) from error
+    return _read_vocabulary(snapshot), text_rules(config.data)
+
+
+def find_snapshot(path: Path, which: str | None = None) -> Snapshot:
+    """The snapshot that ``MODEL`` and ``--snapshot`` name; see ``load_model``."""
+    if (path / "snapshot.json").exists():
+        if which is not None:
+            raise UsageError(f"{path}: one snapshot; --snapshot {which} picks from a run directory")
+        return read_snapshot(path)
+    store = SnapshotStore(path / "snapshots")
+    steps = store.steps()
+    if not steps:
+        raise ModelError(f"{path}: neither a run directory with a snapshot nor a snapshot{meant(path)}")
+    if which is not None and which not in ("best", "last"):
+        if not which.isdecimal():
+            raise UsageError(f"--snapshot {which}: allowed: best, last or the number of a step")
+        if int(which) not in steps:
+            raise ModelError(
+                f"{path}: there is no snapshot of step {which}, only of {', '.join(map(str, steps))}"
+            )
+        return store.read(int(which))
+    newest = store.read(steps[-1])
+    best_step = newest.provenance.best_step
+    if which == "best" and best_step is None:
+        raise ModelError(f"{path}: no snapshot is the best, since the run was not validated; use last")
+    return newest if which == "last" or best_step is None else store.read(best_step)
+
+
+def refuse_other_shapes(snapshot: Snapshot, model: LanguageModel) -> None:
+    """Compares the weights of a snapshot with those of a model, without reading any.
+
+    Raises:
+        ModelError: They differ; names the first that does.
+    """
+    expected = {name: tuple(p.shape) for name, p in weights_of(model).items()}
+    found = snapshot.model_shapes()
+    for name in sorted(expected.keys() | found.keys()):
+        if expected.get(name) != found.get(name):
+            raise ModelError(
+                f"{snapshot.path}: its weights do not fit its config: {name} is "
+                f"{found.get(name, 'missing')}, expected {expected.get(name, 'nothing')}"
+            )
+
+
+def refuse_other_state(state: Any, model: LanguageModel, batch_size: int) -> None:
+    """Compares a training state with what it is to be used with, since fused kernels trust shapes blindly.
+
+    Args:
+        state: Of a trainer, as ``Trainer.state_dict`` gave it.
+        model: Whose weights the moments are of.
+        batch_size: Of the hidden state.
+
+    Raises:
+        ValueError: A moment or the hidden state has another shape or type.
+    """
+    weights = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    for index, moments in state["optimizer"]["moments"].items():
+        weight = weights[int(index)]
+        for name, moment in moments.items():
+            shape = () if name == "step" else weight.shape
+            if moment is not None and (moment.shape != shape or moment.dtype != torch.float32):
+                raise ValueError(f"{name} of weight {index} is {moment.dtype} of shape {tuple(moment.shape)}")
+    if state["hidden"] is not None:
+        found, expected = (
+            [[(tensor.shape, tensor.dtype) for tensor in layer] for layer in hidden]
+            for hidden in (state["hidden"], model.initial_state(batch_size))
+        )
+        if found != expected:
+            raise ValueError("the hidden state is that of another model or batch")
+
+
+def _read_vocabulary(snapshot: Snapshot) -> Vocabulary:
+    data, name = snapshot.vocab_bytes(), str(snapshot.path / "vocab.txt")
+    shape = snapshot.model_shapes().get("embedding.weight", ())
+    num_words, num_rows = data.count(b"\n"), shape[0] if shape else 0
+    if num_words > num_rows:  # counted before millions of lines become objects
+        raise ModelError(f"{name}: {num_words:,} words, where its weights are for {num_rows:,}")
+    return Vocabulary.from_bytes(data, name)

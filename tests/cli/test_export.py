@@ -11,7 +11,7 @@ from unittest.mock import patch
 import pytest
 from program import Trained, files_in, lmtrain
 
-from lmtrain.run.loading import load_model
+from lmtrain.run.trained import load_model
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "export.md"
 ONNX_PROGRAM, TORCH_PROGRAM = re.findall(

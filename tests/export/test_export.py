@@ -26,17 +26,23 @@ from lmtrain import __version__
 from lmtrain.corpus.text import TextRules
 from lmtrain.errors import LmtrainError, ModelError, StorageError, UsageError
 from lmtrain.export import export
-from lmtrain.export.export import TOLERANCE, Export, export_onnx, export_safetensors
-from lmtrain.run.loading import load_model
-from lmtrain.run.trained import TrainedModel
+from lmtrain.export.export import TOLERANCE, Export, Original, export_onnx, export_safetensors
+from lmtrain.run.trained import TrainedModel, load_model
 
 EXPORTERS = pytest.mark.parametrize("exporter", [export_onnx, export_safetensors])
-Exporter = Callable[[TrainedModel, Path], Export]
+Exporter = Callable[[Original, Path], Export]
 
 
 @pytest.fixture(scope="module")
-def trained(run_dir: Path) -> TrainedModel:
-    return load_model(run_dir, "3", "cpu")
+def trained(run_dir: Path) -> Original:
+    return original_of(load_model(run_dir, "3", "cpu"))
+
+
+def original_of(trained: TrainedModel) -> Original:
+    snapshot = trained.snapshot
+    return Original(
+        trained.model, trained.vocab, trained.rules, trained.config.name, snapshot.step, snapshot.path
+    )
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -47,7 +53,7 @@ def read_config(folder: Path) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("exporter", "model"), [(export_onnx, "model.onnx"), (export_safetensors, "model.safetensors")]
 )
-def test_what_is_in_a_folder(exporter: Exporter, model: str, trained: TrainedModel, tmp_path: Path) -> None:
+def test_what_is_in_a_folder(exporter: Exporter, model: str, trained: Original, tmp_path: Path) -> None:
     written = exporter(trained, tmp_path / "out")
     files = files_in(tmp_path / "out")
     assert files.keys() == {"config.json", "vocab.txt", model}
@@ -82,7 +88,7 @@ def test_what_is_in_a_folder(exporter: Exporter, model: str, trained: TrainedMod
     }
 
 
-def test_weights_of_a_folder_are_those_of_the_model(trained: TrainedModel, tmp_path: Path) -> None:
+def test_weights_of_a_folder_are_those_of_the_model(trained: Original, tmp_path: Path) -> None:
     export_safetensors(trained, tmp_path / "out")
     path = tmp_path / "out" / "model.safetensors"
     weights = safetensors.torch.load_file(path)
@@ -95,7 +101,7 @@ def test_weights_of_a_folder_are_those_of_the_model(trained: TrainedModel, tmp_p
     assert metadata["vocab_sha256"] == trained.vocab.sha256
 
 
-def test_a_folder_says_that_text_is_tokenised(trained: TrainedModel, tmp_path: Path) -> None:
+def test_a_folder_says_that_text_is_tokenised(trained: Original, tmp_path: Path) -> None:
     rules = TextRules(lowercase=True, moses="en")
     export_safetensors(dataclasses.replace(trained, rules=rules), tmp_path / "out")
     text = read_config(tmp_path / "out")["text"]
@@ -103,9 +109,7 @@ def test_a_folder_says_that_text_is_tokenised(trained: TrainedModel, tmp_path: P
 
 
 @pytest.mark.parametrize("kind", KINDS, ids="-".join)
-def test_every_kind_of_model_is_checked_and_written(
-    kind: Kind, trained: TrainedModel, tmp_path: Path
-) -> None:
+def test_every_kind_of_model_is_checked_and_written(kind: Kind, trained: Original, tmp_path: Path) -> None:
     model = dataclasses.replace(trained, model=make(kind), vocab=VOCAB)
     difference = export_onnx(model, tmp_path / "onnx").greatest_difference
     assert difference is not None
@@ -116,7 +120,7 @@ def test_every_kind_of_model_is_checked_and_written(
 
 def test_what_an_adaptive_softmax_is_rebuilt_from(corpus: Path, tmp_path: Path) -> None:
     changes = {"model__softmax": "adaptive", "model__adaptive": {"cutoffs": [3, 6], "div": 2.0}}
-    trained = load_model(trained_in(tmp_path / "run", corpus, **changes), device="cpu")
+    trained = original_of(load_model(trained_in(tmp_path / "run", corpus, **changes), device="cpu"))
     export_safetensors(trained, tmp_path / "out")
     config = read_config(tmp_path / "out")
     assert config["softmax"] == "adaptive"
@@ -136,12 +140,12 @@ def test_what_an_adaptive_softmax_is_rebuilt_from(corpus: Path, tmp_path: Path) 
 
 def test_a_sampled_softmax_is_a_full_one(corpus: Path, tmp_path: Path) -> None:
     changes = {"model__softmax": "sampled", "model__sampled": {"num_samples": 5}}
-    trained = load_model(trained_in(tmp_path / "run", corpus, **changes), device="cpu")
+    trained = original_of(load_model(trained_in(tmp_path / "run", corpus, **changes), device="cpu"))
     export_onnx(trained, tmp_path / "out")
     assert read_config(tmp_path / "out")["softmax"] == "full"
 
 
-def test_metadata_of_an_onnx_file(trained: TrainedModel, tmp_path: Path) -> None:
+def test_metadata_of_an_onnx_file(trained: Original, tmp_path: Path) -> None:
     export_onnx(dataclasses.replace(trained, rules=TextRules(lowercase=True)), tmp_path / "out")
     session = onnxruntime.InferenceSession(tmp_path / "out" / "model.onnx")
     assert session.get_modelmeta().custom_metadata_map == {
@@ -155,7 +159,7 @@ def test_metadata_of_an_onnx_file(trained: TrainedModel, tmp_path: Path) -> None
     }
 
 
-def test_weights_too_large_for_protobuf_lie_beside_it(trained: TrainedModel, tmp_path: Path) -> None:
+def test_weights_too_large_for_protobuf_lie_beside_it(trained: Original, tmp_path: Path) -> None:
     export_onnx(trained, tmp_path / "whole")
     with patch.object(export, "_MAX_FILE_BYTES", 100), patch.object(export, "_MIN_BYTES_APART", 64):
         written = export_onnx(trained, tmp_path / "parted")
@@ -169,9 +173,7 @@ def test_weights_too_large_for_protobuf_lie_beside_it(trained: TrainedModel, tmp
 
 
 @EXPORTERS
-def test_a_folder_that_holds_files_is_refused(
-    exporter: Exporter, trained: TrainedModel, tmp_path: Path
-) -> None:
+def test_a_folder_that_holds_files_is_refused(exporter: Exporter, trained: Original, tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_bytes(b"mine")
     with pytest.raises(UsageError, match="holds files already, and none is overwritten"):
         exporter(trained, tmp_path)
@@ -179,7 +181,7 @@ def test_a_folder_that_holds_files_is_refused(
 
 
 @EXPORTERS
-def test_nothing_is_left_on_a_full_disk(exporter: Exporter, trained: TrainedModel, tmp_path: Path) -> None:
+def test_nothing_is_left_on_a_full_disk(exporter: Exporter, trained: Original, tmp_path: Path) -> None:
     size = sum(exporter(trained, tmp_path / "whole").files.values())
     for free_bytes in (0, size // 2, size - 1):
         with (
@@ -192,7 +194,7 @@ def test_nothing_is_left_on_a_full_disk(exporter: Exporter, trained: TrainedMode
         exporter(trained, tmp_path / "out")
 
 
-def test_data_beside_an_onnx_file_that_cannot_be_written(trained: TrainedModel, tmp_path: Path) -> None:
+def test_data_beside_an_onnx_file_that_cannot_be_written(trained: Original, tmp_path: Path) -> None:
     with (
         patch.object(export, "_MAX_FILE_BYTES", 100),
         patch.object(export.os, "fsync", side_effect=OSError(errno.EIO, "Input/output error")),
@@ -204,7 +206,7 @@ def test_data_beside_an_onnx_file_that_cannot_be_written(trained: TrainedModel, 
 
 @pytest.mark.parametrize(("error", "shown"), [(2e-3, r"\d\.\de-\d\d"), (np.nan, "inf")])
 def test_a_graph_that_computes_something_else_is_not_kept(
-    error: float, shown: str, trained: TrainedModel, tmp_path: Path
+    error: float, shown: str, trained: Original, tmp_path: Path
 ) -> None:
     write = export._write_onnx
 
@@ -221,7 +223,7 @@ def test_a_graph_that_computes_something_else_is_not_kept(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_graph_that_is_not_valid_is_not_kept(trained: TrainedModel, tmp_path: Path) -> None:
+def test_a_graph_that_is_not_valid_is_not_kept(trained: Original, tmp_path: Path) -> None:
     write = export._write_onnx
 
     def write_another(graph: Any, path: Path) -> None:
@@ -236,7 +238,7 @@ def test_a_graph_that_is_not_valid_is_not_kept(trained: TrainedModel, tmp_path: 
     assert not list(tmp_path.iterdir())
 
 
-def test_a_model_whose_scores_are_not_finite_is_refused(trained: TrainedModel, tmp_path: Path) -> None:
+def test_a_model_whose_scores_are_not_finite_is_refused(trained: Original, tmp_path: Path) -> None:
     model = make(KINDS[0])
     with torch.no_grad():
         model.softmax.bias[2] = torch.nan
@@ -246,7 +248,7 @@ def test_a_model_whose_scores_are_not_finite_is_refused(trained: TrainedModel, t
 
 
 @pytest.mark.parametrize("package", ["onnx", "onnxruntime"])
-def test_a_package_that_is_not_installed(package: str, trained: TrainedModel, tmp_path: Path) -> None:
+def test_a_package_that_is_not_installed(package: str, trained: Original, tmp_path: Path) -> None:
     with (
         patch.dict(sys.modules, {package: None}),
         pytest.raises(UsageError, match=rf"{package}.*: pip install 'lmtrain\[onnx\]'"),

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from support import STEPS, Silent, run, settings
 
-from lmtrain.run.loading import load_model
+from lmtrain.run.trained import load_model
 
 FORMAT_1 = Path(__file__).parents[1] / "data" / "format-1"
 

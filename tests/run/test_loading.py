@@ -11,7 +11,7 @@ import torch
 from support import STEPS, trained_in
 
 from lmtrain.errors import ModelError, UsageError
-from lmtrain.run.loading import find_snapshot, load_model, refuse_other_shapes
+from lmtrain.run.trained import find_snapshot, load_model, refuse_other_shapes
 from lmtrain.training.snapshot import Snapshot, SnapshotStore, read_snapshot
 
 

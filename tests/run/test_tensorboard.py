@@ -12,7 +12,7 @@ import torch
 from served_tensorboard import Board, serving
 from support import STEPS, Silent, make_corpus, run, settings
 
-from lmtrain.run.loading import load_model
+from lmtrain.run.trained import load_model
 
 EVALUATED = [3, 6, 9, 12, 14]
 NUM_TOKENS = 200

@@ -11,14 +11,15 @@ from support import trained_in
 
 from lmtrain.errors import DataError, ModelError
 from lmtrain.inference.generate import Sampling
-from lmtrain.run.held_out import source_perplexity
-from lmtrain.run.loading import load_model
-from lmtrain.run.trained import TrainedModel
+from lmtrain.run.result import source_perplexity
+from lmtrain.run.trained import TrainedModel, load_model
 
 
 def test_what_a_model_says_of_itself(run_dir: Path) -> None:
     trained = load_model(run_dir, device="cpu")
-    about = trained.describe()
+    described = trained.describe()
+    about = described.to_dict()
+    assert described.num_parameters == about["num_parameters"] == sum(about["parameters"].values())
     assert about["num_parameters"] == sum(p.numel() for p in trained.model.parameters())
     assert about["parameters"].keys() == {"embedding", "layers.0", "layers.1", "softmax"}
     assert about["vocab_size"] == len(trained.vocab)

@@ -10,8 +10,7 @@ from tiny_models import log_prob_of
 from lmtrain.errors import ModelError
 from lmtrain.inference.beam import BeamSearch
 from lmtrain.inference.sampling import Sampling
-from lmtrain.run.loading import load_model
-from lmtrain.run.trained import TrainedModel
+from lmtrain.run.trained import TrainedModel, load_model
 
 
 @pytest.fixture(scope="module")
