@@ -113,7 +113,7 @@ class FullSoftmax(Softmax):
             logits, t = linear(features[rows], weight, self.bias), targets[rows]
             for part in row_groups(logits):
                 scores, index = logits[part].float(), t[part, None].clamp(min=0)
-                hits[rows][part] = _are_best(scores, index)
+                hits[rows][part] = are_best(scores, index)
                 nats[rows][part] = -torch.log_softmax(scores, dim=1).gather(1, index)[:, 0]
             del logits, scores  # before the next chunk takes as much memory again
         is_target = targets >= 0
@@ -130,7 +130,7 @@ class FullSoftmax(Softmax):
         return f"{input_size}, {vocab_size}"
 
 
-def _are_best(logits: Tensor, index: Tensor) -> Tensor:
+def are_best(logits: Tensor, index: Tensor) -> Tensor:
     """Whether each word of ``index`` (N, 1) is the most probable of its row, the first of them in a tie."""
     are_best = (logits.gather(1, index) == logits.amax(dim=1, keepdim=True))[:, 0]
     # An argmax takes ten times as long as a maximum: it is asked only where it could say yes.
