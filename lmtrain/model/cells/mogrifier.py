@@ -70,7 +70,7 @@ class MogrifierLayer(GatedLayer):
     def _steps(self, inputs: Tensor, state: State) -> Iterator[tuple[Tensor, ...]]:
         """i, f, g, o, c and h of each time step, (B, H); nothing of a step can be had before the last one."""
         h, c = state[0].to(inputs.dtype), state[1]
-        weight = torch.cat([self.weight_ih, self.weight_hh], dim=1).to(inputs.dtype)
+        weight = torch.cat([self.weight_ih, self.recurrent_weight()], dim=1).to(inputs.dtype)
         bias = self.bias.to(inputs.dtype)
         maps = [[w.to(inputs.dtype) for w in modulation.parameters()] for modulation in self.modulations]
         for x in inputs.unbind():
