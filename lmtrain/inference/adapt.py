@@ -1,0 +1,280 @@
+"""Reading strategies that learn from what they have read: a cache, dynamic evaluation, both; a temperature.
+
+All are exact in order: the distribution that a word is scored with depends on the words before it alone. The
+model that is read with stays as it is; what is learnt goes into a copy, which ends with the reading.
+"""
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lmtrain.inference.reader import ReadWindow, Strategy
+from lmtrain.inference.windows import WINDOW_TOKENS
+from lmtrain.model.kernels import row_chunks
+from lmtrain.model.language_model import LanguageModel
+from lmtrain.model.softmax import TokenCosts, TokenDetails, are_best
+
+Statistics = Mapping[str, Tensor]
+"""Of each weight by name: the root of the mean square of its gradient over the training text."""
+
+_EPSILON = 1e-8
+
+
+@dataclass(frozen=True)
+class Cache:
+    """A distribution over the words read last, by how alike their contexts are to the present one.
+
+    With h_t what the softmax predicts word x_{t+1} from::
+
+        p_cache(w | t) ∝ sum of exp(theta h_t · h_i) over i in [t - window, t - 1] with x_{i+1} = w
+        p(w | t)       = (1 - weight) p_model(w | t) + weight p_cache(w | t)
+
+    Source: Grave, Joulin and Usunier (2017), "Improving neural language models with a continuous cache".
+
+    Raises:
+        ValueError: A value is out of range; names it.
+    """
+
+    window: int = 2000
+    """Words that are remembered."""
+    theta: float = 0.3
+    """How much alike contexts count for more; 0 counts words alone."""
+    weight: float = 0.1
+    """λ, the share of the cache in each probability."""
+
+    def __post_init__(self) -> None:
+        if self.window < 1:
+            raise ValueError(f"cache-window must be at least 1, not {self.window}")
+        if self.theta < 0:
+            raise ValueError(f"cache-theta must be at least 0, not {self.theta}")
+        if not 0 <= self.weight < 1:
+            raise ValueError(f"cache-weight must be at least 0 and less than 1, not {self.weight}")
+
+    def __str__(self) -> str:
+        return f"cache({self.window},{self.theta},{self.weight})"
+
+
+@dataclass(frozen=True)
+class Dynamic:
+    """Dynamic evaluation: after every few words, a step of gradient descent on what they cost.
+
+    ``sgd`` follows the gradient g of the summed cost. ``rms`` divides it by the root mean square R of its
+    kind over the training text and draws the weights back to the trained ones, the more the larger R is::
+
+        sgd   θ ← θ - lr g
+        rms   θ ← θ - lr g / (R + ε) + min(1, decay R / mean R) (θ_trained - θ)
+
+    Source: Mikolov et al. (2010), "Recurrent neural network based language model"; Krause, Kahembwe, Murray
+    and Renals (2018), "Dynamic evaluation of neural sequence models", for ``rms``.
+
+    Raises:
+        ValueError: A value is out of range; names it.
+    """
+
+    lr: float = 0.1
+    every: int = 5
+    """Words between two steps, and that a gradient goes back."""
+    rule: str = "sgd"
+    """``sgd`` or ``rms``."""
+    decay: float = 0.0
+    """Towards the trained weights at each step; of ``rms``."""
+
+    def __post_init__(self) -> None:
+        if self.lr <= 0:
+            raise ValueError(f"dynamic-lr must be greater than 0, not {self.lr}")
+        if self.every < 1:
+            raise ValueError(f"dynamic-every must be at least 1, not {self.every}")
+        if self.rule not in ("sgd", "rms"):
+            raise ValueError(f"dynamic-rule must be sgd or rms, not {self.rule}")
+        if self.decay < 0:
+            raise ValueError(f"dynamic-decay must be at least 0, not {self.decay}")
+
+    def __str__(self) -> str:
+        return f"dynamic({self.rule},{self.lr},{self.every}{f',{self.decay}' if self.rule == 'rms' else ''})"
+
+
+@dataclass(frozen=True)
+class Adaptation:
+    """How a model adapts to a text while it reads it.
+
+    Raises:
+        ValueError: The temperature is not positive.
+    """
+
+    cache: Cache | None = None
+    dynamic: Dynamic | None = None
+    temperature: float = 1.0
+    """What logits are divided by before anything else: above 1, the model is less sure."""
+
+    def __post_init__(self) -> None:
+        if not self.temperature > 0:
+            raise ValueError(f"temperature must be greater than 0, not {self.temperature}")
+
+    def __str__(self) -> str:
+        return "+".join(str(part) for part in (self.cache, self.dynamic) if part) or "none"
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing is changed at all."""
+        return self == Adaptation()
+
+    @property
+    def is_ordered(self) -> bool:
+        """Whether what is read first changes what is read later: a text is then one stream, read in order."""
+        return bool(self.cache or self.dynamic)
+
+    @property
+    def window_len(self) -> int:
+        """Words to be read at once."""
+        return self.dynamic.every if self.dynamic else WINDOW_TOKENS
+
+    def strategy(self, statistics: Statistics | None = None) -> Strategy:
+        """A reading of one text; ``statistics`` are for ``rms``."""
+        return Strategy() if self.is_plain else AdaptedReading(self, statistics)
+
+
+class AdaptedReading(Strategy):
+    """Reads one text as an ``Adaptation`` says.
+
+    Args:
+        adaptation: What to learn.
+        statistics: Of the weights by name, for the rule ``rms``.
+    """
+
+    def __init__(self, adaptation: Adaptation, statistics: Statistics | None = None) -> None:
+        self._temperature = adaptation.temperature
+        self._cache = _Memory(adaptation.cache) if adaptation.cache else None
+        self._options = adaptation.dynamic
+        self._statistics = statistics
+        self._descent: _Descent | None = None
+        if adaptation.dynamic:
+            self.mode = torch.enable_grad
+
+    def begin(self, model: LanguageModel) -> None:
+        """Takes the model, or a copy where weights are to change."""
+        self.model = model
+        if self._options is not None:
+            self.model = copy.deepcopy(model)
+            self._descent = _Descent(self.model, self._options, self._statistics)
+
+    @torch.no_grad()
+    def token_costs(self, read: ReadWindow) -> TokenCosts:
+        """What each target costs; see ``Strategy``."""
+        if self._cache is None and self._temperature == 1:
+            return super().token_costs(read)
+        nats, hits = torch.empty(len(read.targets)), torch.empty(len(read.targets), dtype=torch.bool)
+        for rows in row_chunks(len(read.targets), self.model.vocab_size):
+            log_probs, index = self._log_probs(read, rows), read.targets[rows, None]
+            nats[rows] = -log_probs.gather(1, index)[:, 0].cpu()
+            hits[rows] = are_best(log_probs, index).cpu()
+        return TokenCosts(nats, hits)
+
+    @torch.no_grad()
+    def token_details(self, read: ReadWindow) -> TokenDetails:
+        """The same, and what was expected in the place of each; see ``Strategy``."""
+        parts = []
+        for rows in row_chunks(len(read.targets), self.model.vocab_size):
+            log_probs, index = self._log_probs(read, rows), read.targets[rows, None]
+            own = log_probs.gather(1, index)
+            entropy = -torch.linalg.vecdot(log_probs.exp(), log_probs.clamp(min=-1e30))
+            parts.append((-own[:, 0], entropy, (log_probs > own).sum(dim=1) + 1))
+        return TokenDetails(*map(torch.cat, zip(*parts, strict=True)))
+
+    def learn(self, read: ReadWindow) -> None:
+        """Remembers what was read, and changes the copy of the weights."""
+        if self._cache is not None:
+            self._cache.remember(read.features.detach().float(), read.targets)
+        if self._descent is not None:
+            self._descent.step(read.features, read.targets)
+
+    def _log_probs(self, read: ReadWindow, rows: slice) -> Tensor:
+        """Of all words in the places of some targets of a window, shape (rows, V)."""
+        logits = self.model.softmax.logits(read.features[rows].detach())
+        log_probs = logits.div_(self._temperature).log_softmax(dim=1)
+        if self._cache is None:
+            return log_probs
+        return self._cache.mixed(log_probs, read.features.detach().float(), read.targets, rows)
+
+
+class _Memory:
+    """The contexts and words that a ``Cache`` looks back to, those of the present window not among them."""
+
+    def __init__(self, options: Cache) -> None:
+        self._options = options
+        self._contexts: Tensor | None = None
+        self._words: Tensor | None = None
+
+    def remember(self, contexts: Tensor, words: Tensor) -> None:
+        """Takes in the N contexts (N, H) and words (N) of a window that has been paid for."""
+        self._contexts, self._words = (part[-self._options.window :] for part in self._with(contexts, words))
+
+    def mixed(self, log_probs: Tensor, contexts: Tensor, words: Tensor, rows: slice) -> Tensor:
+        """Log-probabilities (R, V) of the mixture, from those of the model.
+
+        Args:
+            log_probs: Of the model in the places ``rows`` of a window.
+            contexts: Of the whole window, (N, H).
+            words: Its targets, (N). Of each row those before it alone are looked at.
+            rows: Which R places are asked about.
+        """
+        weight, window = self._options.weight, self._options.window
+        memory, known = self._with(contexts, words)
+        offset = len(known) - len(words)
+        places = torch.arange(rows.start, rows.start + len(log_probs), device=words.device)[:, None] + offset
+        first = max(0, rows.start + offset - window)
+        before = torch.arange(first, int(places[-1]), device=words.device)[None]
+        if before.numel() == 0:
+            return log_probs
+        scores = self._options.theta * (contexts[rows] @ memory[first : first + before.shape[1]].t())
+        scores.masked_fill_((before >= places) | (before < places - window), -torch.inf)
+        shares = scores.softmax(dim=1).nan_to_num_(0.0).mul_(weight)  # a row that has nothing before it
+        index = known[first : first + before.shape[1]].expand_as(shares)
+        has_past = (places > 0).float()
+        mixed = log_probs.exp().mul_(1 - weight * has_past).scatter_add_(1, index, shares).log_()
+        # A probability below the range of a float is still known by its logarithm.
+        return torch.where(mixed == -torch.inf, log_probs + (1 - weight * has_past).log(), mixed)
+
+    def _with(self, contexts: Tensor, words: Tensor) -> tuple[Tensor, Tensor]:
+        if self._contexts is None or self._words is None:
+            return contexts, words
+        return torch.cat([self._contexts, contexts]), torch.cat([self._words, words])
+
+
+class _Descent:
+    """Changes the weights of a model as ``Dynamic`` says."""
+
+    def __init__(self, model: LanguageModel, options: Dynamic, statistics: Statistics | None) -> None:
+        named = dict(model.named_parameters())
+        self._model = model
+        self._options = options
+        self._weights: list[Tensor] = list(named.values())
+        for weight in self._weights:
+            weight.requires_grad_()
+        if options.rule == "rms":
+            if statistics is None:
+                raise ValueError("the rule rms needs statistics of the training text")
+            roots = [statistics[name].to(weight.device) for name, weight in named.items()]
+            mean = sum(float(root.double().sum()) for root in roots) / sum(root.numel() for root in roots)
+            self._roots = roots
+            self._pulls = [(options.decay / mean * root).clamp_(max=1.0) for root in roots]
+            self._trained = [weight.detach().clone() for weight in self._weights]
+
+    def step(self, features: Tensor, targets: Tensor) -> None:
+        """One step on the summed cost of the N targets, predicted from ``features`` (N, H) with a graph."""
+        loss = self._model.softmax.loss(features, targets)
+        # A cluster of an adaptive softmax that no word is of has none.
+        gradients = torch.autograd.grad(loss, self._weights, allow_unused=True, materialize_grads=True)
+        with torch.no_grad():
+            if self._options.rule == "rms":
+                self._rms(gradients)
+            else:
+                torch._foreach_add_(self._weights, gradients, alpha=-self._options.lr)
+
+    def _rms(self, gradients: Sequence[Tensor]) -> None:
+        parts = zip(self._weights, gradients, self._roots, self._pulls, self._trained, strict=True)
+        for weight, gradient, root, pull, trained in parts:
+            weight.lerp_(trained, pull)
+            weight.addcdiv_(gradient, root + _EPSILON, value=-self._options.lr)

@@ -1,0 +1,186 @@
+"""Strategies of reading that learn: each by its equations, and none ever sees a word before it is scored."""
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny_models import EOS, VOCAB, corpus_of, make_model, random_lines
+from torch import Tensor
+
+from lmtrain.inference.adapt import Adaptation, Cache, Dynamic
+from lmtrain.inference.evaluation import evaluate
+from lmtrain.inference.reader import Reader
+from lmtrain.inference.score import token_nats
+from lmtrain.inference.windows import stream_windows
+from lmtrain.model.adaptive_softmax import AdaptiveSoftmax
+from lmtrain.model.cells import CELLS
+from lmtrain.model.language_model import LanguageModel
+from lmtrain.model.sampled_softmax import SampledSoftmax
+from lmtrain.model.softmax import FullSoftmax
+
+IDS = corpus_of(random_lines(30)).ids
+STATISTICS = {name: torch.rand_like(weight) + 0.1 for name, weight in make_model().named_parameters()}
+
+CACHE = Adaptation(Cache(window=7, theta=0.8, weight=0.3))
+SGD = Adaptation(dynamic=Dynamic(lr=0.05, every=3))
+RMS = Adaptation(dynamic=Dynamic(lr=0.003, every=4, rule="rms", decay=0.02))
+BOTH = Adaptation(CACHE.cache, SGD.dynamic, temperature=1.3)
+ALL = (CACHE, SGD, RMS, BOTH, Adaptation(temperature=0.7))
+
+
+def nats(model: LanguageModel, how: Adaptation, ids: npt.NDArray[np.int32] = IDS) -> npt.NDArray[np.float64]:
+    windows = stream_windows(ids, EOS, window_len=min(how.window_len, 16))
+    return token_nats(model, windows, len(ids), strategy=how.strategy(STATISTICS))
+
+
+@torch.no_grad()
+def read_by_hand(model: LanguageModel) -> tuple[Tensor, Tensor]:
+    """Log-probabilities (N, V) of all words, and what they are made from (N, H)."""
+    inputs = torch.tensor([EOS, *IDS[:-1].tolist()])[:, None]
+    (read, _), *_ = Reader(model).costs(stream_windows(IDS, EOS))
+    assert read.window.input_ids.tolist() == inputs.tolist()
+    return model.softmax.logits(read.features).log_softmax(1).double(), read.features.double()
+
+
+def test_a_cache_is_the_sum_over_the_words_before() -> None:
+    model = make_model()
+    log_probs, contexts = read_by_hand(model)
+    cache, expected = CACHE.cache, []
+    assert cache is not None
+    for t, word in enumerate(IDS.tolist()):
+        probability = log_probs[t, word].exp().item()
+        past = range(max(0, t - cache.window), t)
+        if past:
+            alike = [math.exp(cache.theta * float(contexts[t] @ contexts[i])) for i in past]
+            same = [a for a, i in zip(alike, past, strict=True) if IDS[i] == word]
+            probability = 0.7 * probability + 0.3 * sum(same) / sum(alike)
+        expected.append(-math.log(probability))
+    assert nats(model, CACHE).tolist() == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_cache_does_not_depend_on_how_the_text_is_cut() -> None:
+    model = make_model()
+    whole = nats(model, CACHE)
+    for window_len in (1, 2, 50, len(IDS)):
+        windows = stream_windows(IDS, EOS, window_len=window_len)
+        cut = token_nats(model, windows, len(IDS), strategy=CACHE.strategy())
+        assert cut.tolist() == pytest.approx(whole.tolist(), rel=1e-4)
+
+
+def test_a_temperature_divides_the_logits() -> None:
+    model = make_model()
+    log_probs, _ = read_by_hand(model)
+    expected = -(log_probs / 0.7).log_softmax(1)[torch.arange(len(IDS)), torch.from_numpy(IDS).long()]
+    assert nats(model, Adaptation(temperature=0.7)).tolist() == pytest.approx(expected.tolist(), rel=1e-5)
+
+
+def test_a_step_of_rms() -> None:
+    model, how = make_model(), RMS.dynamic
+    assert how is not None
+    strategy = RMS.strategy(STATISTICS)
+    windows = list(stream_windows(IDS[:8], EOS, window_len=4))
+    list(Reader(model, strategy=strategy).costs(windows[:1]))
+    loss, _ = model.loss(windows[0].input_ids, windows[0].targets, model.initial_state(1))
+    loss.backward()
+    roots = torch.cat([root.flatten() for root in STATISTICS.values()])
+    for (name, trained), adapted in zip(model.named_parameters(), strategy.model.parameters(), strict=True):
+        root = STATISTICS[name]
+        assert trained.grad is not None
+        # The first step starts from the trained weights, to which nothing pulls back yet.
+        expected = trained - how.lr * trained.grad / (root + 1e-8)
+        torch.testing.assert_close(adapted, expected, rtol=1e-4, atol=1e-6)
+    before = {name: weight.detach().clone() for name, weight in strategy.model.named_parameters()}
+    with torch.no_grad():
+        for gradient in strategy._descent._weights:  # type: ignore[attr-defined]
+            gradient.grad = None
+        strategy._descent._rms(tuple(map(torch.zeros_like, before.values())))  # type: ignore[attr-defined]
+    for (name, trained), adapted in zip(model.named_parameters(), strategy.model.parameters(), strict=True):
+        pull = (how.decay * STATISTICS[name] / roots.mean()).clamp(max=1)
+        torch.testing.assert_close(adapted, before[name] + pull * (trained - before[name]))
+
+
+@pytest.mark.parametrize("how", ALL, ids=str)
+def test_the_model_stays_as_it_is(how: Adaptation) -> None:
+    model = make_model()
+    before = [weight.clone() for weight in model.parameters()]
+    first = nats(model, how)
+    assert all(map(torch.equal, model.parameters(), before))
+    assert nats(model, how).tolist() == first.tolist()
+
+
+@settings(max_examples=15, deadline=None)
+@given(how=st.sampled_from(ALL), cut=st.integers(1, 40), seed=st.integers(0, 1000))
+def test_the_future_has_no_say(how: Adaptation, cut: int, seed: int) -> None:
+    other = IDS.copy()
+    other[cut:] = np.random.default_rng(seed).permutation(other[cut:])
+    model = make_model()
+    assert nats(model, how, other)[:cut].tolist() == pytest.approx(nats(model, how)[:cut].tolist(), rel=1e-5)
+
+
+@pytest.mark.parametrize("how", ALL, ids=str)
+def test_each_distribution_sums_to_one(how: Adaptation) -> None:
+    model, total = make_model(), np.zeros(3)
+    for word in range(len(VOCAB)):
+        for i, place in enumerate((0, 5, 20)):
+            ids = np.append(IDS[:place], np.int32(word))
+            total[i] += math.exp(-nats(model, how, ids)[-1])
+    assert total.tolist() == pytest.approx([1, 1, 1], rel=1e-5)
+
+
+@pytest.mark.parametrize("how", ALL, ids=str)
+def test_details_are_of_the_adapted_distribution(how: Adaptation) -> None:
+    model = make_model()
+    windows = list(stream_windows(IDS, EOS, window_len=min(how.window_len, 16)))
+    details = [found for _, found in Reader(model, strategy=how.strategy(STATISTICS)).details(windows)]
+    assert torch.cat([found.nats for found in details]).tolist() == pytest.approx(
+        nats(model, how).tolist(), rel=1e-4
+    )
+    evaluation = evaluate(model, windows, VOCAB, strategy=how.strategy(STATISTICS))
+    assert sum(int((found.rank == 1).sum()) for found in details) >= evaluation.num_correct > 0  # type: ignore[operator]
+    assert all(
+        (found.entropy >= 0).all() and (found.entropy <= math.log(7) + 1e-6).all() for found in details
+    )
+
+
+@pytest.mark.parametrize("key", CELLS, ids=str)
+@pytest.mark.parametrize("softmax", [FullSoftmax, AdaptiveSoftmax, SampledSoftmax])
+@pytest.mark.parametrize("how", [CACHE, SGD, BOTH], ids=str)
+def test_every_cell_and_softmax(key: tuple[str, str], softmax: type, how: Adaptation) -> None:
+    more = {SampledSoftmax: (5,), AdaptiveSoftmax: ([3],)}.get(softmax, ())
+    torch.manual_seed(1)
+    model = LanguageModel(7, 4, 4, 1, cell=key[0], activation=key[1], softmax=softmax(4, 7, *more))
+    for weight in model.parameters():
+        torch.nn.init.uniform_(weight, -0.5, 0.5)
+    found = nats(model, how)
+    assert np.isfinite(found).all()
+    assert found.tolist() != pytest.approx(nats(model, Adaptation()).tolist(), rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda: Cache(window=0),
+        lambda: Cache(theta=-1),
+        lambda: Cache(weight=1),
+        lambda: Dynamic(lr=0),
+        lambda: Dynamic(every=0),
+        lambda: Dynamic(rule="adam"),
+        lambda: Dynamic(decay=-1),
+        lambda: Adaptation(temperature=0),
+        lambda: Adaptation(temperature=math.nan),
+    ],
+)
+def test_values_out_of_range(wrong: object) -> None:
+    with pytest.raises(ValueError, match="must be"):
+        wrong()  # type: ignore[operator]
+
+
+def test_names_for_a_signature() -> None:
+    assert str(Adaptation()) == "none"
+    assert str(Adaptation(Cache())) == "cache(2000,0.3,0.1)"
+    assert str(BOTH) == "cache(7,0.8,0.3)+dynamic(sgd,0.05,3)"
+    assert str(RMS) == "dynamic(rms,0.003,4,0.02)"
