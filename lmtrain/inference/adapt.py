@@ -146,7 +146,8 @@ class AdaptedReading(Strategy):
 
     def __init__(self, adaptation: Adaptation, statistics: Statistics | None = None) -> None:
         self._temperature = adaptation.temperature
-        self._cache = _Memory(adaptation.cache) if adaptation.cache else None
+        self._cache = adaptation.cache
+        self._memory = Memory(adaptation.cache.window) if adaptation.cache else None
         self._options = adaptation.dynamic
         self._statistics = statistics
         self._descent: _Descent | None = None
@@ -185,8 +186,8 @@ class AdaptedReading(Strategy):
 
     def learn(self, read: ReadWindow) -> None:
         """Remembers what was read, and changes the copy of the weights."""
-        if self._cache is not None:
-            self._cache.remember(read.features.detach().float(), read.targets)
+        if self._memory is not None:
+            self._memory.remember(read.features.detach().float(), read.targets)
         if self._descent is not None:
             self._descent.step(read.features, read.targets)
 
@@ -194,53 +195,71 @@ class AdaptedReading(Strategy):
         """Of all words in the places of some targets of a window, shape (rows, V)."""
         logits = self.model.softmax.logits(read.features[rows].detach())
         log_probs = logits.div_(self._temperature).log_softmax(dim=1)
-        if self._cache is None:
+        if self._cache is None or self._memory is None:
             return log_probs
-        return self._cache.mixed(log_probs, read.features.detach().float(), read.targets, rows)
+        cache, contexts = self._cache, read.features.detach().float()
+        likeness, distance, words = self._memory.look_back(contexts, read.targets, rows)
+        shares = cache_shares(likeness, distance, cache.window, cache.theta)
+        weight = cache.weight * shares.sum(dim=1, keepdim=True).round()  # none where there is no past
+        mixed = log_probs.exp().mul_(1 - weight)
+        mixed.scatter_add_(1, words.expand_as(shares), shares.mul_(cache.weight)).log_()
+        # A probability below the range of a float is still known by its logarithm.
+        return torch.where(mixed == -torch.inf, log_probs + torch.log1p(-weight), mixed)
 
 
-class _Memory:
-    """The contexts and words that a ``Cache`` looks back to, those of the present window not among them."""
+class Memory:
+    """The contexts and words that a ``Cache`` looks back to, those of the present window behind the others.
 
-    def __init__(self, options: Cache) -> None:
-        self._options = options
+    Args:
+        window: How many words back it reaches.
+    """
+
+    def __init__(self, window: int) -> None:
+        self._window = window
         self._contexts: Tensor | None = None
         self._words: Tensor | None = None
 
     def remember(self, contexts: Tensor, words: Tensor) -> None:
         """Takes in the N contexts (N, H) and words (N) of a window that has been paid for."""
-        self._contexts, self._words = (part[-self._options.window :] for part in self._with(contexts, words))
+        self._contexts, self._words = (part[-self._window :] for part in self._with(contexts, words))
 
-    def mixed(self, log_probs: Tensor, contexts: Tensor, words: Tensor, rows: slice) -> Tensor:
-        """Log-probabilities (R, V) of the mixture, from those of the model.
+    def look_back(self, contexts: Tensor, words: Tensor, rows: slice) -> tuple[Tensor, Tensor, Tensor]:
+        """What some places of a window have before them, M words altogether.
 
         Args:
-            log_probs: Of the model in the places ``rows`` of a window.
             contexts: Of the whole window, (N, H).
-            words: Its targets, (N). Of each row those before it alone are looked at.
+            words: Its targets, (N).
             rows: Which R places are asked about.
+
+        Returns:
+            How alike each place is to those before it, h_t · h_i, and how far back they lie, t - i, both
+            (R, M), where those that are at it or behind it have a distance of at most 0; and their words (M).
         """
-        weight, window = self._options.weight, self._options.window
         memory, known = self._with(contexts, words)
-        offset = len(known) - len(words)
-        places = torch.arange(rows.start, rows.start + len(log_probs), device=words.device)[:, None] + offset
-        first = max(0, rows.start + offset - window)
-        before = torch.arange(first, int(places[-1]), device=words.device)[None]
-        if before.numel() == 0:
-            return log_probs
-        scores = self._options.theta * (contexts[rows] @ memory[first : first + before.shape[1]].t())
-        scores.masked_fill_((before >= places) | (before < places - window), -torch.inf)
-        shares = scores.softmax(dim=1).nan_to_num_(0.0).mul_(weight)  # a row that has nothing before it
-        index = known[first : first + before.shape[1]].expand_as(shares)
-        has_past = (places > 0).float()
-        mixed = log_probs.exp().mul_(1 - weight * has_past).scatter_add_(1, index, shares).log_()
-        # A probability below the range of a float is still known by its logarithm.
-        return torch.where(mixed == -torch.inf, log_probs + (1 - weight * has_past).log(), mixed)
+        offset, device = len(known) - len(words), words.device
+        here = contexts[rows]
+        places = torch.arange(rows.start + offset, rows.start + offset + len(here), device=device)
+        past = slice(max(0, rows.start + offset - self._window), rows.start + offset + len(here) - 1)
+        distance = places[:, None] - torch.arange(past.start, past.stop, device=device)
+        return here @ memory[past].t(), distance, known[past]
 
     def _with(self, contexts: Tensor, words: Tensor) -> tuple[Tensor, Tensor]:
         if self._contexts is None or self._words is None:
             return contexts, words
         return torch.cat([self._contexts, contexts]), torch.cat([self._words, words])
+
+
+def cache_shares(likeness: Tensor, distance: Tensor, window: int, theta: float) -> Tensor:
+    """The share of each word before in the distribution of a cache; 0 in a row that has nothing before it.
+
+    Args:
+        likeness: Of the contexts, (R, M); see ``Memory.look_back``.
+        distance: How far back, (R, M).
+        window: Of the cache.
+        theta: Of the cache.
+    """
+    scores = (theta * likeness).masked_fill_((distance < 1) | (distance > window), -torch.inf)
+    return scores.softmax(dim=1).nan_to_num_(0.0)
 
 
 class _Descent:

@@ -1,0 +1,226 @@
+"""Values for an adaptation, and for the weight of an n-gram model beside it, that suit a text best.
+
+What costs a pass over the text (the rate of dynamic evaluation) is sought along a line, on its beginning. All
+else follows from one pass: under each temperature what the model gives each word, under each cache what that
+gives it. Between them and the n-gram model the weights are found exactly, since the likelihood is concave.
+"""
+
+import itertools
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from lmtrain.corpus.batching import Ids
+from lmtrain.errors import ModelError
+from lmtrain.inference.adapt import (
+    Adaptation,
+    Cache,
+    Dynamic,
+    Memory,
+    Statistics,
+    cache_shares,
+)
+from lmtrain.inference.reader import Reader, ReadWindow
+from lmtrain.inference.score import token_nats
+from lmtrain.inference.windows import HeldOutWindow, stream_windows
+from lmtrain.model.kernels import row_chunks
+from lmtrain.model.language_model import LanguageModel
+
+Floats = npt.NDArray[np.float64]
+Watch = Callable[[Iterable[HeldOutWindow], int], Iterable[HeldOutWindow]]
+"""Hands on windows, and is told how many tokens they hold."""
+
+TEMPERATURES = (0.85, 0.9, 0.95, 1.0, 1.05, 1.1, 1.15, 1.2, 1.3)
+THETAS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.8)
+WINDOWS = (200, 500, 1000, 2000, 4000)
+"""What is tried; of the windows those up to the one asked for."""
+_LINE_TOKENS = 15_000
+"""Of the beginning, on which a rate is sought."""
+_LINE_FACTOR = 2.0
+_FIRST_DECAY = 1e-3
+_TOLERANCE = 1e-9
+_DIGITS = 4
+"""Of the values found: a figure is reproduced by what its signature says."""
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What suits a text best."""
+
+    adaptation: Adaptation
+    ngram_weight: float | None
+    """None where there is no n-gram model."""
+    loss: float
+    """Nats per token of the text that it was tuned on."""
+
+
+@dataclass(frozen=True, eq=False)
+class Tuner:
+    """Tunes on one text, which is read as one stream.
+
+    Attributes:
+        model: In any mode.
+        ids: The text.
+        eos_id: Its context.
+        statistics: For the rule ``rms``.
+        of_ngram: Log-probabilities (natural log) of the text under an n-gram model, (N).
+        precision: Of the products.
+        watch: Is shown the windows of each pass.
+    """
+
+    model: LanguageModel
+    ids: Ids
+    eos_id: int
+    statistics: Statistics | None = None
+    of_ngram: Floats | None = None
+    precision: torch.dtype = torch.float32
+    watch: Watch = lambda windows, _: windows
+
+    def tune(self, start: Adaptation) -> Tuned:
+        """Tunes what an adaptation consists of, its temperature, and the weight of the n-gram model.
+
+        Args:
+            start: What takes part; a rate is sought from its value, a cache up to its window.
+        """
+        dynamic = start.dynamic and self._on_a_line(start.dynamic)
+        by_temperature, by_cache = self._profile(start.cache, dynamic)
+        best: tuple[float, Adaptation, float | None] | None = None
+        for (temperature, log_probs), (cache, shares) in itertools.product(by_temperature, by_cache):
+            parts = [np.exp(log_probs)]
+            parts += [np.where(shares < 0, parts[0], shares)] if cache else []  # the first word has no past
+            parts += [np.exp(self.of_ngram)] if self.of_ngram is not None else []
+            weights, loss = mixture_weights(np.stack(parts))
+            if best is None or loss < best[0]:
+                if cache is not None:
+                    cache = replace(cache, weight=_rounded(weights[1] / (weights[0] + weights[1])))
+                ngram_weight = None if self.of_ngram is None else _rounded(weights[-1])
+                best = loss, Adaptation(cache, dynamic, temperature), ngram_weight
+        assert best is not None  # noqa: S101  (there is a temperature)
+        return Tuned(best[1], best[2], best[0])
+
+    def _on_a_line(self, start: Dynamic) -> Dynamic:
+        """The rate, and for ``rms`` then the decay, from whose neighbours on a line none is better."""
+
+        def faster(options: Dynamic, factor: float) -> Dynamic:
+            return replace(options, lr=_rounded(options.lr * factor))
+
+        def tighter(options: Dynamic, factor: float) -> Dynamic:
+            return replace(options, decay=_rounded(options.decay * factor))
+
+        best = _descend(start, faster, self._loss)
+        if start.rule == "rms":
+            best = _descend(replace(best, decay=best.decay or _FIRST_DECAY), tighter, self._loss)
+        return best
+
+    def _loss(self, options: Dynamic) -> float:
+        """Nats per token of the beginning; infinite where the rate was too high."""
+        ids, how = self.ids[:_LINE_TOKENS], Adaptation(dynamic=options)
+        windows = self.watch(stream_windows(ids, self.eos_id, window_len=how.window_len), len(ids))
+        try:
+            nats = token_nats(self.model, windows, len(ids), self.precision, how.strategy(self.statistics))
+        except ModelError:
+            return math.inf
+        return float(nats.mean())
+
+    def _profile(
+        self, cache: Cache | None, dynamic: Dynamic | None
+    ) -> tuple[list[tuple[float, Floats]], list[tuple[Cache | None, Floats]]]:
+        """What one pass says of each word: its log-probability by temperature, its probability by cache.
+
+        The probability of a word that has no past is negative.
+        """
+        caches: list[Cache] = []
+        if cache is not None:
+            windows = [*(window for window in WINDOWS if window < cache.window), cache.window]
+            caches = [Cache(window, theta) for window, theta in itertools.product(windows, THETAS)]
+        memory = Memory(cache.window if cache else 1)
+        how = Adaptation(dynamic=dynamic)
+        strategy = how.strategy(self.statistics)
+
+        @torch.no_grad()
+        def ask(read: ReadWindow) -> Tensor:
+            contexts, targets = read.features.detach().float(), read.targets
+            parts = [
+                torch.stack(
+                    [
+                        *_by_temperature(strategy.model.softmax.logits(contexts[rows]), targets[rows]),
+                        *_by_cache(memory, contexts, targets, rows, caches),
+                    ]
+                )
+                for rows in row_chunks(len(contexts), self.model.vocab_size)
+            ]
+            if caches:
+                memory.remember(contexts, targets)
+            return torch.cat(parts, dim=1)
+
+        found = np.empty((len(TEMPERATURES) + len(caches), len(self.ids)))
+        texts = stream_windows(self.ids, self.eos_id, window_len=how.window_len)
+        reader = Reader(self.model, self.precision, strategy)
+        for read, answers in reader.read(self.watch(texts, len(self.ids)), ask):
+            found[:, read.positions] = answers.cpu()
+        by_temperature = list(zip(TEMPERATURES, found, strict=False))
+        if not caches:
+            return by_temperature, [(None, found[0])]
+        return by_temperature, list(zip(caches, found[len(TEMPERATURES) :], strict=True))
+
+
+def mixture_weights(parts: Floats) -> tuple[Floats, float]:
+    """The weights of K distributions whose mixture gives a text the highest probability, by EM.
+
+    Args:
+        parts: The probability of each of N tokens under each distribution, (K, N).
+
+    Returns:
+        The weights, (K), which sum to 1, and nats per token of the mixture. Tokens that are impossible under
+        all distributions have no say.
+
+    Source: Dempster, Laird and Rubin (1977), "Maximum likelihood from incomplete data via the EM algorithm".
+    """
+    parts = parts[:, parts.max(axis=0) > 0]
+    weights, before = np.full(len(parts), 1 / len(parts)), -np.inf
+    while True:
+        mixed = weights @ parts
+        loss = -float(np.log(mixed).mean())
+        if len(parts) == 1 or abs(before - loss) < _TOLERANCE * abs(loss):
+            return weights, loss
+        before = loss
+        weights = weights * (parts / mixed).mean(axis=1)
+
+
+def _descend(
+    start: Dynamic, step: Callable[[Dynamic, float], Dynamic], loss: Callable[[Dynamic], float]
+) -> Dynamic:
+    best, lowest = start, loss(start)
+    for factor in (_LINE_FACTOR, 1 / _LINE_FACTOR):
+        has_improved = False
+        while (found := loss(candidate := step(best, factor))) < lowest:
+            best, lowest, has_improved = candidate, found, True
+        if has_improved:
+            break
+    return best
+
+
+def _by_temperature(logits: Tensor, targets: Tensor) -> Iterator[Tensor]:
+    for temperature in TEMPERATURES:
+        yield (logits / temperature).log_softmax(dim=1).gather(1, targets[:, None])[:, 0]
+
+
+def _by_cache(
+    memory: Memory, contexts: Tensor, targets: Tensor, rows: slice, caches: Sequence[Cache]
+) -> Iterator[Tensor]:
+    if not caches:
+        return
+    likeness, distance, words = memory.look_back(contexts, targets, rows)
+    is_same = words == targets[rows, None]
+    for cache in caches:
+        shares = cache_shares(likeness, distance, cache.window, cache.theta)
+        yield torch.where(shares.sum(dim=1) > 0, (shares * is_same).sum(dim=1), -1.0)
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.{_DIGITS}g}")
