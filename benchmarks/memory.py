@@ -75,7 +75,7 @@ def be_child(options: dict[str, Any]) -> None:
     import torch
     import tutorial  # noqa: F401
 
-    from lmtrain.model.kernels import linear
+    from lmtrain.model.products import linear
 
     for dtype in (torch.float32, torch.bfloat16):
         x = torch.ones(64, 64, dtype=dtype)

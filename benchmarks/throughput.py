@@ -141,7 +141,7 @@ def products(size: int) -> dict[str, Callable[[], object]]:
     """Products of square matrices, by the names of ``PRODUCTS``."""
     import torch
 
-    from lmtrain.model.kernels import linear
+    from lmtrain.model.products import linear
 
     a, b = torch.randn(size, size), torch.randn(size, size)
     half_a, half_b = a.bfloat16(), b.bfloat16()

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import log_softmax
 
-from lmtrain.model.kernels import apply_linear, linear, linear_cross_entropy, row_chunks
+from lmtrain.model.fused_softmax import linear_cross_entropy, row_chunks
+from lmtrain.model.products import apply_linear, linear
 from lmtrain.model.softmax import Softmax, TokenCosts
 
 
@@ -80,7 +81,7 @@ class AdaptiveSoftmax(Softmax):
         # Made beforehand: small blocks between large ones would keep these from being used again.
         nats = features.new_empty(len(features), dtype=torch.float32)
         hits = torch.empty_like(nats, dtype=torch.bool)
-        for rows in self._row_chunks(len(features)):
+        for rows in row_chunks(features, max(map(len, [self.weight, *self.clusters]))):
             nats[rows], hits[rows] = self._costs(features[rows], targets[rows])
         return TokenCosts(nats, hits)
 
@@ -127,9 +128,6 @@ class AdaptiveSoftmax(Softmax):
 
     def _rows_of(self, i: int, targets: Tensor) -> Tensor:
         return ((targets >= self.bounds[i]) & (targets < self.bounds[i + 1])).nonzero()[:, 0]
-
-    def _row_chunks(self, num_rows: int) -> list[slice]:
-        return list(row_chunks(num_rows, max(map(len, [self.weight, *self.clusters]))))
 
     def extra_repr(self) -> str:
         """The sizes, for ``print(model)``."""

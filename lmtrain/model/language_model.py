@@ -95,6 +95,7 @@ class LanguageModel(nn.Module):
             self.layers.append(CELLS[cell, activation](input_size, hidden_size))
         self.dropouts.append(Dropout(rates.output, noise))
         self.is_tied = tie_weights
+        self._looked_up: Tensor | None = None
         self.softmax: Softmax = softmax or FullSoftmax(hidden_size, vocab_size)
         if tie_weights:
             if not isinstance(self.softmax, FullSoftmax):
@@ -118,9 +119,19 @@ class LanguageModel(nn.Module):
             self.train(before[0])
             self.precision = before[1]
 
-    def use_sparse_gradients(self) -> None:
-        """Lets word vectors that a window does not touch have no gradient at all, not even of zeros."""
+    def use_sparse_gradients(self) -> Tensor | None:
+        """Lets word vectors that a window does not touch have no gradient at all, not even of zeros.
+
+        Returns:
+            Where the embedding shares its weight with the softmax, a leaf with the memory of that weight, in
+            which words are looked up. Its gradient has to be added to that of the weight, which is cheap:
+            autograd would add a sparse and a dense gradient into a new tensor of their size.
+        """
         self.embedding.sparse = self.softmax.sparse = True
+        if self.is_tied:
+            weight = self.embedding.weight
+            self._looked_up = weight.detach().requires_grad_(weight.requires_grad)
+        return self._looked_up
 
     def initial_state(self, batch_size: int) -> ModelState:
         """The state before any word: zeros."""
@@ -145,21 +156,9 @@ class LanguageModel(nn.Module):
         return reading
 
     def _embed(self, input_ids: Tensor) -> Tensor:
-        if not (self.is_tied and self.embedding.sparse and torch.is_grad_enabled()):
+        if self._looked_up is None:
             return cast("Tensor", self.embedding(input_ids))
-        # Autograd would add a sparse and a dense gradient into a new tensor of their size. Here the rows are
-        # a leaf, whose gradient is added in place to that of the softmax, which by then is there.
-        weight = self.embedding.weight
-        rows = nn.functional.embedding(input_ids, weight.detach()).requires_grad_()
-
-        def add(rows: Tensor) -> None:
-            assert rows.grad is not None and weight.grad is not None  # noqa: S101, PT018
-            indices, values = input_ids.flatten()[None], rows.grad.flatten(0, 1)
-            weight.grad.add_(torch.sparse_coo_tensor(indices, values, weight.shape, check_invariants=False))
-            rows.grad = None
-
-        rows.register_post_accumulate_grad_hook(add)  # type: ignore[no-untyped-call]
-        return rows
+        return nn.functional.embedding(input_ids, self._looked_up, sparse=True)
 
     def loss(self, input_ids: Tensor, targets: Tensor, state: ModelState) -> tuple[Tensor, Reading]:
         """The summed cost of a window's targets in nats, with a gradient, and the reading.

@@ -13,7 +13,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from lmtrain.model import kernels
+from lmtrain.model.fused_recurrence import has_faster_step
+from lmtrain.model.products import linear
 
 State = tuple[Tensor, ...]
 """The state of one layer: ``num_states`` tensors of shape (B, H)."""
@@ -131,7 +132,7 @@ class GatedLayer(RecurrentLayer):
         weights = [w if w.dtype == inputs.dtype else w.to(inputs.dtype) for w in self.torch_weights()]
         before = tuple(s.to(inputs.dtype) for s in state)
         is_training = torch.is_grad_enabled()
-        if kernels.has_faster_step(inputs) and not is_training:
+        if has_faster_step(inputs) and not is_training:
             stepped = self._step(inputs[0], before if len(before) > 1 else before[0], *weights)
             after = stepped if isinstance(stepped, tuple) else (stepped,)
             outputs = after[0][None]
@@ -146,7 +147,7 @@ class GatedLayer(RecurrentLayer):
         """W x_t + b and U h_{t-1} for all time steps, (T, B, num_gates * H), and all h_t, (T, B, H)."""
         outputs, _ = self.forward(inputs, state)
         before = torch.cat([state[0][None].to(outputs.dtype), outputs[:-1]])
-        from_input = kernels.linear(inputs.flatten(0, 1), self.weight_ih, self.bias)
-        from_state = kernels.linear(before.flatten(0, 1), self.recurrent_weight())
+        from_input = linear(inputs.flatten(0, 1), self.weight_ih, self.bias)
+        from_state = linear(before.flatten(0, 1), self.recurrent_weight())
         shape = (*outputs.shape[:2], -1)
         return from_input.view(shape), from_state.view(shape), outputs

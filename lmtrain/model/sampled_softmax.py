@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from lmtrain.model.kernels import costs_of_logits, linear, product
+from lmtrain.model.fused_softmax import costs_of_logits
 from lmtrain.model.noise import Noise
+from lmtrain.model.products import linear, product
 from lmtrain.model.softmax import FullSoftmax
 
 

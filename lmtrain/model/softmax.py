@@ -5,7 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from lmtrain.model.kernels import linear, linear_cross_entropy, row_chunks, row_groups
+from lmtrain.model.fused_softmax import linear_cross_entropy, row_chunks, row_groups
+from lmtrain.model.products import linear
 
 
 class TokenCosts(NamedTuple):
@@ -66,7 +67,7 @@ class Softmax(nn.Module):
             targets: Word ids, int64, shape (N), none of them negative.
         """
         parts = []
-        for rows in row_chunks(len(features), self.vocab_size):
+        for rows in row_chunks(features, self.vocab_size):
             logits, chunk_targets = self.logits(features[rows]), targets[rows]
             for part in row_groups(logits):
                 scores, index = logits[part], chunk_targets[part, None]
@@ -109,7 +110,7 @@ class FullSoftmax(Softmax):
         # Made before the logits: small blocks between large ones would keep these from being used again.
         nats = features.new_empty(len(features), dtype=torch.float32)
         hits = torch.empty_like(nats, dtype=torch.bool)
-        for rows in row_chunks(len(features), len(weight)):
+        for rows in row_chunks(features, len(weight)):
             logits, t = linear(features[rows], weight, self.bias), targets[rows]
             for part in row_groups(logits):
                 scores, index = logits[part].float(), t[part, None].clamp(min=0)

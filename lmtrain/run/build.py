@@ -159,7 +159,9 @@ def build_trainer(config: Config, corpora: Corpora, device: torch.device) -> Tra
         **choice.model_dump(exclude={"name", "lr"}),
     )
     if optimizer.takes_sparse and device.type == "cpu" and model.embedding.weight.numel() > _SMALL_EMBEDDING:
-        model.use_sparse_gradients()
+        rows = model.use_sparse_gradients()
+        if rows is not None:
+            optimizer.add_gradient_of(rows, model.embedding.weight)
     schedule = build_schedule(config, count_steps(config, windows))
     reduction = config.train.loss_reduction
     return Trainer(model, windows, optimizer, schedule, noise, loss_reduction=reduction)

@@ -47,6 +47,7 @@ class Optimizer:
         self._base_lr = lr
         self._max_grad_norm = max_grad_norm
         self._torch: Any = _KINDS[name](self._parameters, lr=lr, fused=True, **options)
+        self._looked_up: list[tuple[Tensor, Tensor]] = []
         self._first_bad_step = torch.full(
             (), math.inf, dtype=torch.float64, device=self._parameters[0].device
         )
@@ -55,6 +56,10 @@ class Optimizer:
     def lr(self) -> float:
         """The learning rate of the last update."""
         return float(self._torch.param_groups[0]["lr"])
+
+    def add_gradient_of(self, rows: Tensor, parameter: Tensor) -> None:
+        """From now on, adds the gradient of a leaf to that of the parameter whose memory it shares."""
+        self._looked_up.append((parameter, rows))
 
     def update(self, loss: Tensor, lr_factor: float, step: int) -> Tensor:
         """Clips the gradients and updates the weights, unless the loss or the gradient is not finite.
@@ -69,6 +74,10 @@ class Optimizer:
         Returns:
             The global norm of the gradients before clipping, a scalar on the device.
         """
+        for p, rows in self._looked_up:
+            if p.grad is not None and rows.grad is not None:
+                p.grad.add_(rows.grad)
+            rows.grad = None
         sparse = [(p, p.grad.coalesce()) for p in self._parameters if p.grad is not None and p.grad.is_sparse]
         for p, _ in sparse:
             p.grad = None

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lmtrain.model import kernels
+from lmtrain.model import fused_softmax
 from lmtrain.model.adaptive_softmax import AdaptiveSoftmax
 
 N, H, V = 60, 16, 50
@@ -77,8 +77,8 @@ def test_bfloat16_is_near() -> None:
 def test_costs_are_those_of_the_whole_distribution(
     rows: int, scale: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kernels, "_CHUNK_BYTES", 4 * 30 * rows)
-    monkeypatch.setattr(kernels, "_MIN_CHUNK_ROWS", 1)
+    monkeypatch.setattr(fused_softmax, "_CHUNK_BYTES", 4 * 30 * rows)
+    monkeypatch.setattr(fused_softmax, "_MIN_CHUNK_ROWS", 1)
     softmax = make(scale=scale)
     features, targets = inputs()
     with torch.no_grad():

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from lmtrain.model import kernels
+from lmtrain.model import fused_softmax
 from lmtrain.model.softmax import FullSoftmax
 
 N, H, V = 23, 6, 11
@@ -26,8 +26,8 @@ def make() -> tuple[FullSoftmax, torch.Tensor, torch.Tensor]:
 
 @pytest.mark.parametrize("rows", [1, 4, 23, 1000])
 def test_loss_and_gradients_agree_with_torch(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernels, "_CHUNK_BYTES", 4 * V * rows)
-    monkeypatch.setattr(kernels, "_MIN_CHUNK_ROWS", 1)
+    monkeypatch.setattr(fused_softmax, "_CHUNK_BYTES", 4 * V * rows)
+    monkeypatch.setattr(fused_softmax, "_MIN_CHUNK_ROWS", 1)
     softmax, features, targets = make()
     ours, theirs = features.clone().requires_grad_(), features.clone().requires_grad_()
     loss = softmax.loss(ours, targets)
@@ -44,9 +44,9 @@ def test_loss_and_gradients_agree_with_torch(rows: int, monkeypatch: pytest.Monk
 @pytest.mark.parametrize("rows", [1, 4, 1000])
 @pytest.mark.parametrize("rows_in_cache", [1, 3, 1000])
 def test_token_costs_agree_with_torch(rows: int, rows_in_cache: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernels, "_CACHE_BYTES", 4 * V * rows_in_cache)
-    monkeypatch.setattr(kernels, "_CHUNK_BYTES", 4 * V * rows)
-    monkeypatch.setattr(kernels, "_MIN_CHUNK_ROWS", 1)
+    monkeypatch.setattr(fused_softmax, "_CACHE_BYTES", 4 * V * rows_in_cache)
+    monkeypatch.setattr(fused_softmax, "_CHUNK_BYTES", 4 * V * rows)
+    monkeypatch.setattr(fused_softmax, "_MIN_CHUNK_ROWS", 1)
     softmax, features, targets = make()
     with torch.no_grad():
         costs = softmax.token_costs(features, targets)

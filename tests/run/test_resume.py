@@ -13,7 +13,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from lmtrain.errors import Interrupted, UsageError
 from lmtrain.machine.interrupt import StopRequest
-from lmtrain.model import kernels
+from lmtrain.model import fused_recurrence
 from lmtrain.model.cells import CELLS
 from lmtrain.run import build
 from lmtrain.training.snapshot import SnapshotStore
@@ -103,8 +103,8 @@ def test_snapshots_do_not_change_training(corpus: Path, tmp_path: Path) -> None:
 def test_so_do_the_paths_of_large_models(
     case: str, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kernels, "has_faster_elman", lambda x, size: True)
-    monkeypatch.setattr(kernels, "has_faster_lstm", lambda x, size: True)
+    monkeypatch.setattr(fused_recurrence, "has_faster_elman", lambda x, size: True)
+    monkeypatch.setattr(fused_recurrence, "has_faster_lstm", lambda x, size: True)
     monkeypatch.setattr(build, "_SMALL_EMBEDDING", 0)
     test_any_step_continues_bit_identically(case, corpus, tmp_path)
 

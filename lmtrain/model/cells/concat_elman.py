@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from lmtrain.model import kernels
+from lmtrain.model.products import apply_linear
 from lmtrain.model.recurrent import RecurrentLayer, State
 
 
@@ -40,7 +40,7 @@ class ConcatElmanLayer(RecurrentLayer):
         (r,) = state
         weight_from_input = self.weight[:, : self.input_size].to(inputs.dtype)
         weight_from_state = self.recurrent_weight().to(inputs.dtype)
-        from_input = kernels.apply_linear(inputs, weight_from_input, self.bias)  # (T, B, 2H)
+        from_input = apply_linear(inputs, weight_from_input, self.bias)  # (T, B, 2H)
         output_part, recurrent_part = from_input.chunk(2, dim=-1)
         output_weight, recurrent_weight = weight_from_state.chunk(2)
         before = []
@@ -49,7 +49,7 @@ class ConcatElmanLayer(RecurrentLayer):
             before.append(new)
             new = torch.addmm(part, new, recurrent_weight.t())
         # Outputs feed nothing back, so they are made for all time steps at once.
-        from_state = kernels.apply_linear(torch.stack(before), output_weight, None)
+        from_state = apply_linear(torch.stack(before), output_weight, None)
         activation = torch.relu if self.activation == "relu" else torch.tanh
         return activation(output_part + from_state), (new.to(r.dtype),)
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from lmtrain.model import kernels
+from lmtrain.model import fused_recurrence
 from lmtrain.model.recurrent import GatedLayer, State
 
 
@@ -19,10 +19,10 @@ class ElmanLayer(GatedLayer):
 
     def forward(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
         """Reads ``inputs`` (T, B, E) from ``state`` on; returns outputs (T, B, H) and the new state."""
-        if not kernels.has_faster_elman(inputs, self.hidden_size):
+        if not fused_recurrence.has_faster_elman(inputs, self.hidden_size):
             return super().forward(inputs, state)
         (h,) = state
-        outputs = kernels.elman(
+        outputs = fused_recurrence.elman(
             inputs, h, self.weight_ih, self.recurrent_weight(), self.bias, self.activation == "relu"
         )
         return outputs, (outputs[-1].to(h.dtype),)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from lmtrain.model import kernels
+from lmtrain.model import fused_recurrence
 from lmtrain.model.recurrent import GatedLayer, State
 
 
@@ -26,14 +26,14 @@ class LSTMLayer(GatedLayer):
     num_gates = 4
     num_states = 2
     _window = staticmethod(torch.lstm)
-    _step = staticmethod(kernels.lstm_step)
+    _step = staticmethod(fused_recurrence.lstm_step)
 
     def forward(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
         """Reads ``inputs`` (T, B, E) from ``state`` on; returns outputs (T, B, H) and the new state."""
-        if not kernels.has_faster_lstm(inputs, self.hidden_size):
+        if not fused_recurrence.has_faster_lstm(inputs, self.hidden_size):
             return super().forward(inputs, state)
         h, c = state
-        outputs, c = kernels.lstm(inputs, h, c, self.weight_ih, self.recurrent_weight(), self.bias)
+        outputs, c = fused_recurrence.lstm(inputs, h, c, self.weight_ih, self.recurrent_weight(), self.bias)
         return outputs, (outputs[-1].to(h.dtype), c)
 
     @torch.no_grad()

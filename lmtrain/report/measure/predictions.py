@@ -11,7 +11,7 @@ import numpy.typing as npt
 from lmtrain.corpus.vocab import Vocabulary
 from lmtrain.inference.evaluation import Evaluation
 from lmtrain.inference.reader import Reader, ReadWindow
-from lmtrain.model.kernels import row_chunks
+from lmtrain.model.fused_softmax import row_chunks
 from lmtrain.model.language_model import LanguageModel
 from lmtrain.report.measure.held_out import HeldOutText, Watch, unwatched
 
@@ -45,7 +45,7 @@ def predict(model: LanguageModel, text: HeldOutText, watch: Watch = unwatched) -
     confidence, hits = np.zeros(n, np.float32), np.zeros(n, np.bool_)
 
     def ask(read: ReadWindow) -> None:
-        for rows in row_chunks(len(read.features), model.vocab_size):
+        for rows in row_chunks(read.features, model.vocab_size):
             at, targets = read.positions[rows], read.targets[rows]
             log_probs = model.softmax.logits(read.features[rows]).log_softmax(dim=1)
             best, word = log_probs.max(dim=1)
