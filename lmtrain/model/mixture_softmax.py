@@ -6,15 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from lmtrain.model.kernels import (
-    add_weight_gradient,
-    apply_linear,
-    costs_of_logits,
-    linear,
-    product,
-    row_chunks,
-    row_groups,
-)
+from lmtrain.model.fused_softmax import costs_of_logits, row_chunks, row_groups
+from lmtrain.model.products import add_weight_gradient, apply_linear, linear, product
 from lmtrain.model.softmax import Softmax, TokenCosts, are_best
 
 
@@ -65,7 +58,7 @@ class MixtureSoftmax(Softmax):
         """The cost of each target; see ``Softmax``."""
         nats = features.new_empty(len(features), dtype=torch.float32)
         hits = torch.empty_like(nats, dtype=torch.bool)
-        for rows in row_chunks(len(features), self.vocab_size):
+        for rows in row_chunks(features, self.vocab_size):
             log_probs, index = self.logits(features[rows]), targets[rows, None].clamp(min=0)
             nats[rows] = -log_probs.gather(1, index)[:, 0]
             hits[rows] = are_best(log_probs, index)
@@ -78,7 +71,7 @@ class MixtureSoftmax(Softmax):
         flat = features.reshape(-1, features.shape[-1])
         weight = self.weight.to(features.dtype)
         log_probs = flat.new_empty(len(flat), self.vocab_size, dtype=torch.float32)
-        for rows in row_chunks(len(flat), self.num_components * self.vocab_size):
+        for rows in row_chunks(flat, self.num_components * self.vocab_size):
             latent, log_prior = self._latent(flat[rows])
             logits = linear(latent.flatten(0, 1), weight, self.bias).view(*latent.shape[:2], -1)
             for part in row_groups(logits.flatten(1)):
@@ -109,12 +102,12 @@ class _MixtureCrossEntropy(torch.autograd.Function):
     def forward(
         ctx: Any, latent: Tensor, log_prior: Tensor, weight: Tensor, bias: Tensor, targets: Tensor
     ) -> Tensor:
-        num_rows, num_components, _ = latent.shape
+        num_components = latent.shape[1]
         total = latent.new_zeros((), dtype=torch.float64)
         grad_latent, grad_prior = torch.empty_like(latent), torch.empty_like(log_prior)
         grad_weight, grad_bias = torch.zeros_like(weight), torch.zeros_like(bias)
         cast_weight = weight.to(latent.dtype)
-        for rows in row_chunks(num_rows, num_components * len(weight)):
+        for rows in row_chunks(latent, num_components * len(weight)):
             x = latent[rows].flatten(0, 1)
             gradient = linear(x, cast_weight, bias)  # logits (n * K, V), which become the gradient
             by_token = gradient.view(-1, num_components, len(weight))

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, linear, nll_loss
 
-from lmtrain.model import kernels
+from lmtrain.model import fused_softmax
 from lmtrain.model.mixture_softmax import MixtureSoftmax
 from lmtrain.model.softmax import FullSoftmax
 
@@ -40,9 +40,9 @@ def plain_log_probs(softmax: MixtureSoftmax, features: Tensor) -> Tensor:
 def chunks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Few rows at once, and few of these in the caches."""
     rows, rows_in_cache = request.param
-    monkeypatch.setattr(kernels, "_CHUNK_BYTES", 4 * K * V * rows)
-    monkeypatch.setattr(kernels, "_CACHE_BYTES", 4 * K * V * rows_in_cache)
-    monkeypatch.setattr(kernels, "_MIN_CHUNK_ROWS", 1)
+    monkeypatch.setattr(fused_softmax, "_CHUNK_BYTES", 4 * K * V * rows)
+    monkeypatch.setattr(fused_softmax, "_CACHE_BYTES", 4 * K * V * rows_in_cache)
+    monkeypatch.setattr(fused_softmax, "_MIN_CHUNK_ROWS", 1)
 
 
 @pytest.mark.usefixtures("chunks")
