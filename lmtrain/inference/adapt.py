@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lmtrain.inference.reader import ReadWindow, Strategy
 from lmtrain.inference.windows import WINDOW_TOKENS
-from lmtrain.model.kernels import row_chunks
+from lmtrain.model.fused_softmax import row_chunks
 from lmtrain.model.language_model import LanguageModel
 from lmtrain.model.softmax import TokenCosts, TokenDetails, are_best
 
@@ -167,7 +167,7 @@ class AdaptedReading(Strategy):
         if self._cache is None and self._temperature == 1:
             return super().token_costs(read)
         nats, hits = torch.empty(len(read.targets)), torch.empty(len(read.targets), dtype=torch.bool)
-        for rows in row_chunks(len(read.targets), self.model.vocab_size):
+        for rows in row_chunks(read.features, self.model.vocab_size):
             log_probs, index = self._log_probs(read, rows), read.targets[rows, None]
             nats[rows] = -log_probs.gather(1, index)[:, 0].cpu()
             hits[rows] = are_best(log_probs, index).cpu()
@@ -177,7 +177,7 @@ class AdaptedReading(Strategy):
     def token_details(self, read: ReadWindow) -> TokenDetails:
         """The same, and what was expected in the place of each; see ``Strategy``."""
         parts = []
-        for rows in row_chunks(len(read.targets), self.model.vocab_size):
+        for rows in row_chunks(read.features, self.model.vocab_size):
             log_probs, index = self._log_probs(read, rows), read.targets[rows, None]
             own = log_probs.gather(1, index)
             entropy = -torch.linalg.vecdot(log_probs.exp(), log_probs.clamp(min=-1e30))

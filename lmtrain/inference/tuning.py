@@ -28,7 +28,7 @@ from lmtrain.inference.adapt import (
 from lmtrain.inference.reader import Reader, ReadWindow
 from lmtrain.inference.score import token_nats
 from lmtrain.inference.windows import HeldOutWindow, stream_windows
-from lmtrain.model.kernels import row_chunks
+from lmtrain.model.fused_softmax import row_chunks
 from lmtrain.model.language_model import LanguageModel
 
 Floats = npt.NDArray[np.float64]
@@ -152,7 +152,7 @@ class Tuner:
                         *_by_cache(memory, contexts, targets, rows, caches),
                     ]
                 )
-                for rows in row_chunks(len(contexts), self.model.vocab_size)
+                for rows in row_chunks(contexts, self.model.vocab_size)
             ]
             if caches:
                 memory.remember(contexts, targets)
