@@ -16,9 +16,10 @@ from pathlib import Path
 
 from common import append_zipf_text, parser, print_header, print_row, write_json
 
-from lmtrain.corpus.corpus import encode_text
-from lmtrain.corpus.text import TextRules, file_blocks
-from lmtrain.corpus.vocab import EOS, UNK, Vocabulary
+from lmtrain.corpus.corpus import build_vocabulary, encode_text
+from lmtrain.corpus.text import TextRules
+from lmtrain.corpus.vocab import EOS, UNK
+from lmtrain.files.text_input import file_blocks
 
 RULES = TextRules()
 
@@ -53,7 +54,7 @@ def plain_loop(path: Path, ids_by_word: dict[str, int]) -> list[int]:
 
 def measure_speed(path: Path, repeats: int) -> dict[str, float]:
     """Tokens per second, `<eos>` included; the two take turns, so that both see the same machine."""
-    vocab = Vocabulary.from_files([path], RULES)
+    vocab = build_vocabulary([path], RULES, cache_dir=path.parent / "cache")
     ids_by_word = {word: index for index, word in enumerate(vocab.words)}
 
     def encode() -> int:

@@ -6,6 +6,7 @@
     ├── UsageError          2  a command that does not hold together
     │   └── ConfigError     2  a config that does not hold; lists every problem at once
     ├── DataError           3  a corpus: missing, empty, not UTF-8, too short, no vocabulary left
+    │   └── NotTextError    3  binary where text was expected
     ├── ModelError          4  a model or snapshot: missing, of another shape or newer format
     │   └── DamagedSnapshotError  4  a snapshot that is not what was once written
     ├── DivergenceError     5  a loss or gradient was not finite
@@ -17,8 +18,6 @@ Library code raises these; only ``lmtrain.cli`` turns them into messages and exi
 """
 
 from collections.abc import Sequence
-from difflib import get_close_matches
-from pathlib import Path
 
 
 class LmtrainError(Exception):
@@ -50,6 +49,10 @@ class DataError(LmtrainError):
     """A corpus that cannot be used."""
 
     exit_code = 3
+
+
+class NotTextError(DataError):
+    """Binary where text was expected."""
 
 
 class ModelError(LmtrainError):
@@ -90,15 +93,3 @@ class Interrupted(BaseException):
         super().__init__(message)
         self.signal_number = signal_number
         self.exit_code = 128 + signal_number
-
-
-def meant(path: Path) -> str:
-    """``; did you mean X?`` where a path is not there but one of nearly its name; else nothing."""
-    if path.exists():
-        return ""
-    try:
-        names = [entry.name for entry in path.parent.iterdir()]
-    except OSError:
-        return ""
-    near = get_close_matches(path.name, names, n=1)
-    return f"; did you mean {path.with_name(near[0])}?" if near else ""

@@ -2,18 +2,18 @@
 
 import re
 import signal
-from pathlib import Path
 
 import pytest
 
 from lmtrain import errors
-from lmtrain.errors import ConfigError, Interrupted, LmtrainError, meant
+from lmtrain.errors import ConfigError, Interrupted, LmtrainError
 
 CODES = {
     "LmtrainError": 1,
     "UsageError": 2,
     "ConfigError": 2,
     "DataError": 3,
+    "NotTextError": 3,
     "ModelError": 4,
     "DamagedSnapshotError": 4,
     "DivergenceError": 5,
@@ -55,11 +55,3 @@ def test_a_config_error_lists_every_problem() -> None:
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interruption_exits_as_shells_expect(number: signal.Signals, code: int) -> None:
     assert Interrupted("stopped", number).exit_code == code
-
-
-def test_what_a_path_may_have_meant(tmp_path: Path) -> None:
-    (tmp_path / "quickstart").mkdir()
-    assert meant(tmp_path / "quikstart") == f"; did you mean {tmp_path / 'quickstart'}?"
-    assert meant(tmp_path / "quickstart") == ""
-    assert meant(tmp_path / "other") == ""
-    assert meant(tmp_path / "nowhere" / "quickstart") == ""

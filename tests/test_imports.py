@@ -96,7 +96,7 @@ def _allowed(room: str) -> set[str]:
     """The rooms that one may import from."""
     own = {room, "__version__"}
     if room == "config":
-        return own | {"errors"}
+        return own | {"errors", "files"}
     floor = next((i for i, rooms in enumerate(FLOORS) if room in rooms), None)
     assert floor is not None, f"lmtrain.{room} has no place in the layout; give it one in FLOORS"
     return own.union(*FLOORS[:floor], {"config"} if room in ("run", "jobs", "cli") else ())

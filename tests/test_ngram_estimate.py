@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lmtrain.corpus.corpus import build_vocabulary
 from lmtrain.corpus.text import TextRules
 from lmtrain.corpus.vocab import Vocabulary
 from lmtrain.inference.ngram import NGramModel
@@ -22,7 +23,7 @@ def estimate(text: Path, order: int) -> tuple[NGramModel, Vocabulary]:
     arguments = [text, "--order", order, "--out", arpa, "--json", figures]
     subprocess.run([sys.executable, PROGRAM, *map(str, arguments)], check=True, stdout=subprocess.DEVNULL)
     assert len(json.loads(figures.read_text())["ngrams"]) == order
-    vocab = Vocabulary.from_files([text], TextRules())
+    vocab = build_vocabulary([text], TextRules(), cache_dir=text.parent / "cache")
     return NGramModel(arpa, vocab), vocab
 
 

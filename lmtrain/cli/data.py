@@ -1,10 +1,7 @@
 """``lmtrain data``."""
 
-import codecs
 import contextlib
-import shutil
 import signal
-import sys
 from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -122,6 +119,7 @@ def check(
     from lmtrain.corpus.checking.check import check_text
     from lmtrain.corpus.patterns import expand_patterns
     from lmtrain.errors import DataError, UsageError
+    from lmtrain.files.text_input import input_name
 
     if snapshot is not None and (vocab is None or vocab.is_file()):
         raise UsageError("--snapshot picks from the run directory that --vocab names")
@@ -139,7 +137,7 @@ def check(
     if not report.is_usable:
         faults = "1 fault" if report.num_faults == 1 else f"{report.num_faults:,} faults"
         raise DataError(
-            f"{_name(file)}: cannot be used: {faults}, the first in line {report.faults[0].line:,}"
+            f"{input_name(file)}: cannot be used: {faults}, the first in line {report.faults[0].line:,}"
         )
 
 
@@ -172,15 +170,9 @@ def synth(
 def _words_of(path: Path, snapshot: str | None) -> "tuple[Container[str], TextRules | None]":
     """What a vocabulary knows, and how text becomes its words; None where that is not said."""
     if path.is_file():
-        from lmtrain.corpus.text import file_blocks
-        from lmtrain.errors import DataError
+        from lmtrain.corpus.vocab import read_word_list
 
-        try:
-            # Stripped before it is decoded: words may begin or end in a no-break space.
-            text = b"".join(file_blocks(path)).removeprefix(codecs.BOM_UTF8)
-            return frozenset(line.strip().decode() for line in text.split(b"\n")), None
-        except UnicodeDecodeError as error:
-            raise DataError(f"{path}: not UTF-8 ({error.reason})") from None
+        return read_word_list(path), None
     from lmtrain.run.trained import load_vocabulary
 
     words, rules = load_vocabulary(path, snapshot)
@@ -190,19 +182,17 @@ def _words_of(path: Path, snapshot: str | None) -> "tuple[Container[str], TextRu
 @contextlib.contextmanager
 def _as_file(path: Path) -> Iterator[Path]:
     """A file that can be read more than once; standard input is copied to one."""
-    if path != Path("-"):
+    from lmtrain.files.text_input import STANDARD_INPUT, file_blocks
+
+    if path != STANDARD_INPUT:
         yield path
         return
     import tempfile
 
     with tempfile.NamedTemporaryFile(prefix="lmtrain-") as copy:
-        shutil.copyfileobj(sys.stdin.buffer, copy)
+        copy.writelines(file_blocks(path))
         copy.flush()
         yield Path(copy.name)
-
-
-def _name(path: Path) -> str:
-    return "standard input" if path == Path("-") else str(path)
 
 
 @contextlib.contextmanager

@@ -179,17 +179,18 @@ def _search(beam: int, length_penalty: float | None, sampling: "Sampling", num_s
 
 
 def _lines_of(path: Path) -> Iterator[str]:
-    from lmtrain.corpus.prompts import file_prompts, read_prompts
+    from lmtrain.files.text_input import read_lines
 
-    return read_prompts(sys.stdin.buffer, "standard input") if path == Path("-") else file_prompts(path)
+    return (line for group in read_lines(path) for line in group.lines)
 
 
 def _typed_lines() -> Iterator[str]:
     """The lines of standard input, each as soon as it is there; on a terminal with a prompt and a history."""
     if not sys.stdin.isatty():
-        from lmtrain.corpus.prompts import lines_of
+        from lmtrain.files.text_input import STANDARD_INPUT, file_blocks, line_groups
 
-        yield from lines_of(sys.stdin.buffer, "standard input")
+        for group in line_groups(file_blocks(STANDARD_INPUT), "standard input"):
+            yield from group.lines
         return
     with suppress(ImportError):
         import readline  # noqa: F401  (`input` uses it once it is there)

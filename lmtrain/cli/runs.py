@@ -55,7 +55,8 @@ def runs(
 
     Example: lmtrain runs runs/my-sweep --sort best
     """
-    from lmtrain.errors import UsageError, meant
+    from lmtrain.errors import UsageError
+    from lmtrain.files.paths import meant
     from lmtrain.jobs.compare_runs import find_runs, summarise
 
     if not folder.is_dir():

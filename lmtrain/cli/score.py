@@ -1,9 +1,7 @@
 """``lmtrain score``."""
 
-import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
@@ -17,9 +15,6 @@ from lmtrain.cli.options import (
 )
 from lmtrain.cli.rescoring import interpolation_of, refuse_weight_alone
 from lmtrain.cli.text import note
-
-if TYPE_CHECKING:
-    from lmtrain.corpus.lines import LineGroup
 
 
 def score(
@@ -66,6 +61,7 @@ def score(
     """
     from lmtrain.cli.score_formats import FORMATS
     from lmtrain.errors import UsageError
+    from lmtrain.files.text_input import input_name, read_lines
     from lmtrain.machine.process import return_freed_memory
     from lmtrain.run.trained import load_model
 
@@ -82,10 +78,10 @@ def score(
     loaded = load_model(model, snapshot, device)
     interpolation = interpolation_of(loaded, ngram, weight)
     scorer = loaded.scorer(context, with_details=extended, interpolation=interpolation, precision=precision)
-    name = "standard input" if str(file) == "-" else str(file)
+    name = input_name(file)
     num_tokens = num_unk = 0
     has_begun = False
-    for first_number, lines in _read(file, name):
+    for first_number, lines in read_lines(file):
         prefixes, sentences = [], []
         for number, line in enumerate(lines, first_number):
             prefix, sentence = writer.parse(line, f"{name}:{number}")
@@ -102,11 +98,3 @@ def score(
     typer.echo(writer.end(), nl=False)
     if num_unk:
         note(f"{num_unk:,} of {num_tokens:,} tokens are scored as <unk>, which stands for all unknown words")
-
-
-def _read(file: Path, name: str) -> Iterator["LineGroup"]:
-    from lmtrain.corpus.lines import blocks_as_they_come, joined, line_groups
-    from lmtrain.corpus.text import file_blocks
-
-    blocks = blocks_as_they_come(sys.stdin.buffer) if str(file) == "-" else joined(file_blocks(file))
-    return line_groups(blocks, name)

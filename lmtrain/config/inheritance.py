@@ -15,7 +15,7 @@ from typing import Any
 
 from lmtrain.config.problems import KeyPath, Place, Problem, shown
 from lmtrain.config.yaml_text import MAX_BYTES, Findings, UnreadableYamlError, parse_yaml
-from lmtrain.errors import meant
+from lmtrain.files.paths import meant
 
 BASE = "base"
 """The key; its value is a path from the folder of the file that it is written in."""

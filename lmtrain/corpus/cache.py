@@ -1,8 +1,9 @@
 """The folder of derived files: content hashes, word counts, encoded corpora.
 
 Everything in it can be made again: it may be deleted at any time, and an entry that is damaged or
-belongs to something else counts as absent. Entries are named after their *identity*, all that their
-content depends on, and hold it; they appear whole or not at all, so that processes can share them.
+belongs to something else counts as absent; every byte is held against a checksum before it is used.
+Entries are named after their *identity*, all that their content depends on, and hold it; they appear
+whole or not at all, so that processes can share them.
 """
 
 import contextlib
@@ -10,18 +11,22 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import platformdirs
 
-from lmtrain.corpus.text import file_blocks, refuse_binary, regular_file_stat
 from lmtrain.files import atomic
+from lmtrain.files.text_input import checked_text, file_blocks, regular_file_stat
 
-_FORMAT = 1  # of every entry; another format is another identity
+_FORMAT = 2  # of every entry; another format is another identity
 # A file changed within one tick of its file system's clock looks unchanged (2 s on FAT).
 _TIMESTAMP_TICK_NS = 2_000_000_000
+_PIECE_BYTES = 1 << 22  # read, and not mapped: so memory does not grow with the payload
+_CHECKING_THREADS = 2
 
 
 def default_cache_dir() -> Path:
@@ -42,8 +47,7 @@ class CacheEntry:
 
     def __init__(self, folder: Path, kind: str, identity: Mapping[str, object]) -> None:
         self._identity = {"format": _FORMAT, **identity}
-        key = hashlib.sha256(json.dumps(self._identity, sort_keys=True).encode()).hexdigest()
-        self._stem = folder / kind / key[:32]
+        self._stem = folder / kind / _digest_of(self._identity)[:32]
 
     def payload(self, suffix: str) -> Path:
         """Where the payload lies."""
@@ -53,7 +57,9 @@ class CacheEntry:
         """The facts; None if the entry is absent, damaged or about something else."""
         try:
             record = json.loads(self._stem.with_suffix(".json").read_bytes())
-            return dict(record["facts"]) if record["identity"] == self._identity else None
+            digest = record.pop("sha256")
+            is_ours = digest == _digest_of(record) and record["identity"] == self._identity
+            return dict(record["facts"]) if is_ours else None
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
@@ -63,9 +69,25 @@ class CacheEntry:
         Raises:
             StorageError: The cache folder cannot be written.
         """
-        record = {"identity": self._identity, "facts": facts}
+        record: dict[str, object] = {"identity": self._identity, "facts": facts}
+        record["sha256"] = _digest_of(record)
         with writing(self._stem.with_suffix(".json")) as file:
             file.write(json.dumps(record, indent=1).encode())
+
+
+def _digest_of(values: Mapping[str, object]) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def checksums(path: Path) -> list[int]:
+    """CRC-32 of each piece of a payload, so that any byte that changed shows.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    with path.open("rb") as file, ThreadPoolExecutor(_CHECKING_THREADS) as pool:
+        starts = range(0, os.fstat(file.fileno()).st_size, _PIECE_BYTES)
+        return list(pool.map(lambda start: zlib.crc32(os.pread(file.fileno(), _PIECE_BYTES, start)), starts))
 
 
 @contextlib.contextmanager
@@ -80,7 +102,15 @@ def writing(path: Path) -> Iterator[BinaryIO]:
         atomic.refusing_faults(path.parent, "the cache cannot be written", advice),
         atomic.writing(path) as file,
     ):
+        atomic.remove_abandoned(path.parent)
         yield file
+
+
+def hashed(blocks: Iterable[bytes], digest: "hashlib._Hash") -> Iterator[bytes]:
+    """Hands on blocks of which a digest takes note."""
+    for block in blocks:
+        digest.update(block)
+        yield block
 
 
 def content_hash(path: Path, cache_dir: Path) -> str:
@@ -107,8 +137,8 @@ def content_hash(path: Path, cache_dir: Path) -> str:
         return str(facts["sha256"])
     started = time.time_ns()
     digest = hashlib.sha256()
-    for block in refuse_binary(file_blocks(path), str(path)):
-        digest.update(block)
+    for _ in checked_text(hashed(file_blocks(path), digest), str(path)):
+        pass
     if max(status.st_mtime_ns, status.st_ctime_ns) + _TIMESTAMP_TICK_NS < started:
         entry.write({"sha256": digest.hexdigest()})
     return digest.hexdigest()

@@ -12,10 +12,11 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from lmtrain.corpus.cache import CacheEntry, content_hash, default_cache_dir, writing
-from lmtrain.corpus.text import TextRules, file_blocks, mark_lines
+from lmtrain.corpus.cache import CacheEntry, checksums, content_hash, default_cache_dir, hashed, writing
+from lmtrain.corpus.text import TextRules, mark_lines
 from lmtrain.corpus.vocab import Vocabulary
 from lmtrain.errors import DataError, StorageError
+from lmtrain.files.text_input import file_blocks
 
 _SCAN_TOKENS = 1 << 20
 
@@ -71,7 +72,7 @@ def build_vocabulary(
     min_count: int = 1,
     cache_dir: Path | None = None,
 ) -> Vocabulary:
-    """The vocabulary of text files, as :meth:`Vocabulary.from_files`; words are counted only once.
+    """The vocabulary of text files, as :meth:`Vocabulary.from_counts`; words are counted only once.
 
     Args:
         paths: The training text.
@@ -115,12 +116,13 @@ def load_corpus(
     digests = _content_hashes(paths, cache_dir)
     identity = {"texts": digests, "rules": rules.name, "vocabulary": vocab.sha256}
     entry = CacheEntry(cache_dir, "ids", identity)
-    encoded = _open_ids(entry, vocab)
+    encoded = _open_ids(entry)
     if encoded is None:
-        with writing(entry.payload(".npy")) as file:
+        payload = entry.payload(".npy")
+        with writing(payload) as file:
             facts = _write_ids(file, _marked_files(paths, digests, rules), vocab)
-        entry.write(facts)
-        encoded = _open_ids(entry, vocab)
+        entry.write({**facts, "checksums": checksums(payload)})
+        encoded = _open_ids(entry)
     if encoded is None:
         raise StorageError(f"{cache_dir}: the cache does not give back what was written to it")
     ids, num_lines, num_oov = encoded
@@ -133,7 +135,7 @@ def encode_text(
     """Encodes a text that is read but once, such as standard input.
 
     Args:
-        blocks: The text in bytes, cut anywhere; see :func:`lmtrain.corpus.text.read_blocks`.
+        blocks: The text in bytes, cut anywhere; see :func:`lmtrain.files.text_input.file_blocks`.
         vocab: Words that are not in it become ``<unk>``.
         rules: How text becomes words.
         name: What errors call the text.
@@ -166,9 +168,7 @@ def _marked_files(paths: Sequence[Path], digests: Sequence[str], rules: TextRule
 def _unchanged_blocks(path: Path, sha256: str) -> Iterator[bytes]:
     """The bytes of a file; at their end, refuses them if they are not those of the hash."""
     digest = hashlib.sha256()
-    for block in file_blocks(path):
-        digest.update(block)
-        yield block
+    yield from hashed(file_blocks(path), digest)
     if digest.hexdigest() != sha256:
         raise DataError(f"{path}: changed while it was being read; start again")
 
@@ -217,21 +217,14 @@ def _write_ids(file: BinaryIO, texts: Iterable[bytes], vocab: Vocabulary) -> dic
     return {"num_tokens": num_tokens, "num_lines": num_lines, "num_oov": num_oov}
 
 
-def _open_ids(entry: CacheEntry, vocab: Vocabulary) -> tuple[NDArray[np.int32], int, int] | None:
+def _open_ids(entry: CacheEntry) -> tuple[NDArray[np.int32], int, int] | None:
     """The memory map, the number of lines and of OOV tokens; None if a part is missing or damaged."""
     facts = entry.read()
     path = entry.payload(".npy")
-    if facts is None:
-        return None
     try:
-        num_tokens, num_lines, num_oov = facts["num_tokens"], facts["num_lines"], facts["num_oov"]
-        header = _npy_header(num_tokens)
-        with path.open("rb") as file:
-            is_ours = file.read(len(header)) == header
-        if not is_ours or path.stat().st_size != len(header) + 4 * num_tokens:
+        if facts is None or checksums(path) != facts["checksums"]:
             return None
         ids: NDArray[np.int32] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (KeyError, OSError, TypeError, ValueError):
+        return ids, facts["num_lines"], facts["num_oov"]
+    except (KeyError, OSError, ValueError):
         return None
-    # The last token ends a line: a look at it finds a file whose end never reached the disk.
-    return (ids, num_lines, num_oov) if ids[-1] == vocab.eos_id else None

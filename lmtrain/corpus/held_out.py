@@ -1,20 +1,19 @@
 """A held-out text in words of a model, and those of its words that the model does not know."""
 
 import hashlib
-import sys
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lmtrain.corpus.cache import hashed
 from lmtrain.corpus.corpus import Corpus, load_corpus
-from lmtrain.corpus.text import TextRules, file_blocks, mark_lines, read_blocks
+from lmtrain.corpus.text import TextRules, mark_lines
 from lmtrain.corpus.vocab import UNK, Vocabulary
+from lmtrain.files.text_input import STANDARD_INPUT, file_blocks
 
-STANDARD_INPUT = Path("-")
 _OOV_WORDS = 10
 """Of the most frequent ones that a result names."""
 
@@ -50,14 +49,9 @@ def read_held_out(path: Path, vocab: Vocabulary, rules: TextRules) -> EncodedTex
 def _read_standard_input(vocab: Vocabulary, rules: TextRules) -> EncodedText:
     """A text that can be read but once: its ids are kept in memory, not in the cache."""
     digest = hashlib.sha256()
-
-    def blocks() -> Iterator[bytes]:
-        for block in read_blocks(sys.stdin.buffer):
-            digest.update(block)
-            yield block
-
+    blocks = hashed(file_blocks(STANDARD_INPUT), digest)
     pieces, oov = [], Counter[str]()
-    for text in mark_lines(blocks(), rules, "standard input"):
+    for text in mark_lines(blocks, rules, "standard input"):
         pieces.append(vocab.encode_text(text))
         oov.update(_unknown_words(text, pieces[-1], vocab))
     ids = np.concatenate(pieces)

@@ -1,8 +1,8 @@
 """The vocabulary: which words a model knows, and the id of each."""
 
 import hashlib
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -13,12 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lmtrain.corpus.lookup import WordTable
-from lmtrain.corpus.text import EOS, TextRules, file_blocks, mark_lines
+from lmtrain.corpus.text import EOS
 from lmtrain.errors import DataError, ModelError
+from lmtrain.files.text_input import input_name, table_lines
 
 __all__ = ["EOS", "MAX_VOCAB_BYTES", "UNK", "Vocabulary"]
 
 UNK = "<unk>"
+_NUMBER = re.compile(rb"[-+]?[\d.]+(?:e[-+]?\d+)?")
 MAX_VOCAB_BYTES = 64 << 20
 """Of a vocabulary as a file: some seven million words, more than a softmax over all of them can bear."""
 
@@ -83,25 +85,6 @@ class Vocabulary:
         if len(vocab.to_bytes()) > MAX_VOCAB_BYTES:
             raise DataError(f"{len(kept):,} different words are too many; lower max_vocab or raise min_count")
         return vocab
-
-    @classmethod
-    def from_files(
-        cls,
-        paths: Sequence[Path],
-        rules: TextRules,
-        max_vocab: int | None = None,
-        min_count: int = 1,
-    ) -> Self:
-        """The vocabulary of text files, read as a stream; see :meth:`from_counts`.
-
-        Raises:
-            DataError: A file is missing, empty or not UTF-8 text, or no word is left.
-        """
-        counts: Counter[bytes] = Counter()
-        for path in paths:
-            for text in mark_lines(file_blocks(path), rules, str(path)):
-                counts.update(text.split())
-        return cls.from_counts(counts, max_vocab, min_count)
 
     @classmethod
     def from_bytes(cls, data: bytes, name: str = "vocab.txt") -> Self:
@@ -174,6 +157,21 @@ class Vocabulary:
     @cached_property
     def _table(self) -> WordTable:
         return WordTable([word.encode() for word in self.words])
+
+
+def read_word_list(path: Path) -> frozenset[str]:
+    """The words of a list: one a line, each followed by its count or not, as fairseq and OpenNMT have them.
+
+    Raises:
+        DataError: The file cannot be read, or a line is neither.
+    """
+    words = set()
+    for number, line in table_lines(path):
+        word, *others = line.encode().split() or [b""]
+        if len(others) > 1 or (others and not _NUMBER.fullmatch(others[0])):
+            raise DataError(f"{input_name(path)}:{number}: {len(others) + 1} words; one word a line")
+        words.add(word.decode())
+    return frozenset(words)
 
 
 def _by_frequency(frequency: Mapping[str, int]) -> tuple[str, ...]:

@@ -18,6 +18,8 @@ import importlib
 import math
 import os
 import re
+import tempfile
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -27,15 +29,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lmtrain.corpus.vocab import EOS, UNK, Vocabulary
-from lmtrain.errors import ModelError, UsageError
+from lmtrain.errors import DataError, ModelError, NotTextError, UsageError
+from lmtrain.files.atomic import refusing_faults
+from lmtrain.files.text_input import checked_text, file_blocks
 
 _BEGIN, _END = "<s>", "</s>"
 _LN_10 = math.log(10)
+_KENLM_BINARY = b"mmap lm "
+_FIRST_SECTION = re.compile(rb"^\\data\\[ \t]*\r?$", re.MULTILINE)
+_LONGEST_PREAMBLE = 1 << 20  # bytes
+_BLOCK_BYTES = 1 << 18
 _ANOTHER_FORMAT = "neither an ARPA file nor a KenLM binary"
 
 
 class NGramModel:
-    """An ARPA file, also compressed with gzip, bzip2 or xz, or a KenLM binary.
+    """An ARPA file, compressed or not (:mod:`lmtrain.files.text_input`), or a KenLM binary.
 
     Args:
         path: The file.
@@ -44,6 +52,7 @@ class NGramModel:
     Raises:
         UsageError: The ``kenlm`` package is not installed.
         ModelError: The file is missing or is no n-gram model that KenLM can read.
+        StorageError: A copy that KenLM can read cannot be written.
     """
 
     def __init__(self, path: Path, vocab: Vocabulary) -> None:
@@ -111,10 +120,12 @@ def _load(path: Path, kenlm: Any) -> Any:
     config.show_progress = False
     config.arpa_complain = kenlm.ARPALoadComplain.NONE
     try:
-        with path.open("rb"), _quiet_stderr():  # opening names what is missing or forbidden in plain words
-            return kenlm.Model(str(path), config)
-    except UnicodeDecodeError:  # KenLM quotes the file in its message
+        with _for_kenlm(path) as readable, _quiet_stderr():
+            return kenlm.Model(str(readable), config)
+    except (NotTextError, UnicodeDecodeError):  # KenLM quotes the file in its message
         raise ModelError(f"{path}: {_ANOTHER_FORMAT}") from None
+    except DataError as error:
+        raise ModelError(str(error)) from None
     except MemoryError:
         raise ModelError(f"{path}: not enough memory for this n-gram model") from None
     except (OSError, RuntimeError) as error:
@@ -122,10 +133,42 @@ def _load(path: Path, kenlm: Any) -> Any:
         raise ModelError(f"{path}: {reason}") from None
 
 
+@contextlib.contextmanager
+def _for_kenlm(path: Path) -> Iterator[Path]:
+    """A file that KenLM can read: the file itself, or a copy, unpacked and from its first section on."""
+    with path.open("rb") as file:  # names what is missing or forbidden in plain words
+        start = file.read(_BLOCK_BYTES).lstrip()
+    if start.startswith(_KENLM_BINARY):
+        yield path
+        return
+    if _FIRST_SECTION.match(start):
+        deque(checked_text(file_blocks(path, _BLOCK_BYTES), str(path)), maxlen=0)
+        yield path
+        return
+    with tempfile.NamedTemporaryFile(prefix="lmtrain-", suffix=".arpa") as copy:
+        with refusing_faults(Path(copy.name), advice="TMPDIR names another folder for such files"):
+            copy.writelines(_arpa_blocks(path))
+            copy.flush()
+        yield Path(copy.name)
+
+
+def _arpa_blocks(path: Path) -> Iterator[bytes]:
+    """An ARPA file without what stands before its first section, which the format allows."""
+    before = b""
+    blocks = checked_text(file_blocks(path, _BLOCK_BYTES), str(path))
+    for block in blocks:
+        before += block
+        if found := _FIRST_SECTION.search(before):
+            yield before[found.start() :]
+            yield from blocks
+            return
+        if len(before) > _LONGEST_PREAMBLE:
+            break
+    raise DataError(f"{path}: {_ANOTHER_FORMAT}")
+
+
 def _reason(message: str) -> str:
     """What a person needs of a message like ``Cannot read model 'x' (file.cc:1 in f() threw E. Reason)``."""
-    if "first non-empty line was" in message:
-        return _ANOTHER_FORMAT
     inner = re.sub(r"^Cannot read model '.*?' \((.*)\)$", r"\1", " ".join(message.split()))
     inner = re.sub(r"^.*? threw \w+(?: because `.*?')?\. ", "", inner)
     inner = re.sub(r"(?:\. .*?)?\.? Byte: (\d+)$", r" (byte \1)", inner)  # the first sentence, and where

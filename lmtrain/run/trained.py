@@ -16,7 +16,8 @@ from lmtrain.corpus.detokenize import detokenize
 from lmtrain.corpus.held_out import read_held_out
 from lmtrain.corpus.text import TextRules
 from lmtrain.corpus.vocab import Vocabulary
-from lmtrain.errors import ConfigError, ModelError, UsageError, meant
+from lmtrain.errors import ConfigError, ModelError, UsageError
+from lmtrain.files.paths import meant
 from lmtrain.inference.beam import BeamSearch
 from lmtrain.inference.continuation import Length
 from lmtrain.inference.evaluation import Evaluation, evaluate

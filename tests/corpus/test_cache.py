@@ -118,3 +118,12 @@ def test_a_full_disk_is_told_with_a_way_out(tmp_path: Path, monkeypatch: pytest.
 def test_a_folder_that_cannot_be_made_is_told_with_a_way_out(text: Path) -> None:
     with pytest.raises(StorageError, match=r"text\.txt.*LMTRAIN_CACHE"):
         CacheEntry(text, "kind", {}).write({})
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+    abandoned = tmp_path / "kind" / ".0a1b.npy.0123.writing"
+    abandoned.parent.mkdir()
+    abandoned.write_bytes(b"half")
+    os.utime(abandoned, (0, 0))
+    CacheEntry(tmp_path, "kind", {}).write({})
+    assert not abandoned.exists()

@@ -1,6 +1,7 @@
 import hashlib
 import json
 import tracemalloc
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import repeat
@@ -124,6 +125,19 @@ def test_another_text_vocabulary_or_rule_is_another_entry(tmp_path: Path) -> Non
     assert load_corpus([path], VOCAB, RULES, tmp_path).ids.tolist() == [2, 4, 1]
 
 
+def put(path: Path, start: int, data: bytes) -> None:
+    content = bytearray(path.read_bytes())
+    content[start : start + len(data)] = data
+    path.write_bytes(content)
+
+
+def change_a_digit(record: Path) -> None:
+    """Of the number of lines, which would be wrong from then on."""
+    content = record.read_text()
+    assert '"num_lines": 4' in content
+    record.write_text(content.replace('"num_lines": 4', '"num_lines": 5'))
+
+
 def rewrite_facts(path: Path, **changes: object) -> None:
     record = json.loads(path.read_bytes())
     record["facts"] |= changes
@@ -138,6 +152,10 @@ DAMAGES: dict[str, Callable[[Path, Path], object]] = {
     "ids of another type": lambda ids, record: np.save(ids, np.array(IDS, ">i4")),
     "header damaged": lambda ids, record: ids.write_bytes(b"\0" * 20 + ids.read_bytes()[20:]),
     "end not written": lambda ids, record: ids.write_bytes(ids.read_bytes()[:-4] + b"\0\0\0\0"),
+    "some ids zeroed": lambda ids, record: put(ids, 128, bytes(12)),
+    "id out of range": lambda ids, record: put(ids, 130, b"\xff"),
+    "one bit of the last id": lambda ids, record: put(ids, 128 + 40, b"\0"),
+    "a digit of the record": lambda ids, record: change_a_digit(record),
     "foreign file": lambda ids, record: ids.write_text("hello"),
     "record missing": lambda ids, record: record.unlink(),
     "record cut off": lambda ids, record: record.write_bytes(record.read_bytes()[:-9]),
@@ -176,9 +194,10 @@ def test_damaged_counts_are_made_again(content: bytes | None, text: Path, tmp_pa
 
 def test_built_vocabulary_is_that_of_the_files(text: Path, tmp_path: Path) -> None:
     text.write_text("a A b\nB b c\n")
-    for rules in (RULES, TextRules(lowercase=True)):
+    for rules, words in ((RULES, "a A b B b c"), (TextRules(lowercase=True), "a a b b b c")):
+        counts = Counter([*words.split(), EOS, EOS])
         for max_vocab, min_count in ((None, 1), (2, 1), (None, 2)):
-            expected = Vocabulary.from_files([text], rules, max_vocab, min_count)
+            expected = Vocabulary.from_counts(counts, max_vocab, min_count)
             assert build_vocabulary([text], rules, max_vocab, min_count, tmp_path) == expected
 
 

@@ -1,14 +1,11 @@
 import codecs
-import os
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from lmtrain.corpus.text import TextRules, file_blocks, mark_lines
-from lmtrain.errors import DataError, ModelError
+from lmtrain.corpus.text import TextRules, mark_lines
+from lmtrain.errors import DataError
 
 # Letters of one to four bytes, one that grows when lower-cased, spaces that are no ASCII whitespace.
 ALPHABET = "abΣé世𝄞İ<>\u00a0\u2028\x1c \t\r\v\f\n\n"
@@ -105,60 +102,7 @@ def test_a_file_without_whitespace_does_not_fill_the_memory() -> None:
         list(mark_lines(endless, RULES, "text"))
 
 
-def test_file_blocks_are_the_file(tmp_path: Path) -> None:
-    content = os.urandom(100_000)
-    path = tmp_path / "file"
-    path.write_bytes(content)
-    blocks = list(file_blocks(path))
-    assert b"".join(blocks) == content
-    assert len(blocks) > 1
-
-
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda path: None, "no such file"),
-        (Path.mkdir, "a directory"),
-        (os.mkfifo, "not a regular file"),
-    ],
-)
-def test_what_is_no_file_is_refused(tmp_path: Path, make: Callable[[Path], None], message: str) -> None:
-    path = tmp_path / "corpus.txt"
-    make(path)
-    with pytest.raises(DataError) as error:
-        list(file_blocks(path))
-    assert str(error.value).startswith(f"{path}: {message}")
-
-
-def test_an_unreadable_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*args: object, **kwargs: object) -> None:
-        raise PermissionError(13, "Permission denied")
-
-    path = tmp_path / "corpus.txt"
-    path.write_text("a\n")
-    monkeypatch.setattr(Path, "open", refuse)
-    with pytest.raises(DataError, match=r"corpus\.txt: cannot be read: Permission denied"):
-        list(file_blocks(path))
-
-
-@pytest.mark.parametrize("rules", [RULES, TextRules(lowercase=True), TextRules(moses="de")])
-def test_rules_survive_a_round_trip(rules: TextRules) -> None:
-    assert TextRules.from_dict(rules.to_dict()) == rules
-
-
 def test_rules_have_short_names() -> None:
     assert [TextRules(lowercase).name for lowercase in (False, True)] == ["ws", "ws+lower"]
     names = [TextRules(lowercase, "en").name for lowercase in (False, True)]
     assert names == ["moses-en", "moses-en+lower"]
-
-
-def test_rules_of_the_first_version_are_read() -> None:
-    assert TextRules.from_dict({"lowercase": True}) == TextRules(lowercase=True)
-
-
-@pytest.mark.parametrize(
-    "values", [{}, {"lowercase": 1}, {"lowercase": True, "bpe": True}, {"lowercase": True, "moses": 1}]
-)
-def test_rules_of_another_version_are_refused(values: dict[str, object]) -> None:
-    with pytest.raises(ModelError, match="does not know"):
-        TextRules.from_dict(values)

@@ -1,3 +1,4 @@
+import gzip
 import hashlib
 from dataclasses import FrozenInstanceError
 from pathlib import Path
@@ -6,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lmtrain.corpus.corpus import build_vocabulary
 from lmtrain.corpus.text import TextRules
-from lmtrain.corpus.vocab import EOS, UNK, Vocabulary
+from lmtrain.corpus.vocab import EOS, UNK, Vocabulary, read_word_list
 from lmtrain.errors import DataError, ModelError
 
 DATA = Path(__file__).resolve().parents[2] / "../shared/data"
@@ -103,30 +105,43 @@ def test_a_vocabulary_does_not_change() -> None:
         vocab.words = ("a",)  # type: ignore[misc]
 
 
-def test_from_files_counts_all_files_by_the_rules(tmp_path: Path) -> None:
-    first, second = tmp_path / "1.txt", tmp_path / "2.txt"
-    first.write_text("B a\na\n", encoding="utf-8")
-    second.write_text("b b c A", encoding="utf-8")
-    paths = [first, second]
-    assert Vocabulary.from_files(paths, TextRules()).words == (EOS, "a", "b", "A", "B", "c", UNK)
-    lowercase = TextRules(lowercase=True)
-    assert Vocabulary.from_files(paths[::-1], lowercase).words == (EOS, "a", "b", "c", UNK)
-    assert Vocabulary.from_files(paths, TextRules(), 1, 2).words == (UNK, EOS, "a")
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"a\nb\n\xc3\xa9\xc2\xa0\n",
+        b"\xef\xbb\xbfa\r\nb\r\n\xc3\xa9\xc2\xa0",
+        b"a 3\nb 2\n\xc3\xa9\xc2\xa0 1\n",  # fairseq, OpenNMT
+        b"a\t-3.25\nb\t0\n\xc3\xa9\xc2\xa0\t-1e-05\n",  # SentencePiece
+        gzip.compress(b"a\nb\n\xc3\xa9\xc2\xa0\n"),
+    ],
+)
+def test_lists_of_words(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "words.txt"
+    path.write_bytes(content)
+    assert read_word_list(path) == {"a", "b", "é\u00a0"}
 
 
-def test_from_files_names_the_empty_file(tmp_path: Path) -> None:
-    full, empty = tmp_path / "full.txt", tmp_path / "empty.txt"
-    full.write_text("one\n", encoding="utf-8")
-    empty.touch()
-    assert set(Vocabulary.from_files([full], TextRules()).words) == {"one", UNK, EOS}
-    with pytest.raises(DataError, match=r"empty\.txt: empty"):
-        Vocabulary.from_files([full, empty], TextRules())
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"a\nthe cat\n", r"words\.txt:2: 2 words; one word a line"),
+        (b"the cat sees a dog\n", r"words\.txt:1: 5 words; one word a line"),
+        (b"a\rb\r", r"words\.txt:1: a carriage return"),
+        (b"a\ncaf\xe9\n", r"words\.txt:2: not UTF-8 at byte 4"),
+        (b"", r"words\.txt: empty"),
+    ],
+)
+def test_what_is_no_list_of_words_is_refused(content: bytes, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "words.txt"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        read_word_list(path)
 
 
 @pytest.mark.skipif(not DATA.exists(), reason="needs the real corpora, which are not bundled")
 @pytest.mark.parametrize(("corpus", "size"), [("ptb", 10_000), ("wikitext-2", 33_278)])
-def test_real_corpora(corpus: str, size: int) -> None:
+def test_real_corpora(corpus: str, size: int, tmp_path: Path) -> None:
     path = DATA / corpus / "train.txt"
-    vocab = Vocabulary.from_files([path], TextRules())
+    vocab = build_vocabulary([path], TextRules(), cache_dir=tmp_path)
     assert len(vocab) == size
     assert vocab.words[0] == "the"

@@ -1,5 +1,6 @@
 import base64
 import bz2
+import codecs
 import gzip
 import hashlib
 import itertools
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -200,10 +202,16 @@ def test_a_text_is_its_lines(hand_made: Path) -> None:
 @pytest.mark.parametrize(
     "content",
     [
-        *(compress(HAND_MADE.encode()) for compress in (gzip.compress, bz2.compress, lzma.compress)),
+        *(
+            compress(HAND_MADE.encode())
+            for compress in (gzip.compress, bz2.compress, lzma.compress, zstandard.compress)
+        ),
+        codecs.BOM_UTF8 + HAND_MADE.encode(),
+        b"made by \xc3\xa9\n\n" + HAND_MADE.encode(),
+        b"\n\n" + HAND_MADE.encode(),
         pytest.param(BINARY, marks=pytest.mark.skipif(sys.byteorder != "little", reason="of such machines")),
     ],
-    ids=["gz", "bz2", "xz", "binary"],
+    ids=["gz", "bz2", "xz", "zst", "mark", "preamble", "empty lines", "binary"],
 )
 def test_reads_compressed_and_binary_files(hand_made: Path, tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "other"
@@ -217,7 +225,9 @@ def test_reads_compressed_and_binary_files(hand_made: Path, tmp_path: Path, cont
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
-        (b"", "End of file"),
+        (b"", "neither an ARPA file nor a KenLM binary"),
+        (HAND_MADE.replace("a b", "a \u00e9").encode("latin-1"), r":\d+: not UTF-8 at byte \d+ of the line"),
+        (HAND_MADE.encode("utf-16"), "UTF-16, not UTF-8"),
         (b"hello\n", "neither an ARPA file nor a KenLM binary"),
         (bytes(range(256)) * 20, "neither an ARPA file nor a KenLM binary"),
         (HAND_MADE.encode()[:-40], r"damaged.* \(byte \d+\)"),
@@ -235,7 +245,7 @@ def test_a_file_that_is_no_ngram_model_is_refused_in_one_line(
     path.write_bytes(content)
     with pytest.raises(ModelError, match=complaint) as caught:
         NGramModel(path, VOCAB)
-    assert str(caught.value).startswith(f"{path}: ")
+    assert str(caught.value).startswith(f"{path}:")
     assert str(caught.value).isprintable()
     assert ".cc" not in str(caught.value)
     assert capfd.readouterr() == ("", "")

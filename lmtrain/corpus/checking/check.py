@@ -15,8 +15,9 @@ from pathlib import Path
 from lmtrain.corpus.checking.line_hashes import LineHashes, Repetition, line_pieces, overlap, repetition
 from lmtrain.corpus.checking.suspicions import Suspicion, suspicious_words
 from lmtrain.corpus.checking.text_report import Fault, TextReport, Unknown
-from lmtrain.corpus.text import EOS, EOS_BYTES, LONGEST_WORD, OTHER_MARKS, TextRules, file_blocks, mark_lines
+from lmtrain.corpus.text import EOS, EOS_BYTES, LONGEST_WORD, TextRules, mark_lines
 from lmtrain.corpus.vocab import UNK
+from lmtrain.files.text_input import OTHER_MARKS, file_blocks, regular_file_stat
 
 _NUM_UNKNOWN_SHOWN = 10
 _LONG_LINE = 1000  # words
@@ -37,6 +38,15 @@ _LINE_SIGNS = {
     ),
     "carriage_returns": (
         "lines that end in a carriage return: harmless here, a part of the last word for other programs",
+        0.0,
+    ),
+    "inner_carriage_returns": (
+        "carriage returns within lines are read as spaces: if lines are meant to end there, lines are lost;"
+        r" convert them with tr '\r' '\n'",
+        0.0,
+    ),
+    "form_feeds": (
+        "lines with form feeds or vertical tabs, which separate words here and not in SRILM and KenLM",
         0.0,
     ),
 }
@@ -68,6 +78,7 @@ def check_text(
     Raises:
         DataError: A file is missing, damaged or cannot be read.
     """
+    regular_file_stat(path)
     scan = _Scan(max_faults)
     scan.read(file_blocks(path))
     counts = {word.decode(errors="replace"): count for word, count in scan.counts.items()}
@@ -109,8 +120,8 @@ class _Scan:
         self.odd_lines: dict[str, _OddLines] = {kind: _OddLines() for kind in _LINE_SIGNS}
         self._max_faults = max_faults
         # Of the line that is open; the position is in bytes, of the piece within its line.
-        self._num_words = self._position = 0
-        self._has_runs = False
+        self._num_words = self._position = self._num_returns = 0
+        self._has_runs = self._has_feeds = False
 
     def read(self, blocks: Iterable[bytes]) -> None:
         """Reads all of it."""
@@ -146,26 +157,30 @@ class _Scan:
         self.lines.add(words, ends=ends)
         self._num_words += len(words)
         self._has_runs = self._has_runs or b"  " in piece.strip() or b"\t" in piece
+        self._num_returns += piece.count(b"\r")
+        self._has_feeds = self._has_feeds or b"\f" in piece or b"\v" in piece
         self._position += len(piece)
         if ends:
             self.num_lines += 1
             self._look_at_line(piece, words)
-            self._num_words = self._position = 0
-            self._has_runs = False
+            self._num_words = self._position = self._num_returns = 0
+            self._has_runs = self._has_feeds = False
 
     def _look_at_line(self, piece: bytes, words: Sequence[bytes]) -> None:
         self.num_empty_lines += not self._num_words
         if self._num_words > self.longest_line[1]:
             self.longest_line = (self.num_lines, self._num_words)
-        signs = {
+        signs: dict[str, int] = {
             "carriage_returns": piece.endswith(b"\r"),
+            "inner_carriage_returns": self._num_returns - piece.endswith(b"\r"),
+            "form_feeds": self._has_feeds,
             "runs_of_spaces": self._has_runs,
-            "glued_full_stops": words and self._num_words > 1 and _SENTENCE_END.search(words[-1]),
+            "glued_full_stops": bool(words and self._num_words > 1 and _SENTENCE_END.search(words[-1])),
             "long_lines": self._num_words > _LONG_LINE,
         }
-        for kind, is_odd in signs.items():
-            if is_odd:
-                self.odd_lines[kind].add(self.num_lines)
+        for kind, sign in signs.items():
+            if sign:
+                self.odd_lines[kind].add(self.num_lines, int(sign))
 
     def _find_faults(self, piece: bytes) -> None:
         line = self.num_lines + 1
@@ -201,14 +216,15 @@ class _Scan:
 
 
 class _OddLines:
-    """How many lines are odd in one way, and the first of them."""
+    """How often lines are odd in one way, how many they are, and the first of them."""
 
     def __init__(self) -> None:
-        self.count = 0
+        self.count = self.num_lines = 0
         self.first: list[int] = []
 
-    def add(self, number: int) -> None:
-        self.count += 1
+    def add(self, number: int, times: int) -> None:
+        self.count += times
+        self.num_lines += 1
         if len(self.first) < 5:
             self.first.append(number)
 
@@ -216,9 +232,9 @@ class _OddLines:
 def _suspicious_lines(scan: _Scan, repeated: Repetition) -> Iterator[Suspicion]:
     for kind, (message, from_share) in _LINE_SIGNS.items():
         odd = scan.odd_lines[kind]
-        if odd.count and odd.count >= from_share * scan.num_lines:
+        if odd.count and odd.num_lines >= from_share * scan.num_lines:
             examples = [f"line {number:,}" for number in odd.first]
-            yield Suspicion(kind, message, odd.count, odd.count / scan.num_lines, examples)
+            yield Suspicion(kind, message, odd.count, odd.num_lines / scan.num_lines, examples)
     if repeated.num_repeated and repeated.share >= _REPEATED_FROM:
         examples = [f"line {number:,} ({times:,} times)" for number, times in repeated.examples]
         message = "lines of 5 words or more that repeat an earlier one"

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lmtrain.corpus.text import LONGEST_WORD, WHITESPACE, file_blocks
+from lmtrain.corpus.text import LONGEST_WORD, WHITESPACE
+from lmtrain.files.text_input import file_blocks
 
 LONG_ENOUGH = 5
 """Words of a line whose repetition says something; shorter ones are headings and exclamations."""

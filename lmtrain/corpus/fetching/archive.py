@@ -14,8 +14,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, BinaryIO, cast
 
-from lmtrain.corpus.text import file_blocks
 from lmtrain.errors import DataError
+from lmtrain.files.text_input import file_blocks
 
 _BLOCK_BYTES = 1 << 16
 _DAMAGES = (

@@ -14,9 +14,9 @@ from lmtrain.corpus.fetching.archive import archive_members
 from lmtrain.corpus.fetching.download import Watch, download
 from lmtrain.corpus.fetching.known import ARCHIVE_SUFFIXES, KNOWN_CORPORA, SPLITS, KnownCorpus, Source
 from lmtrain.corpus.synthetic.synthetic import SYNTHETIC
-from lmtrain.corpus.text import file_blocks
 from lmtrain.errors import DataError, StorageError, UnreachableError, UsageError
-from lmtrain.files.atomic import writing
+from lmtrain.files.atomic import refusing_faults, writing
+from lmtrain.files.text_input import file_blocks
 
 
 @dataclass(frozen=True)
@@ -108,19 +108,16 @@ class _Text:
         """Writes it, if the blocks that come from there are right."""
         algorithm, _, expected = self.digest.partition(":")
         digest, size = hashlib.new(algorithm), 0
-        try:
-            with writing(self.path) as file:
-                for block in blocks:
-                    size += len(block)
-                    if size > self.corpus.max_bytes:
-                        raise DataError(f"{origin}: {self.split} unpacks to far more than there is in it")
-                    digest.update(block)
-                    file.write(block)
-                if digest.hexdigest() != expected:
-                    raise DataError(f"{origin}: {self.split} is another text; its {algorithm} is not right")
-        except OSError as error:
-            hint = "choose another folder with --to"
-            raise StorageError(f"cannot write {self.path}: {error.strerror or error}; {hint}") from error
+        advice = "choose another folder with --to"
+        with refusing_faults(self.path, advice=advice), writing(self.path) as file:
+            for block in blocks:
+                size += len(block)
+                if size > self.corpus.max_bytes:
+                    raise DataError(f"{origin}: {self.split} unpacks to far more than there is in it")
+                digest.update(block)
+                file.write(block)
+            if digest.hexdigest() != expected:
+                raise DataError(f"{origin}: {self.split} is another text; its {algorithm} is not right")
 
 
 def _known(name: str) -> KnownCorpus:

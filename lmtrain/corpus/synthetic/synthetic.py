@@ -5,11 +5,9 @@ exact probability of each word it emits.
 """
 
 import difflib
-import filecmp
 import hashlib
 import json
 import math
-import os
 import random
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -18,11 +16,13 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Final
 
-from lmtrain.corpus.compression import text_name
 from lmtrain.corpus.synthetic.grammar import Grammar
 from lmtrain.corpus.synthetic.toy_english import toy_english_rules
-from lmtrain.corpus.text import file_lines, regular_file_stat
-from lmtrain.errors import DataError, StorageError, UsageError
+from lmtrain.corpus.text import TextRules
+from lmtrain.errors import DataError, UsageError
+from lmtrain.files.atomic import refusing_faults, writing
+from lmtrain.files.compression import text_name
+from lmtrain.files.text_input import read_lines, regular_file_stat
 
 SYNTHETIC: Final[Mapping[str, str]] = {
     "counting": "1 2 2 3 3 3 … up to 9, over and over: can be learnt without error",
@@ -31,7 +31,6 @@ SYNTHETIC: Final[Mapping[str, str]] = {
 
 _NUM_LINES = {"train": 40_000, "valid": 4_000, "test": 4_000}  # of toy-english
 _SOURCE_FILE = "source.json"
-_LONGEST_ROW = 1 << 20  # bytes; bounds the memory that a file without line ends can take
 _REMAKE = "write the corpus anew with 'lmtrain data synth'"
 
 
@@ -75,15 +74,9 @@ def write_synthetic(name: str, out: Path, seed: int = 1) -> list[Path]:
     if name not in SYNTHETIC:
         raise UsageError(_unknown(name))
     texts = {split: out / f"{split}.txt" for split in _NUM_LINES}
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        if name == "counting":
-            return [_write_lines(path, counting()) for path in texts.values()]
-        return _write_toy_english(texts, out / _SOURCE_FILE, seed)
-    except OSError as error:
-        where = error.filename or out
-        hint = "choose another folder with --out"
-        raise StorageError(f"cannot write {where}: {error.strerror}; {hint}") from error
+    if name == "counting":
+        return [_write_lines(path, counting()) for path in texts.values()]
+    return _write_toy_english(texts, out / _SOURCE_FILE, seed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,18 +111,13 @@ def source_log_probs(text_path: Path) -> SourceLogProbs | None:
         return None
     regular_file_stat(sidecar)
     nats, num_tokens = 0.0, 0
-    try:
-        # In bytes: so lines and words are those of the corpus, cut at ASCII whitespace alone.
-        with sidecar.open("rb") as numbers:
-            rows = iter(lambda: numbers.readline(_LONGEST_ROW), b"")
-            for line_number, (line, row) in enumerate(zip_longest(file_lines(text_path), rows), start=1):
-                log_probs = _matched(line, row, f"{sidecar}:{line_number}")
-                nats -= math.fsum(log_probs)
-                num_tokens += len(log_probs)
-    except OSError as error:
-        raise DataError(f"{error.filename}: cannot be read: {error.strerror}") from error
-    if not num_tokens:
-        raise DataError(f"{text_path}: empty; {_REMAKE}")
+    lines, rows = (
+        (line for group in read_lines(path) for line in group.lines) for path in (text_path, sidecar)
+    )
+    for line_number, (line, row) in enumerate(zip_longest(lines, rows), start=1):
+        log_probs = _matched(line, row, f"{sidecar}:{line_number}")
+        nats -= math.fsum(log_probs)
+        num_tokens += len(log_probs)
     return SourceLogProbs(nats, num_tokens)
 
 
@@ -161,22 +149,24 @@ def _write_toy_english(texts: Mapping[str, Path], source: Path, seed: int) -> li
 
 
 def _write_lines(path: Path, lines: Iterable[str]) -> Path:
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with partial.open("w", encoding="utf-8", newline="\n") as file:
-            file.writelines(f"{line}\n" for line in lines)
-        if path.exists() and not filecmp.cmp(partial, path, shallow=False):
-            raise UsageError(f"{path}: is another file, and nothing is overwritten; choose another folder")
-        return partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    data = "".join(f"{line}\n" for line in lines).encode()
+    with refusing_faults(path, advice="choose another folder with --out"):
+        if path.exists():
+            if path.read_bytes() != data:
+                raise UsageError(
+                    f"{path}: is another file, and nothing is overwritten; choose another folder"
+                )
+            return path
+        with writing(path) as file:
+            file.write(data)
+    return path
 
 
 def _sidecar(text_path: Path) -> Path:
     return text_path.with_name(text_name(text_path)).with_suffix(".logprobs.txt")
 
 
-def _matched(line: bytes | None, row: bytes | None, where: str) -> list[float]:
+def _matched(line: str | None, row: str | None, where: str) -> list[float]:
     if line is None or row is None:
         which = "the text" if line is None else "the file of its log-probabilities"
         raise DataError(f"{where}: {which} ends here, the other goes on; {_REMAKE}")
@@ -186,6 +176,6 @@ def _matched(line: bytes | None, row: bytes | None, where: str) -> list[float]:
         raise DataError(f"{where}: {str(error)[:80]}; {_REMAKE}") from error
     if not all(-math.inf < x <= 0.0 for x in log_probs):
         raise DataError(f"{where}: a log-probability is finite and at most 0; {_REMAKE}")
-    if len(log_probs) != (num_tokens := len(line.split()) + 1):
+    if len(log_probs) != (num_tokens := len(TextRules().split(line)) + 1):
         raise DataError(f"{where}: {len(log_probs)} numbers for {num_tokens} tokens; {_REMAKE}")
     return log_probs

@@ -2,14 +2,13 @@ import gzip
 import hashlib
 import json
 import math
+import os
 import random
 import statistics
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from lmtrain.corpus.synthetic import synthetic
 from lmtrain.corpus.synthetic.synthetic import (
     SYNTHETIC,
     SourceLogProbs,
@@ -165,7 +164,6 @@ def test_source_log_probs_sums_over_words_and_line_ends(tmp_path: Path) -> None:
         ("a\n", "-1 nan\n", "x.logprobs.txt:1: a log-probability is finite"),
         ("a\n", "-inf 0\n", "x.logprobs.txt:1: a log-probability is finite"),
         ("a\n", "0.5 0\n", "x.logprobs.txt:1: a log-probability is finite"),
-        ("", "", "x.txt: empty"),
     ],
 )
 def test_a_sidecar_that_does_not_match_is_refused(
@@ -223,22 +221,19 @@ def test_writing_the_same_again_is_no_harm(corpus: Path) -> None:
     assert {path.name: path.read_bytes() for path in corpus.iterdir()} == before
 
 
-def test_a_write_that_fails_leaves_the_old_file_whole(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full_disk() -> Iterator[str]:
-        yield "1 2"
+def test_a_write_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full_disk(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    (tmp_path / "train.txt").write_text("old\n", encoding="utf-8")
-    monkeypatch.setattr(synthetic, "counting", full_disk)
-    with pytest.raises(StorageError, match="No space left"):
+    write_synthetic("counting", tmp_path)
+    (tmp_path / "valid.txt").unlink()
+    monkeypatch.setattr(os, "fsync", full_disk)
+    with pytest.raises(StorageError, match="the disk is full"):
         write_synthetic("counting", tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["train.txt"]
-    assert (tmp_path / "train.txt").read_text(encoding="utf-8") == "old\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["test.txt", "train.txt"]
 
 
 def test_a_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "out").touch()
-    with pytest.raises(StorageError, match=r"cannot write .*out.*--out"):
+    with pytest.raises(StorageError, match=r"out.* cannot be written: .*--out"):
         write_synthetic("counting", tmp_path / "out")
