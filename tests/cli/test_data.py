@@ -136,7 +136,7 @@ def test_a_list_of_words_may_have_a_byte_order_mark_and_odd_spaces(texts: Path) 
         (("valid.txt", "--train", "gone.txt"), 3, "gone.txt: no such file"),
         (("valid.txt", "--train", "*.zst"), 3, "no file matches"),
         (("valid.txt", "--vocab", "gone"), 4, "gone: neither a run directory"),
-        (("valid.txt", "--vocab", "bad.txt"), 3, "bad.txt: not UTF-8"),
+        (("valid.txt", "--vocab", "bad.txt"), 3, "bad.txt:1: not UTF-8 at byte"),
         (
             ("valid.txt", "--snapshot", "best"),
             2,
