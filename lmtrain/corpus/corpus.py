@@ -59,6 +59,14 @@ class Corpus:
             counts += np.bincount(ids, minlength=vocab_size)
         return counts
 
+    def beginning(self, num_tokens: int) -> "Corpus":
+        """Its first lines, one at least: about so many tokens."""
+        if num_tokens >= self.num_tokens:
+            return self
+        num_lines = max(1, int(np.searchsorted(self.line_ends, num_tokens)))
+        ids = self.ids[: self.line_ends[num_lines - 1] + 1]
+        return Corpus(ids, num_lines, self.num_oov, self.eos_id, self.sha256, self.paths)
+
     def _pieces(self) -> Iterator[tuple[int, NDArray[np.int32]]]:
         """Parts of ``ids`` with their starts: what is made of all at once would be an array of their size."""
         for start in range(0, self.num_tokens, _SCAN_TOKENS):

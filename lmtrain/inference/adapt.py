@@ -5,14 +5,14 @@ model that is read with stays as it is; what is learnt goes into a copy, which e
 """
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from lmtrain.inference.reader import ReadWindow, Strategy
-from lmtrain.inference.windows import WINDOW_TOKENS
+from lmtrain.inference.reader import Reader, ReadWindow, Strategy
+from lmtrain.inference.windows import WINDOW_TOKENS, HeldOutWindow
 from lmtrain.model.fused_softmax import row_chunks
 from lmtrain.model.language_model import LanguageModel
 from lmtrain.model.softmax import TokenCosts, TokenDetails, are_best
@@ -260,6 +260,32 @@ def cache_shares(likeness: Tensor, distance: Tensor, window: int, theta: float) 
     """
     scores = (theta * likeness).masked_fill_((distance < 1) | (distance > window), -torch.inf)
     return scores.softmax(dim=1).nan_to_num_(0.0)
+
+
+def gradient_roots(model: LanguageModel, windows: Iterable[HeldOutWindow]) -> dict[str, Tensor]:
+    """Of each weight by name the root of the mean square of its gradient, of the summed cost of a window.
+
+    Args:
+        model: In any mode; it is left as it is.
+        windows: Of the training text.
+    """
+    model = copy.deepcopy(model)
+    named = dict(model.named_parameters())
+    squares = {name: torch.zeros_like(weight.requires_grad_()) for name, weight in named.items()}
+    strategy, count = Strategy(), 0
+    strategy.mode = torch.enable_grad
+    for gradients in (
+        torch.autograd.grad(loss, list(named.values()), allow_unused=True, materialize_grads=True)
+        for _, loss in Reader(model, strategy=strategy).read(windows, lambda read: _loss(model, read))
+    ):
+        for square, gradient in zip(squares.values(), gradients, strict=True):
+            square.addcmul_(gradient, gradient)
+        count += 1
+    return {name: square.div_(max(1, count)).sqrt_().detach() for name, square in squares.items()}
+
+
+def _loss(model: LanguageModel, read: ReadWindow) -> Tensor:
+    return model.softmax.loss(read.features, read.targets)
 
 
 class _Descent:

@@ -11,8 +11,9 @@ import torch
 from lmtrain.corpus.batching import Ids
 from lmtrain.corpus.vocab import EOS, UNK, Vocabulary
 from lmtrain.errors import ModelError
+from lmtrain.inference.adapt import Adaptation, Statistics
 from lmtrain.inference.reader import Reader, Strategy
-from lmtrain.inference.windows import HeldOutWindow, line_windows, stream_windows
+from lmtrain.inference.windows import HeldOutWindow, line_windows, ordered_line_windows, stream_windows
 from lmtrain.model.language_model import LanguageModel
 
 NOT_A_NUMBER = "the model gives scores that are not numbers (NaN); --snapshot picks another"
@@ -77,7 +78,8 @@ class Scorer:
         mix: Given what some tokens cost, and their ids, what they cost in a mixture of models. The first
             token starts a line.
         precision: What products are computed in; whatever the model was trained in.
-        strategy: How to read; by default with the weights as they are.
+        adaptation: How the model adapts to what it reads: each line is scored as at the moment of reading.
+        statistics: Of the training text, for an adaptation that needs them.
     """
 
     def __init__(
@@ -89,13 +91,15 @@ class Scorer:
         with_details: bool = False,
         mix: Callable[[Floats, Ids], Floats] | None = None,
         precision: torch.dtype = torch.float32,
-        strategy: Strategy | None = None,
+        adaptation: Adaptation | None = None,
+        statistics: Statistics | None = None,
     ) -> None:
         self._vocab = vocab
         self._is_stream = context == "stream"
         self._mix = mix
         self._with_details = with_details
-        self._reader = Reader(model, precision, strategy)
+        self._adaptation = adaptation or Adaptation()
+        self._reader = Reader(model, precision, self._adaptation.strategy(statistics))
 
     def score(self, lines: Sequence[Sequence[str]]) -> list[ScoredLine]:
         """Scores the next lines, given as their words, without ``<eos>``.
@@ -108,9 +112,12 @@ class Scorer:
         ids = np.array([i for words in lines for i in self._vocab.encode_line(words)], dtype=np.int32)
         ends = np.cumsum([len(words) + 1 for words in lines])
         eos_id = self._vocab.eos_id
+        window_len = self._adaptation.window_len
         if self._is_stream:
             # A line ends in <eos>, so that the first token after it has the same context as that of a text.
-            windows = stream_windows(ids, eos_id, goes_on=True)
+            windows = stream_windows(ids, eos_id, window_len=window_len, goes_on=True)
+        elif self._adaptation.is_ordered:
+            windows = ordered_line_windows(ids, ends - 1, eos_id, window_len)
         else:
             windows = line_windows(ids, ends - 1, eos_id)
         details = None

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from lmtrain.corpus.batching import Ids
+from lmtrain.corpus.corpus import Corpus
 from lmtrain.errors import ModelError
 from lmtrain.inference.adapt import (
     Adaptation,
@@ -27,7 +27,7 @@ from lmtrain.inference.adapt import (
 )
 from lmtrain.inference.reader import Reader, ReadWindow
 from lmtrain.inference.score import token_nats
-from lmtrain.inference.windows import HeldOutWindow, stream_windows
+from lmtrain.inference.windows import HeldOutWindow, ordered_windows
 from lmtrain.model.fused_softmax import row_chunks
 from lmtrain.model.language_model import LanguageModel
 
@@ -61,12 +61,12 @@ class Tuned:
 
 @dataclass(frozen=True, eq=False)
 class Tuner:
-    """Tunes on one text, which is read as one stream.
+    """Tunes on one text, which is read in its order.
 
     Attributes:
         model: In any mode.
-        ids: The text.
-        eos_id: Its context.
+        corpus: The text, in words of the model.
+        context: ``stream`` or ``line``.
         statistics: For the rule ``rms``.
         of_ngram: Log-probabilities (natural log) of the text under an n-gram model, (N).
         precision: Of the products.
@@ -74,8 +74,8 @@ class Tuner:
     """
 
     model: LanguageModel
-    ids: Ids
-    eos_id: int
+    corpus: Corpus
+    context: str = "stream"
     statistics: Statistics | None = None
     of_ngram: Floats | None = None
     precision: torch.dtype = torch.float32
@@ -119,10 +119,11 @@ class Tuner:
 
     def _loss(self, options: Dynamic) -> float:
         """Nats per token of the beginning; infinite where the rate was too high."""
-        ids, how = self.ids[:_LINE_TOKENS], Adaptation(dynamic=options)
-        windows = self.watch(stream_windows(ids, self.eos_id, window_len=how.window_len), len(ids))
+        text, how = self.corpus.beginning(_LINE_TOKENS), Adaptation(dynamic=options)
+        windows = self.watch(ordered_windows(text, self.context, how.window_len), text.num_tokens)
+        strategy = how.strategy(self.statistics)
         try:
-            nats = token_nats(self.model, windows, len(ids), self.precision, how.strategy(self.statistics))
+            nats = token_nats(self.model, windows, text.num_tokens, self.precision, strategy)
         except ModelError:
             return math.inf
         return float(nats.mean())
@@ -158,10 +159,10 @@ class Tuner:
                 memory.remember(contexts, targets)
             return torch.cat(parts, dim=1)
 
-        found = np.empty((len(TEMPERATURES) + len(caches), len(self.ids)))
-        texts = stream_windows(self.ids, self.eos_id, window_len=how.window_len)
-        reader = Reader(self.model, self.precision, strategy)
-        for read, answers in reader.read(self.watch(texts, len(self.ids)), ask):
+        num_tokens = self.corpus.num_tokens
+        found = np.empty((len(TEMPERATURES) + len(caches), num_tokens))
+        text = self.watch(ordered_windows(self.corpus, self.context, how.window_len), num_tokens)
+        for read, answers in Reader(self.model, self.precision, strategy).read(text, ask):
             found[:, read.positions] = answers.cpu()
         by_temperature = list(zip(TEMPERATURES, found, strict=False))
         if not caches:

@@ -43,6 +43,13 @@ def held_out_windows(
     return stream_windows(corpus.ids, corpus.eos_id, streams)
 
 
+def ordered_windows(corpus: Corpus, context: str, window_len: int = WINDOW_TOKENS) -> Iterator[HeldOutWindow]:
+    """A held-out text word after word, for a reading that learns; in ``line`` context line after line."""
+    if context == "line":
+        return ordered_line_windows(corpus.ids, corpus.line_ends, corpus.eos_id, window_len)
+    return stream_windows(corpus.ids, corpus.eos_id, window_len=window_len)
+
+
 def stream_windows(
     ids: Ids, eos_id: int, streams: int = 1, window_len: int | None = None, *, goes_on: bool = False
 ) -> Iterator[HeldOutWindow]:
@@ -77,6 +84,15 @@ def line_windows(
         size = batch_size or max(1, WINDOW_TOKENS // int(lengths[order[0]]))
         lines, order = order[:size], order[size:]
         yield from _sequences(np.asarray(ids), starts[lines], lengths[lines], eos_id)
+
+
+def ordered_line_windows(
+    ids: Ids, line_ends: npt.NDArray[np.int64], eos_id: int, window_len: int
+) -> Iterator[HeldOutWindow]:
+    """Every line on its own, one after the other; arguments as of ``line_windows`` and ``stream_windows``."""
+    starts, lengths = line_extents(line_ends)
+    for i in range(len(starts)):
+        yield from _sequences(np.asarray(ids), starts[i : i + 1], lengths[i : i + 1], eos_id, window_len)
 
 
 def _sequences(

@@ -54,6 +54,8 @@ class HeldOutResult:
     snapshot: Path
     context: str
     """``stream1``, ``stream10``, … or ``line``."""
+    adapt: str
+    """How the model adapted to the text, with all values: ``none``, ``cache(2000,0.3,0.1)`` …"""
     signature: str
     """All that the perplexity depends on, in one line fit for a paper."""
     oov_words: list[tuple[str, int]]
@@ -74,7 +76,7 @@ class HeldOutResult:
         return {
             **{name: getattr(figures, name) for name in names},
             "context": self.context,
-            "adapt": "none",
+            "adapt": self.adapt,
             "signature": self.signature,
             "snapshot": str(self.snapshot),
             "data": str(self.data),

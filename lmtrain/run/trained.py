@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import safetensors.torch
 import torch
 
 from lmtrain import __version__
@@ -17,7 +18,9 @@ from lmtrain.corpus.held_out import read_held_out
 from lmtrain.corpus.text import TextRules
 from lmtrain.corpus.vocab import Vocabulary
 from lmtrain.errors import ConfigError, ModelError, UsageError
+from lmtrain.files.atomic import write_file
 from lmtrain.files.paths import meant
+from lmtrain.inference.adapt import Adaptation, Statistics, gradient_roots
 from lmtrain.inference.beam import BeamSearch
 from lmtrain.inference.continuation import Length
 from lmtrain.inference.evaluation import Evaluation, evaluate
@@ -26,7 +29,8 @@ from lmtrain.inference.mixture import Interpolation, tune_weight
 from lmtrain.inference.ngram import NGramModel
 from lmtrain.inference.sampling import Sampling
 from lmtrain.inference.score import NOT_A_NUMBER, Floats, ScoredLine, Scorer, token_nats
-from lmtrain.inference.windows import HeldOutWindow, held_out_windows
+from lmtrain.inference.tuning import Tuner
+from lmtrain.inference.windows import HeldOutWindow, held_out_windows, ordered_windows, stream_windows
 from lmtrain.machine.device import resolve_device
 from lmtrain.model.language_model import LanguageModel
 from lmtrain.run.build import build_model, text_rules
@@ -39,6 +43,12 @@ from lmtrain.run.result import (
     source_perplexity,
 )
 from lmtrain.training.snapshot import Snapshot, SnapshotStore, read_snapshot, weights_of
+
+STATISTICS = "gradients.safetensors"
+"""In the directory of a snapshot: of each weight by name, the root of the mean square of its gradient."""
+STATISTICS_TOKENS, STATISTICS_STREAMS = 500_000, 20
+"""Of the training text: read for them, and how many streams side by side."""
+NOT_ADAPTED = Adaptation()
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -75,6 +85,7 @@ class TrainedModel:
         context: str | None = None,
         streams: int = 1,
         batch_size: int | None = None,
+        adaptation: Adaptation = NOT_ADAPTED,
         precision: Precision = "float32",
         interpolation: Interpolation | None = None,
         watch: Watch | None = None,
@@ -86,6 +97,7 @@ class TrainedModel:
             context: ``stream`` or ``line``; by default as the model was trained.
             streams: How many streams the text is cut into in stream context; 1 is exact.
             batch_size: Lines at once in line context; None lets memory decide.
+            adaptation: How the model adapts to the text while it reads it; see ``tune``.
             precision: Of the products, whatever the model was trained in.
             interpolation: An n-gram model to be mixed in; see ``tune``.
             watch: Hands on the windows that it is given, with the number of their tokens.
@@ -100,20 +112,26 @@ class TrainedModel:
             raise UsageError("streams cut a text in stream context; in line context each line is on its own")
         if context == "stream" and batch_size is not None:
             raise UsageError("a batch size is for line context; in stream context there are streams")
+        if adaptation.is_ordered and (streams > 1 or batch_size is not None):
+            raise UsageError("what adapts reads word after word: leave --streams and --batch-size out")
+        strategy = adaptation.strategy(self._statistics(adaptation))
         text = read_held_out(Path(path), self.vocab, self.rules)
         corpus = text.corpus
-        windows = held_out_windows(corpus, context, streams=streams, batch_size=batch_size)
+        if adaptation.is_ordered:
+            windows: Iterable[HeldOutWindow] = ordered_windows(corpus, context, adaptation.window_len)
+        else:
+            windows = held_out_windows(corpus, context, streams=streams, batch_size=batch_size)
         if watch is not None:
             windows = watch(windows, corpus.num_tokens)
         label = context if context == "line" else f"stream{min(streams, corpus.num_tokens)}"
         dtype, mixture = getattr(torch, precision), None
         if interpolation is None:
-            evaluation = evaluate(self.model, windows, self.vocab, dtype)
+            evaluation = evaluate(self.model, windows, self.vocab, dtype, strategy)
             if math.isnan(evaluation.nll_nats):
                 raise ModelError(NOT_A_NUMBER)
         else:
             started = time.perf_counter()
-            nats = token_nats(self.model, windows, corpus.num_tokens, dtype)
+            nats = token_nats(self.model, windows, corpus.num_tokens, dtype, strategy)
             mixture = self._mixed(corpus, nats, interpolation)
             evaluation = replace(mixture.evaluation, seconds=time.perf_counter() - started)
         return HeldOutResult(
@@ -121,7 +139,8 @@ class TrainedModel:
             Path(path),
             self.snapshot.path,
             label,
-            self._signature(corpus, label, precision, interpolation),
+            str(adaptation),
+            self._signature(corpus, label, adaptation, precision, interpolation),
             text.most_frequent_oov(),
             source_perplexity([Path(path)], evaluation),
             mixture,
@@ -153,6 +172,85 @@ class TrainedModel:
         nats = token_nats(self.model, windows, corpus.num_tokens, getattr(torch, precision))
         return Interpolation(ngram, tune_weight(-nats, ngram.log_probs(corpus.ids)), Path(path))
 
+    def tune_adaptation(
+        self,
+        start: Adaptation,
+        path: str | Path,
+        *,
+        ngram: NGramModel | None = None,
+        context: str | None = None,
+        precision: Precision = "float32",
+        watch: Watch | None = None,
+    ) -> tuple[Adaptation, Interpolation | None]:
+        """What suits a text best of all that ``start`` consists of, a temperature, and an n-gram model.
+
+        Args:
+            start: What takes part: its rate is where the search begins, its cache the longest that is tried.
+            path: The text, which must not be one that is evaluated with it.
+            ngram: A model to be mixed in.
+            context: As of ``evaluate``.
+            precision: As of ``evaluate``.
+            watch: As of ``evaluate``; a text is read several times.
+        """
+        corpus = read_held_out(Path(path), self.vocab, self.rules).corpus
+        tuned = Tuner(
+            self.model,
+            corpus,
+            context or self.config.data.context,
+            self._statistics(start),
+            None if ngram is None else ngram.log_probs(corpus.ids),
+            getattr(torch, precision),
+            watch or (lambda windows, _: windows),
+        ).tune(start)
+        if ngram is None or tuned.ngram_weight is None:
+            return tuned.adaptation, None
+        return tuned.adaptation, Interpolation(ngram, tuned.ngram_weight, Path(path))
+
+    def collect_statistics(
+        self, path: str | Path, *, num_tokens: int = STATISTICS_TOKENS, watch: Watch | None = None
+    ) -> Path:
+        """Measures how large gradients are on the training text, for the rule ``rms``.
+
+        Args:
+            path: The training text.
+            num_tokens: So much of its beginning is read.
+            watch: As of ``evaluate``.
+
+        Returns:
+            The file, beside the weights of the snapshot; an earlier one is replaced.
+
+        Raises:
+            StorageError: The disk or the system refused.
+        """
+        corpus = read_held_out(Path(path), self.vocab, self.rules).corpus.beginning(num_tokens)
+        windows: Iterable[HeldOutWindow] = stream_windows(
+            corpus.ids, corpus.eos_id, STATISTICS_STREAMS, self.config.train.bptt_len
+        )
+        if watch is not None:
+            windows = watch(windows, corpus.num_tokens)
+        about = {"data": corpus.sha256, "num_tokens": str(corpus.num_tokens)}
+        file = self.snapshot.path / STATISTICS
+        write_file(file, safetensors.torch.save(gradient_roots(self.model, windows), about))
+        return file
+
+    def _statistics(self, adaptation: Adaptation) -> Statistics | None:
+        if adaptation.dynamic is None or adaptation.dynamic.rule != "rms":
+            return None
+        file = self.snapshot.path / STATISTICS
+        if not file.exists():
+            raise UsageError(
+                f"{self.snapshot.path}: the rule rms needs statistics of the training text; collect them "
+                "once with lmtrain adapt-stats MODEL --data TRAINING-TEXT"
+            )
+        try:
+            found = safetensors.torch.load_file(file)
+        except (OSError, safetensors.SafetensorError) as error:
+            raise ModelError(f"{file}: damaged ({error}); collect the statistics again") from error
+        shapes = {name: weight.shape for name, weight in self.model.named_parameters()}
+        if {name: root.shape for name, root in found.items()} != shapes:
+            raise ModelError(f"{file}: of another model; collect the statistics again")
+        return found
+
     def _mixed(self, corpus: Corpus, nats: Floats, interpolation: Interpolation) -> MixtureResult:
         of_ngram = -interpolation.ngram.log_probs(corpus.ids)
         mixed = interpolation.mixed(nats, of_ngram)
@@ -182,6 +280,7 @@ class TrainedModel:
         context: str = "line",
         *,
         with_details: bool = False,
+        adaptation: Adaptation = NOT_ADAPTED,
         interpolation: Interpolation | None = None,
         precision: Precision = "float32",
     ) -> Scorer:
@@ -193,6 +292,8 @@ class TrainedModel:
             with_details=with_details,
             mix=interpolation.mix if interpolation else None,
             precision=getattr(torch, precision),
+            adaptation=adaptation,
+            statistics=self._statistics(adaptation),
         )
 
     def generate(
@@ -283,13 +384,19 @@ class TrainedModel:
         )
 
     def _signature(
-        self, corpus: Corpus, context: str, precision: str, interpolation: Interpolation | None
+        self,
+        corpus: Corpus,
+        context: str,
+        adaptation: Adaptation,
+        precision: str,
+        interpolation: Interpolation | None,
     ) -> str:
-        more = "" if precision == "float32" else f"|prec:{precision}"
+        more = "" if adaptation.temperature == 1 else f"|temp:{_shortest(adaptation.temperature)}"
+        more += "" if precision == "float32" else f"|prec:{precision}"
         if interpolation:
             more += f"|ngram:{interpolation.ngram.sha256[:8]}*{_shortest(interpolation.weight)}"
         return (
-            f"ppl|tok:{self.rules.name}|unk:incl|eos:incl|ctx:{context}|adapt:none{more}"
+            f"ppl|tok:{self.rules.name}|unk:incl|eos:incl|ctx:{context}|adapt:{adaptation}{more}"
             f"|vocab:{self.vocab.sha256[:8]}|data:{corpus.sha256[:8]}|lmtrain:{__version__}"
         )
 

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from tiny_models import EOS, VOCAB, corpus_of, make_model, random_lines
 from torch import Tensor
 
-from lmtrain.inference.adapt import Adaptation, Cache, Dynamic
+from lmtrain.inference.adapt import Adaptation, Cache, Dynamic, gradient_roots
 from lmtrain.inference.evaluation import evaluate
 from lmtrain.inference.reader import Reader
-from lmtrain.inference.score import token_nats
+from lmtrain.inference.score import Scorer, token_nats
 from lmtrain.inference.windows import stream_windows
 from lmtrain.model.adaptive_softmax import AdaptiveSoftmax
 from lmtrain.model.cells import CELLS
-from lmtrain.model.language_model import LanguageModel
+from lmtrain.model.language_model import LanguageModel, detach
 from lmtrain.model.sampled_softmax import SampledSoftmax
 from lmtrain.model.softmax import FullSoftmax
 
@@ -184,3 +184,31 @@ def test_names_for_a_signature() -> None:
     assert str(Adaptation(Cache())) == "cache(2000,0.3,0.1)"
     assert str(BOTH) == "cache(7,0.8,0.3)+dynamic(sgd,0.05,3)"
     assert str(RMS) == "dynamic(rms,0.003,4,0.02)"
+
+
+def test_scores_are_those_at_the_moment_of_reading() -> None:
+    model, lines = make_model(), random_lines(12)
+    for how in (CACHE, SGD, BOTH):
+        for context in ("stream", "line"):
+            together = Scorer(model, VOCAB, context, adaptation=how).score(lines)
+            scorer = Scorer(model, VOCAB, context, adaptation=how)
+            halves = scorer.score(lines[:5]) + scorer.score(lines[5:])
+            first = Scorer(model, VOCAB, context, adaptation=how).score(lines[:1])[0]
+            assert together[0].nats.tolist() == pytest.approx(first.nats.tolist(), rel=1e-5)
+            if how is CACHE or context == "line":  # else a step of descent comes where the text is cut
+                for a, b in zip(together, halves, strict=True):
+                    assert a.nats.tolist() == pytest.approx(b.nats.tolist(), rel=1e-4)
+
+
+def test_roots_of_mean_square_gradients() -> None:
+    model, windows = make_model(), list(stream_windows(IDS[:24], EOS, streams=2, window_len=6))
+    squares = {name: torch.zeros_like(weight) for name, weight in model.named_parameters()}
+    state = model.initial_state(2)
+    for window in windows:
+        loss, reading = model.loss(window.input_ids, window.targets, state)
+        state = detach(reading.state)
+        gradients = torch.autograd.grad(loss, list(model.parameters()))
+        for name, gradient in zip(squares, gradients, strict=True):
+            squares[name] += gradient**2 / len(windows)
+    for name, root in gradient_roots(model, windows).items():
+        torch.testing.assert_close(root, squares[name].sqrt(), rtol=1e-4, atol=1e-6)

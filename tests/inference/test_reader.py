@@ -8,6 +8,7 @@ import torch
 from tiny_models import EOS, VOCAB, corpus_of, make_model, random_lines
 from torch import Tensor
 
+from lmtrain.inference.adapt import Adaptation
 from lmtrain.inference.evaluation import evaluate
 from lmtrain.inference.reader import Reader, ReadWindow, Strategy
 from lmtrain.inference.score import Scorer, token_nats
@@ -140,9 +141,13 @@ def _by_hand(model: LanguageModel, windows: list[tuple[Tensor, ...]]) -> list[fl
 
 
 def test_a_strategy_reads_lines_as_they_come() -> None:
+    class Adapting(Adaptation):
+        def strategy(self, statistics: object = None) -> Strategy:
+            return Unigrams()
+
     model, lines = make_model(), random_lines(20)
-    together = Scorer(model, VOCAB, "stream", strategy=Unigrams()).score(lines)
-    scorer = Scorer(model, VOCAB, "stream", strategy=Unigrams())
+    together = Scorer(model, VOCAB, "stream", adaptation=Adapting()).score(lines)
+    scorer = Scorer(model, VOCAB, "stream", adaptation=Adapting())
     one_by_one = [scorer.score([line])[0] for line in lines]
     assert one_by_one[0].nats.tolist() == pytest.approx(together[0].nats.tolist(), rel=1e-5)
     assert sum(line.nats.sum() for line in one_by_one) != pytest.approx(

@@ -8,23 +8,23 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_models import EOS, make_model
+from tiny_models import corpus_of, make_model
 
 from lmtrain.inference import tuning
 from lmtrain.inference.adapt import Adaptation, Cache, Dynamic
 from lmtrain.inference.mixture import interpolate, tune_weight
 from lmtrain.inference.score import token_nats
 from lmtrain.inference.tuning import Tuner, mixture_weights
-from lmtrain.inference.windows import stream_windows
+from lmtrain.inference.windows import ordered_windows
 
-IDS = np.tile(np.array([0, 2, 4, 5, 0, 6, 1], dtype=np.int32), 12)
+CORPUS = corpus_of([["the", "cat", "sat", "on", "the", "mat"]] * 12)
 """A text that repeats itself: what was read says much of what comes."""
-OF_NGRAM = np.log(np.random.default_rng(1).uniform(0.05, 0.9, len(IDS)))
+OF_NGRAM = np.log(np.random.default_rng(1).uniform(0.05, 0.9, CORPUS.num_tokens))
 
 
 def loss(how: Adaptation, weight: float | None = None) -> float:
-    windows = stream_windows(IDS, EOS, window_len=how.window_len)
-    nats = token_nats(make_model(), windows, len(IDS), strategy=how.strategy())
+    windows = ordered_windows(CORPUS, "stream", how.window_len)
+    nats = token_nats(make_model(), windows, CORPUS.num_tokens, strategy=how.strategy())
     return float((nats if weight is None else -interpolate(-nats, OF_NGRAM, weight)).mean())
 
 
@@ -59,7 +59,7 @@ def test_a_cache_and_a_temperature_against_all_that_are_tried(
     monkeypatch.setattr(tuning, "TEMPERATURES", (0.9, 1.2))
     monkeypatch.setattr(tuning, "THETAS", (0.0, 0.5))
     monkeypatch.setattr(tuning, "WINDOWS", (5,))
-    tuner = Tuner(make_model(), IDS, EOS, of_ngram=OF_NGRAM if with_ngram else None)
+    tuner = Tuner(make_model(), CORPUS, of_ngram=OF_NGRAM if with_ngram else None)
     found = tuner.tune(Adaptation(Cache(window=30)))
     assert loss(found.adaptation, found.ngram_weight) == pytest.approx(found.loss, rel=1e-4)
     assert (found.ngram_weight is not None) == with_ngram
@@ -70,7 +70,7 @@ def test_a_cache_and_a_temperature_against_all_that_are_tried(
 
 
 def test_a_rate_from_whose_neighbours_none_is_better() -> None:
-    found = Tuner(make_model(), IDS, EOS).tune(Adaptation(dynamic=Dynamic(lr=0.001, every=3)))
+    found = Tuner(make_model(), CORPUS).tune(Adaptation(dynamic=Dynamic(lr=0.001, every=3)))
     best = found.adaptation.dynamic
     assert best is not None
     assert best.lr != 0.001
@@ -80,14 +80,14 @@ def test_a_rate_from_whose_neighbours_none_is_better() -> None:
 
 
 def test_a_rate_that_runs_wild_is_none() -> None:
-    found = Tuner(make_model(), IDS, EOS).tune(Adaptation(dynamic=Dynamic(lr=1e6, every=3)))
+    found = Tuner(make_model(), CORPUS).tune(Adaptation(dynamic=Dynamic(lr=1e6, every=3)))
     assert found.adaptation.dynamic is not None
     assert found.adaptation.dynamic.lr < 1e3
     assert math.isfinite(found.loss)
 
 
 def test_what_is_tuned_is_what_is_printed() -> None:
-    found = Tuner(make_model(), IDS, EOS).tune(Adaptation(Cache(), Dynamic(every=4)))
+    found = Tuner(make_model(), CORPUS).tune(Adaptation(Cache(), Dynamic(every=4)))
     cache = found.adaptation.cache
     assert cache is not None
     assert float(f"{cache.weight:.4g}") == cache.weight
