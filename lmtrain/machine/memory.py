@@ -18,6 +18,8 @@ class PeakMemory:
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
+        self.base = 0
+        """Bytes that the process had at the start: the libraries, as a rule; 0 of a CUDA device."""
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
             return
@@ -26,7 +28,6 @@ class PeakMemory:
         with suppress(OSError):  # makes the peak start anew; Linux alone has it
             Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
         self.base = resident_memory() or 0
-        """Bytes that the process had at the start: the libraries, as a rule."""
 
     def bytes(self) -> int | None:
         """The most since then, less what there was; None where the system does not say."""

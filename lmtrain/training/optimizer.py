@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lmtrain.training.norms import global_norm
+
 _KINDS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "sgd": torch.optim.SGD,
     "adam": torch.optim.Adam,
@@ -82,7 +84,7 @@ class Optimizer:
         for p, _ in sparse:
             p.grad = None
         dense = [p.grad for p in self._parameters if p.grad is not None]
-        norm = nn.utils.get_total_norm(dense + [gradient.values() for _, gradient in sparse])
+        norm = global_norm(dense + [gradient.values() for _, gradient in sparse]).float()
         is_bad = ~torch.isfinite(norm + loss.detach())
         this_step = self._first_bad_step.new_full((), step)
         self._first_bad_step = torch.where(

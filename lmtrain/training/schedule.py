@@ -101,15 +101,19 @@ class Plateau(Constant):
 
 
 class WarmupDecay(Constant):
-    """Rises linearly from a first fraction to 1, then falls to a last one by the end of training.
+    """Rises linearly to the base rate, then falls to a fraction of it that the last step is made with.
+
+    A run that was begun by lmtrain 0.1.0 goes on as it began: there, the fall would have ended a step after
+    the last, and the rise of a cycle had begun a step before the first.
 
     Args:
         total_steps: The steps of the whole training.
         shape: ``linear`` or ``cosine``: how it falls. Source of the cosine: Loshchilov and Hutter (2017),
             "SGDR: Stochastic gradient descent with warm restarts".
         warmup_steps: Steps of the rise.
-        first_fraction: Of the base rate, where the rise begins.
-        final_fraction: Of the base rate, where the fall ends.
+        first_fraction: Of the base rate, at the first step of the rise; None rises from zero, which no step
+            is made with, and has all of the rate at the last.
+        final_fraction: Of the base rate, at the last step.
     """
 
     def __init__(
@@ -117,7 +121,7 @@ class WarmupDecay(Constant):
         total_steps: int,
         shape: str,
         warmup_steps: int = 0,
-        first_fraction: float = 0.0,
+        first_fraction: float | None = None,
         final_fraction: float = 0.0,
     ) -> None:
         self._total_steps = total_steps
@@ -125,16 +129,28 @@ class WarmupDecay(Constant):
         self._warmup_steps = warmup_steps
         self._first = first_fraction
         self._final = final_fraction
+        self._ends_exactly = True
 
     def factor(self, step: int, epoch: int) -> float:  # noqa: ARG002
         """The fraction of the base rate at this step."""
+        last = self._total_steps - 1 if self._ends_exactly else self._total_steps
+        if step >= last > 0:
+            return self._final
         if step < self._warmup_steps:
-            # The first step is taken with a rate above zero, the last of the rise with all of it.
-            return self._first + (1.0 - self._first) * (step + 1) / self._warmup_steps
-        fall = max(1, self._total_steps - self._warmup_steps)
-        progress = min(1.0, (step - self._warmup_steps) / fall)
+            is_late = self._first is None or not self._ends_exactly
+            first, risen = self._first or 0.0, step + 1 if is_late else step
+            return first + (1.0 - first) * risen / self._warmup_steps
+        progress = min(1.0, (step - self._warmup_steps) / max(1, last - self._warmup_steps))
         left = 1.0 - progress if self._shape == "linear" else 0.5 * (1.0 + math.cos(math.pi * progress))
         return self._final + (1.0 - self._final) * left
+
+    def state_dict(self) -> dict[str, Any]:
+        """Whether the ends are the first and the last step; a run of lmtrain 0.1.0 does not say."""
+        return {"ends_exactly": self._ends_exactly}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continues as the run began."""
+        self._ends_exactly = bool(state.get("ends_exactly", False))
 
 
 def one_cycle(

@@ -12,6 +12,7 @@ from lmtrain.errors import DivergenceError
 from lmtrain.inference.evaluation import perplexity
 from lmtrain.model.language_model import LanguageModel, ModelState, detach
 from lmtrain.model.noise import Noise
+from lmtrain.training.norms import global_norm
 from lmtrain.training.optimizer import Optimizer
 from lmtrain.training.schedule import Schedule
 from lmtrain.training.snapshot import weights_of
@@ -175,8 +176,8 @@ class Trainer:
     def weight_norms(self) -> dict[str, float]:
         """The 2-norm of each weight by its name in the model. Waits for the device once."""
         weights = weights_of(self.model)
-        norms = torch._foreach_norm(list(weights.values()))
-        return dict(zip(weights, torch.stack(norms).tolist(), strict=True))
+        norms = torch.stack([global_norm([weight]) for weight in weights.values()])
+        return dict(zip(weights, norms.tolist(), strict=True))
 
     def check_finite(self) -> None:
         """Waits for the device and reports a loss or gradient that was not finite.

@@ -52,11 +52,12 @@ def test_plateau_continues_from_its_state(before: list[float], after: list[float
 def test_linear_with_warmup() -> None:
     schedule = WarmupDecay(10, "linear", warmup_steps=4, final_fraction=0.4)
     factors = [schedule.factor(step, 0) for step in range(11)]
-    assert factors == pytest.approx([0.25, 0.5, 0.75, 1.0, 1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4])
+    falling = [1.0, 0.88, 0.76, 0.64, 0.52, 0.4, 0.4]
+    assert factors == pytest.approx([0.25, 0.5, 0.75, 1.0, *falling])
 
 
 def test_cosine_is_half_way_in_the_middle() -> None:
-    schedule = WarmupDecay(100, "cosine", final_fraction=0.2)
+    schedule = WarmupDecay(101, "cosine", final_fraction=0.2)
     assert schedule.factor(0, 0) == 1.0
     assert schedule.factor(50, 0) == pytest.approx(0.6)
     assert schedule.factor(25, 0) == pytest.approx(0.2 + 0.8 * (1 + math.cos(math.pi / 4)) / 2)
@@ -64,14 +65,13 @@ def test_cosine_is_half_way_in_the_middle() -> None:
 
 
 def test_one_cycle_rises_and_falls_further() -> None:
-    schedule = one_cycle(100, warmup_fraction=0.3, start_fraction=0.04, final_fraction=1e-4)
+    schedule = one_cycle(101, warmup_fraction=0.3, start_fraction=0.04, final_fraction=1e-4)
     factors = [schedule.factor(step, 0) for step in range(101)]
-    assert factors[0] == pytest.approx(0.04 + 0.96 / 30)
-    assert max(factors) == pytest.approx(1.0)
-    assert factors[29:31] == pytest.approx([1.0, 1.0])
+    assert factors[0] == 0.04
+    assert max(factors) == factors[30] == 1.0
     assert factors[:30] == sorted(factors[:30])
     assert factors[30:] == sorted(factors[30:], reverse=True)
-    assert factors[100] == pytest.approx(1e-4)
+    assert factors[100] == 1e-4
 
 
 @given(st.integers(1, 300), st.sampled_from(["linear", "cosine"]), st.integers(0, 400), st.floats(0, 1))
@@ -79,5 +79,32 @@ def test_factors_stay_within_their_bounds(total: int, shape: str, warmup: int, f
     schedule = WarmupDecay(total, shape, warmup_steps=warmup, final_fraction=final)
     factors = [schedule.factor(step, 0) for step in range(total + 50)]
     assert all(0 <= factor <= 1 + 1e-9 for factor in factors)
-    if warmup < total:
-        assert factors[total] == pytest.approx(final)
+    if total > 1:
+        assert factors[total - 1] == final
+    if 0 < warmup < total:
+        assert factors[warmup - 1] == pytest.approx(1.0)
+
+
+@given(st.integers(2, 300), st.floats(0.0, 1.0), st.floats(0, 1), st.floats(0, 1))
+def test_a_cycle_begins_and_ends_as_it_says(total: int, warmup: float, start: float, final: float) -> None:
+    schedule = one_cycle(total, warmup, start, final)
+    factors = [schedule.factor(step, 0) for step in range(total)]
+    assert factors[0] == (start if round(warmup * total) else 1.0)
+    assert factors[-1] == final
+
+
+@pytest.mark.parametrize(
+    ("schedule", "ends"),
+    [
+        (one_cycle(20, 0.3, 0.04, 1e-4), [0.2, 0.0126348]),
+        (WarmupDecay(20, "linear"), [1.0, 0.05]),
+        (WarmupDecay(20, "cosine", 5), [0.2, 0.0109262]),
+    ],
+)
+def test_a_run_of_old_goes_on_as_it_began(schedule: WarmupDecay, ends: list[float]) -> None:
+    assert schedule.state_dict() == {"ends_exactly": True}
+    schedule.load_state_dict({})  # lmtrain 0.1.0 kept nothing
+    assert [schedule.factor(0, 0), schedule.factor(19, 0)] == pytest.approx(ends, rel=1e-5)
+    later = WarmupDecay(20, "linear")
+    later.load_state_dict(schedule.state_dict())
+    assert later.factor(19, 0) == pytest.approx(0.05)
