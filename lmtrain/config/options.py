@@ -129,6 +129,7 @@ Cell = Literal[
     "lstm",
     "gru",
     "mogrifier",
+    "sru",
 ]
 """One line a cell, whose class is in ``lmtrain/model/cells/``."""
 

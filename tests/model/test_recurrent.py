@@ -226,7 +226,9 @@ def test_gates_of_a_gru_obey_its_equations() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("num_steps", [1, T])
-@pytest.mark.parametrize(("cell", "activation"), CELLS)
+@pytest.mark.parametrize(
+    ("cell", "activation"), [key for key, layer in CELLS.items() if layer(E, H).state_maps()]
+)
 def test_recurrent_weights_are_replaced_for_a_block(
     cell: str, activation: str, num_steps: int, dtype: torch.dtype
 ) -> None:
