@@ -49,9 +49,12 @@ def test_what_can_be_saturated_of_each_cell(cell: tuple[str, str]) -> None:
     model = make_model(cell=cell[0], activation=cell[1])
     input_ids = torch.tensor([[0, 1], [2, 3], [4, 5]])
     gates = model_gates(model, input_ids, model.initial_state(2))
+    of_lstm = ["input gate i", "forget gate f", "candidate", "output gate o"]
     expected = {
-        "lstm": ["input gate i", "forget gate f", "candidate", "output gate o"],
+        "lstm": of_lstm,
         "gru": ["reset gate r", "update gate z", "candidate"],
+        "mogrifier": of_lstm,
+        "sru": ["forget gate f", "output gate o"],
     }
     assert [[gate.name for gate in layer] for layer in gates] == [expected.get(cell[0], ["unit"])] * 2
     for gate in (gate for layer in gates for gate in layer):

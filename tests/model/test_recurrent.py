@@ -201,7 +201,7 @@ def test_gates_end_in_what_the_layer_puts_out(cell: tuple[str, str]) -> None:
     assert {tensor.shape for tensor in gates.values()} == {(T, B, H)}
     assert not any(tensor.requires_grad for tensor in gates.values())
     torch.testing.assert_close(gates["hidden"], outputs)
-    last = gates["recurrent" if "concat" in cell[0] else "hidden"][-1]
+    last = gates[{"concat_elman": "recurrent", "sru": "cell"}.get(cell[0], "hidden")][-1]
     torch.testing.assert_close(last, after[0])
 
 

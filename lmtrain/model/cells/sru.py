@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from lmtrain.model.kernels import apply_linear
+from lmtrain.model.products import apply_linear
 from lmtrain.model.recurrent import RecurrentLayer, State
 
 
