@@ -3,12 +3,22 @@
 import functools
 import math
 import operator
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from lmtrain.cli.adapting import (
+    AdaptOption,
+    AdaptOptions,
+    AdaptSetOption,
+    TemperatureOption,
+    TuningOption,
+    kept_weight,
+    tuned,
+    watched_windows,
+)
 from lmtrain.cli.options import (
     DeviceOption,
     JsonOption,
@@ -18,13 +28,11 @@ from lmtrain.cli.options import (
     SnapshotOption,
     WeightOption,
 )
-from lmtrain.cli.progress import watched
 from lmtrain.cli.rescoring import interpolation_of, refuse_weight_alone
 from lmtrain.cli.text import note, print_json, print_pairs, print_table
 
 if TYPE_CHECKING:
     from lmtrain.inference.evaluation import Evaluation
-    from lmtrain.inference.windows import HeldOutWindow
     from lmtrain.run.result import HeldOutResult
 
 _MANY_OOV = 0.05
@@ -66,17 +74,24 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
-    adapt: Annotated[  # noqa: ARG001  (nothing to choose from yet)
-        Literal["none"], typer.Option(metavar="none", help="Adaptation to the text while reading it.")
-    ] = "none",
+    adapt: AdaptOption = "none",
+    adapt_set: AdaptSetOption = None,
+    temperature: TemperatureOption = None,
+    tuning: TuningOption = None,
     precision: PrecisionOption = "float32",
     ngram: NgramOption = None,
     weight: WeightOption = None,
     tune_on: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Text that the weight of the n-gram model is tuned on.", show_default=False
+            metavar="FILE",
+            help="Text that the adaptation, a temperature and the weight of the n-gram model are tuned on.",
+            show_default=False,
         ),
+    ] = None,
+    save_tuning: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Keeps what --tune-on finds, for --tuning.", show_default=False),
     ] = None,
     snapshot: SnapshotOption = None,
     device: DeviceOption = "auto",
@@ -93,16 +108,30 @@ def evaluate(
     from lmtrain.corpus.patterns import expand_patterns
     from lmtrain.run.trained import load_model
 
-    _refuse_contradictions(ngram, weight, tune_on)
+    options = AdaptOptions(adapt, adapt_set, temperature, tuning)
+    adaptation = options.adaptation()
+    _refuse_contradictions(options, ngram, weight, tune_on, save_tuning)
+    weight = kept_weight(tuning) if weight is None else weight
     paths = expand_patterns(data)
     loaded = load_model(model, snapshot, device)
     interpolation = interpolation_of(loaded, ngram, weight)
-    if interpolation is not None and tune_on is not None:
-        interpolation = loaded.tune(
-            interpolation.ngram, tune_on, context=context, precision=precision, watch=_watched
-        )
+    if tune_on is not None:
+        if adapt != "none" or save_tuning is not None:
+            adaptation, interpolation = tuned(
+                loaded,
+                adaptation,
+                interpolation,
+                tune_on,
+                context=context,
+                precision=precision,
+                save=save_tuning,
+            )
+        elif interpolation is not None:
+            interpolation = loaded.tune(
+                interpolation.ngram, tune_on, context=context, precision=precision, watch=watched_windows
+            )
         if tune_on in paths:
-            note(f"{tune_on}: the weight is tuned on a text that is evaluated with it, which flatters it")
+            note(f"{tune_on}: is evaluated with what was tuned on it, which flatters the model")
     results = []
     for path in paths:
         result = loaded.evaluate(
@@ -110,9 +139,10 @@ def evaluate(
             context=context,
             streams=streams,
             batch_size=batch_size,
+            adaptation=adaptation,
             precision=precision,
             interpolation=interpolation,
-            watch=_watched,
+            watch=watched_windows,
         )
         results.append(result)
     if as_json:
@@ -126,18 +156,26 @@ def evaluate(
         _warn_of_oov(result)
 
 
-def _refuse_contradictions(ngram: Path | None, weight: float | None, tune_on: Path | None) -> None:
+def _refuse_contradictions(
+    options: AdaptOptions,
+    ngram: Path | None,
+    weight: float | None,
+    tune_on: Path | None,
+    save_tuning: Path | None,
+) -> None:
     from lmtrain.errors import UsageError
 
     refuse_weight_alone(ngram, weight)
-    if tune_on is not None and ngram is None:
-        raise UsageError("--tune-on tunes the weight of an n-gram model; name one with --ngram")
+    if tune_on is not None and ngram is None and options.adapt == "none" and save_tuning is None:
+        raise UsageError(
+            "--tune-on tunes an adaptation or the weight of an n-gram model; name one with --adapt or --ngram"
+        )
+    if tune_on is not None and (options.tuning is not None or options.temperature is not None):
+        raise UsageError("--tune-on finds all values anew; leave --tuning and --temperature out")
+    if save_tuning is not None and tune_on is None:
+        raise UsageError("--save-tuning keeps what is found with --tune-on; name a text")
     if tune_on is not None and weight is not None:
         raise UsageError("--weight and --tune-on exclude each other")
-
-
-def _watched(windows: Iterable["HeldOutWindow"], num_tokens: int) -> Iterator["HeldOutWindow"]:
-    return watched(windows, num_tokens, "tokens", size=lambda window: len(window.positions))
 
 
 def _print_one(result: "HeldOutResult") -> None:
@@ -151,6 +189,7 @@ def _print_one(result: "HeldOutResult") -> None:
         ("tokens", f"{figures.num_tokens:,}"),
         ("scored as <unk>", f"{figures.num_oov:,} ({figures.oov_rate:.2%})"),
         ("words per second", f"{figures.words_per_second:,.0f}"),
+        *([("adapted", result.adapt)] if result.adapt != "none" else []),
         ("snapshot", result.snapshot),
         ("signature", result.signature),
     ]

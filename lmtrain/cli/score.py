@@ -5,6 +5,14 @@ from typing import Annotated, Literal
 
 import typer
 
+from lmtrain.cli.adapting import (
+    AdaptOption,
+    AdaptOptions,
+    AdaptSetOption,
+    TemperatureOption,
+    TuningOption,
+    kept_weight,
+)
 from lmtrain.cli.options import (
     DeviceOption,
     ModelArgument,
@@ -45,6 +53,10 @@ def score(
             "--extended", help="tsv and json: also whether a word is unknown, entropy (bits) and rank."
         ),
     ] = False,
+    adapt: AdaptOption = "none",
+    adapt_set: AdaptSetOption = None,
+    temperature: TemperatureOption = None,
+    tuning: TuningOption = None,
     ngram: NgramOption = None,
     weight: WeightOption = None,
     precision: PrecisionOption = "float32",
@@ -75,9 +87,19 @@ def score(
     if extended and ngram is not None:
         raise UsageError("--extended tells of the model alone, and has no meaning with --ngram")
     refuse_weight_alone(ngram, weight)
+    adaptation = AdaptOptions(adapt, adapt_set, temperature, tuning).adaptation()
+    if adaptation.is_ordered and writer.holds_alternatives:
+        raise UsageError(f"--format {form} lists alternatives: nothing is to be learnt from one for the next")
+    weight = kept_weight(tuning) if weight is None else weight
     loaded = load_model(model, snapshot, device)
     interpolation = interpolation_of(loaded, ngram, weight)
-    scorer = loaded.scorer(context, with_details=extended, interpolation=interpolation, precision=precision)
+    scorer = loaded.scorer(
+        context,
+        with_details=extended,
+        adaptation=adaptation,
+        interpolation=interpolation,
+        precision=precision,
+    )
     name = input_name(file)
     num_tokens = num_unk = 0
     has_begun = False

@@ -6,7 +6,8 @@ model that is read with stays as it is; what is learnt goes into a copy, which e
 
 import copy
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -112,6 +113,20 @@ class Adaptation:
     def __post_init__(self) -> None:
         if not self.temperature > 0:
             raise ValueError(f"temperature must be greater than 0, not {self.temperature}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """All values, as JSON has them; ``from_dict`` takes them back."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """From what ``to_dict`` gave.
+
+        Raises:
+            ValueError, TypeError, KeyError: It is something else.
+        """
+        cache, dynamic = values["cache"], values["dynamic"]
+        return cls(cache and Cache(**cache), dynamic and Dynamic(**dynamic), float(values["temperature"]))
 
     def __str__(self) -> str:
         return "+".join(str(part) for part in (self.cache, self.dynamic) if part) or "none"

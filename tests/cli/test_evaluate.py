@@ -16,7 +16,7 @@ import torch
 from program import Trained, lmtrain
 
 from lmtrain import __version__
-from lmtrain.cli.evaluate import _watched
+from lmtrain.cli.adapting import watched_windows
 from lmtrain.inference.windows import HeldOutWindow
 
 FIELDS = [
@@ -77,7 +77,7 @@ def test_progress_is_for_terminals(is_terminal: bool, monkeypatch: pytest.Monkey
     stream.isatty = lambda: is_terminal  # type: ignore[method-assign]
     monkeypatch.setattr(sys, "stderr", stream)
     windows = [HeldOutWindow(torch.zeros(3, 2), torch.zeros(3, 2), np.arange(5), goes_on=False)]
-    assert list(_watched(iter(windows), 5)) == windows
+    assert list(watched_windows(iter(windows), 5)) == windows
     assert ("0/5" if is_terminal else "") in stream.getvalue()
     assert bool(stream.getvalue()) == is_terminal
 
