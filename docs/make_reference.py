@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from typer.main import get_command
-
-from lmtrain.cli import app
+from lmtrain.cli.program import whole_program
 from lmtrain.config.json_schema import model_schema
 from lmtrain.config.schema_tree import Node, SchemaTree
 
@@ -33,7 +31,7 @@ is read. Results go to standard output, messages to standard error. `python -m l
 | 4 | a model or snapshot: missing, damaged, of another shape or a newer format |
 | 5 | training diverged: a loss or gradient was not finite |
 | 6 | the disk or the system: full, read-only, no permission; another process holds the run directory |
-| 130, 143 | interrupted (SIGINT, SIGTERM), after a snapshot was written |
+| 129, 130, 143 | interrupted (SIGHUP, SIGINT, SIGTERM), after a snapshot was written |
 """
 _CONFIG = f"""\
 {_MADE}
@@ -47,7 +45,7 @@ for one run. Sections and keys that are left out have their defaults.
 
 def pages() -> dict[str, str]:
     """The texts of both pages by the names of their files."""
-    commands = [_COMMANDS, *_commands(get_command(app), "lmtrain")]
+    commands = [_COMMANDS, *_commands(whole_program(), "lmtrain")]
     return {
         "reference-commands.md": "\n".join(commands),
         "reference-config.md": "\n".join([_CONFIG, *_sections()]),

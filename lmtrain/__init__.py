@@ -1,15 +1,16 @@
 """Word-level recurrent language models: trained, evaluated, sampled and resumed."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from lmtrain.run.trained import TrainedModel
 
 __version__ = "0.1.0"
 
 
-def load(model: str | Path, snapshot: str | None = None, device: str = "auto") -> "TrainedModel":
+def load(model: "str | Path", snapshot: str | None = None, device: str = "auto") -> "TrainedModel":
     """Loads a trained model, which scores, generates and evaluates; the commands use the same object.
 
     Args:
@@ -22,6 +23,8 @@ def load(model: str | Path, snapshot: str | None = None, device: str = "auto") -
         ModelError: There is no such model, or it is damaged.
         UsageError: There is no such device or snapshot.
     """
+    from pathlib import Path
+
     from lmtrain.run.trained import load_model
 
     return load_model(Path(model), snapshot, device)

@@ -12,7 +12,7 @@
     ├── DivergenceError     5  a loss or gradient was not finite
     └── StorageError        6  the disk or system: full, read-only, no permission, held by another
         └── UnreachableError  6  an address that did not give its file
-    Interrupted       130/143  SIGINT or SIGTERM; during training, after a snapshot was written
+    Interrupted  129/130/143  SIGHUP, SIGINT or SIGTERM; during training, after a snapshot was written
 
 Library code raises these; only ``lmtrain.cli`` turns them into messages and exit codes.
 """

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from program import lmtrain
-from typer.main import get_command
 
-from lmtrain.cli import app
+from lmtrain.cli.program import whole_program
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -112,7 +111,7 @@ def parse(arguments: list[str]) -> tuple[str, dict[str, Any]] | None:
     def note(command: str, /, **params: Any) -> None:
         parsed.append((command, params))
 
-    root = get_command(app)
+    root = whole_program()
     for name, command in commands(root):
         command.callback = functools.partial(note, name)
     root.main(arguments, prog_name="lmtrain", standalone_mode=False)

@@ -47,7 +47,7 @@ class Trained:
 def lmtrain(*arguments: object, folder: Path = Path(), stdin: bytes = b"") -> Outcome:
     """Runs a command in this process, from its arguments to its exit code."""
     out, err = io.StringIO(), io.StringIO()
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         with (
             chdir(folder),

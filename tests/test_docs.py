@@ -14,9 +14,8 @@ import pytest
 import yaml
 from doc_pages import PAGES, ROOT, blocks, commands, parse, run_line, shell_lines
 from program import lmtrain
-from typer.main import get_command
 
-from lmtrain.cli import app
+from lmtrain.cli.program import whole_program
 from lmtrain.config import load_config
 from lmtrain.config.document import Document
 from lmtrain.config.space import Space
@@ -142,7 +141,7 @@ def test_every_command_has_an_example() -> None:
     pages = [page for page in PAGES if page.name not in _REFERENCE]
     invocations = [a for page in pages for line in shell_lines(page) for a in line.invocations()]
     shown = {parsed[0] for arguments in invocations if (parsed := parse(arguments))}
-    assert shown == {name for name, _ in commands(get_command(app))}
+    assert shown == {name for name, _ in commands(whole_program())}
 
 
 def test_most_commands_are_run() -> None:

@@ -4,9 +4,7 @@ import textwrap
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-import typer
-
-from lmtrain.cli.text import print_pairs, size
+from lmtrain.cli.text import print_pairs, size, write_result
 
 if TYPE_CHECKING:
     from lmtrain.corpus.checking.text_report import TextReport
@@ -18,14 +16,14 @@ def print_report(report: "TextReport") -> None:
     """Prints figures, then faults, then suspicions."""
     print_pairs(list(_figures(report)))
     if report.faults:
-        typer.echo(f"\nfaults: {report.num_faults:,}")
+        write_result(f"\nfaults: {report.num_faults:,}")
         for fault in report.faults:
             place = f"line {fault.line:,}" + (f", byte {fault.byte:,}" if fault.byte else "")
             _print_wrapped(f"{place}: {fault.message}")
         if report.num_faults > len(report.faults):
-            typer.echo(f"  … and {report.num_faults - len(report.faults):,} more")
+            write_result(f"  … and {report.num_faults - len(report.faults):,} more")
     if report.suspicions:
-        typer.echo("\nlooks odd:")
+        write_result("\nlooks odd:")
         for odd in report.suspicions:
             _print_wrapped(f"{odd.count:,} ({odd.share:.2%}) {odd.message}: {', '.join(odd.examples)}")
 
@@ -64,4 +62,4 @@ def _share(part: int, whole: int) -> str:
 
 def _print_wrapped(text: str) -> None:
     lines = textwrap.wrap(text, _COLUMNS - 4, break_long_words=False, break_on_hyphens=False)
-    typer.echo("\n".join(f"  {'' if index == 0 else '  '}{line}" for index, line in enumerate(lines)))
+    write_result("\n".join(f"  {'' if index == 0 else '  '}{line}" for index, line in enumerate(lines)))

@@ -7,14 +7,18 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from lmtrain.cli.group import Group
 from lmtrain.cli.options import JsonOption, SetOption
-from lmtrain.cli.text import command, note, print_json
+from lmtrain.cli.text import command, note, print_json, write_result
 
 app = typer.Typer(
     help="""Configs: started, checked, or shown with every value.
 
     Example: lmtrain config new --corpus toy-english --size tiny --out toy.yaml
-    """
+    """,
+    cls=Group,
+    add_completion=False,
+    rich_markup_mode=None,
 )
 
 ConfigArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A YAML config.", show_default=False)]
@@ -83,14 +87,14 @@ def new(
     name = name or (name_of(out) if out else None)
     text = starting_config(data, size or "small", cell, name)
     if out is None:
-        typer.echo(text, nl=False)
+        write_result(text, end="")
     else:
         _write_new(out, text)
 
 
 def _ask(question: str, default: str) -> str:
     """The answer, or the default where there is none. Standard output is kept for the config."""
-    typer.echo(f"{question} [{default}]: ", nl=False, err=True)
+    print(f"{question} [{default}]: ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip() or default
 
 
@@ -123,7 +127,7 @@ def schema() -> None:
     """
     from lmtrain.config.json_schema import schema_text
 
-    typer.echo(schema_text(), nl=False)
+    write_result(schema_text(), end="")
 
 
 @app.command()
@@ -138,7 +142,7 @@ def validate(file: ConfigArgument, overrides: SetOption = None, as_json: JsonOpt
     if as_json:
         print_json({"file": str(file), "name": config.name, "holds": True})
     else:
-        typer.echo(f"{file}: holds")
+        write_result(f"{file}: holds")
 
 
 @app.command()
@@ -156,7 +160,7 @@ def show(file: ConfigArgument, overrides: SetOption = None, as_json: JsonOption 
     lines = list(_lines(config.to_dict(), origins))
     width = max(len(text) for text, origin in lines if origin)
     for text, origin in lines:
-        typer.echo(f"{text:<{width}}  # {origin}" if origin else text)
+        write_result(f"{text:<{width}}  # {origin}" if origin else text)
 
 
 def _lines(

@@ -1,7 +1,6 @@
 """``lmtrain data``."""
 
 import contextlib
-import signal
 from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,9 +9,10 @@ import typer
 
 from lmtrain.cli.check import print_report
 from lmtrain.cli.completion import complete_known, complete_synthetic
+from lmtrain.cli.group import Group
 from lmtrain.cli.options import JsonOption, SnapshotOption
 from lmtrain.cli.progress import watched
-from lmtrain.cli.text import note, print_json, print_pairs
+from lmtrain.cli.text import note, print_json, print_pairs, write_result
 
 if TYPE_CHECKING:
     from lmtrain.corpus.text import TextRules
@@ -21,7 +21,10 @@ app = typer.Typer(
     help="""Corpora: known ones fetched, texts checked, synthetic ones made.
 
     Example: lmtrain data list
-    """
+    """,
+    cls=Group,
+    add_completion=False,
+    rich_markup_mode=None,
 )
 
 
@@ -38,9 +41,9 @@ def list_corpora(as_json: JsonOption = False) -> None:
         to_fetch = {name: corpus.about for name, corpus in KNOWN_CORPORA.items()}
         print_json({"fetch": to_fetch, "synth": dict(SYNTHETIC)})
         return
-    typer.echo("to fetch (lmtrain data fetch NAME):")
+    write_result("to fetch (lmtrain data fetch NAME):")
     print_pairs([(f"  {name}", corpus.about) for name, corpus in KNOWN_CORPORA.items()])
-    typer.echo("to make (lmtrain data synth NAME --out DIR):")
+    write_result("to make (lmtrain data synth NAME --out DIR):")
     print_pairs([(f"  {name}", about) for name, about in SYNTHETIC.items()])
 
 
@@ -79,10 +82,8 @@ def fetch(
     """
     from lmtrain.corpus.fetching.fetch import FetchObserver, fetch
 
-    with _closed_connections_raise():
-        paths = fetch(name, to, mirror, FetchObserver(note, _watched))
-    for path in paths:
-        typer.echo(path)
+    for path in fetch(name, to, mirror, FetchObserver(note, _watched)):
+        write_result(path)
 
 
 @app.command()
@@ -164,7 +165,7 @@ def synth(
     from lmtrain.corpus.synthetic.synthetic import write_synthetic
 
     for path in write_synthetic(name, out, seed):
-        typer.echo(path)
+        write_result(path)
 
 
 def _words_of(path: Path, snapshot: str | None) -> "tuple[Container[str], TextRules | None]":
@@ -193,19 +194,6 @@ def _as_file(path: Path) -> Iterator[Path]:
         copy.writelines(file_blocks(path))
         copy.flush()
         yield Path(copy.name)
-
-
-@contextlib.contextmanager
-def _closed_connections_raise() -> Iterator[None]:
-    """A server that hangs up is an error of this source, and not the silent end that a closed pipe is."""
-    if not hasattr(signal, "SIGPIPE"):
-        yield
-        return
-    before = signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGPIPE, before)
 
 
 def _watched(blocks: Iterable[bytes], name: str, size: int | None) -> Iterator[bytes]:

@@ -9,7 +9,7 @@ import typer
 from lmtrain.cli.completion import complete_model
 from lmtrain.cli.options import DeviceOption, JsonOption, ModelArgument, SnapshotOption
 from lmtrain.cli.progress import watched
-from lmtrain.cli.text import print_json, print_pairs
+from lmtrain.cli.text import print_json, print_pairs, write_result
 
 if TYPE_CHECKING:
     from lmtrain.report.measure.diagnose import Diagnosis
@@ -82,7 +82,7 @@ def diagnose(
         return
     for found in report.found:
         _print(found)
-    typer.echo(f"\nthe report: {folder / 'report.md'}")
+    write_result(f"\nthe report: {folder / 'report.md'}")
 
 
 def _watched(items: Iterable[T], what: str, total: int) -> Iterator[T]:

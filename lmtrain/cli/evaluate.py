@@ -29,7 +29,7 @@ from lmtrain.cli.options import (
     WeightOption,
 )
 from lmtrain.cli.rescoring import interpolation_of, refuse_weight_alone
-from lmtrain.cli.text import note, print_json, print_pairs, print_table
+from lmtrain.cli.text import note, print_json, print_pairs, print_table, write_result
 
 if TYPE_CHECKING:
     from lmtrain.inference.evaluation import Evaluation
@@ -206,7 +206,7 @@ def _print_one(result: "HeldOutResult") -> None:
         ratio = figures.perplexity / result.source_perplexity
         pairs.insert(1, ("  of the source", f"{result.source_perplexity:.4f} (ratio {ratio:.4f})"))
     print_pairs(pairs)
-    typer.echo()
+    write_result()
     bands = [band for band in figures.bands() if band.num_tokens]
     print_table(
         ("rank in training", "tokens", "share", "perplexity"),
@@ -221,7 +221,9 @@ def _print_one(result: "HeldOutResult") -> None:
         ],
     )
     if result.oov_words:
-        typer.echo(f"\nunknown words: {', '.join(f'{word} ({count:,})' for word, count in result.oov_words)}")
+        write_result(
+            f"\nunknown words: {', '.join(f'{word} ({count:,})' for word, count in result.oov_words)}"
+        )
 
 
 def _print_many(results: Sequence["HeldOutResult"]) -> None:
@@ -249,9 +251,9 @@ def _print_many(results: Sequence["HeldOutResult"]) -> None:
             row("together", together),
         ],
     )
-    typer.echo()
+    write_result()
     for result in results:
-        typer.echo(result.signature)
+        write_result(result.signature)
 
 
 def _warn_of_oov(result: "HeldOutResult") -> None:

@@ -2,14 +2,38 @@
 
 import re
 import sys
+import traceback
 from contextlib import suppress
 from typing import NoReturn
 
 import typer
 
+from lmtrain import __version__
 from lmtrain.cli.text import VOICE, print_json_line, say
+from lmtrain.errors import Interrupted, LmtrainError, StorageError
 
 _EXAMPLE = re.compile(r"^ *(Example: .*)", re.MULTILINE)
+
+
+_OUT_OF_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough memory")
+"""What torch says, in a RuntimeError, when the system or a device has no more."""
+
+
+def fail_with(error: BaseException) -> NoReturn:
+    """Ends the program because of an error, with the exit code of its kind."""
+    match error:
+        case typer.TyperException():
+            fail_usage(error)
+        case LmtrainError() | Interrupted():
+            fail(str(error), error.exit_code)
+        case OSError():
+            fail(f"{error.filename or 'the system'}: {error.strerror or error}", 6)
+    if isinstance(error.__cause__, Interrupted):  # made by a library into an error of its own
+        fail(str(error.__cause__), error.__cause__.exit_code)
+    if isinstance(error, MemoryError) or _OUT_OF_MEMORY.search(str(error)):
+        fail("there is not enough memory for this; a smaller model or batch needs less", 6)
+    traceback.print_exception(error)
+    fail(f"this is a fault of lmtrain {__version__}; please report it with the lines above", 1)
 
 
 def fail(message: str, code: int, hint: str = "") -> NoReturn:
@@ -24,7 +48,7 @@ def fail(message: str, code: int, hint: str = "") -> NoReturn:
         hint: Lines for a person alone.
     """
     if _is_json_asked_for() and not VOICE.has_json:
-        with suppress(OSError):  # a full disk: the message is still to be told
+        with suppress(StorageError):  # a full disk: the message is still to be told
             print_json_line({"error": message, "code": code})
     say("\n".join(filter(None, (message, hint))), sys.stderr, "lmtrain: ")
     sys.exit(code)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lmtrain.cli.options import DeviceOption, JsonOption, ModelArgument, SnapshotOption
-from lmtrain.cli.text import note, print_json, print_json_line
+from lmtrain.cli.text import note, print_json, print_json_line, write_result
 
 if TYPE_CHECKING:
     from lmtrain.inference.beam import BeamSearch
@@ -157,7 +157,7 @@ def generate(
             place = f"{name}:{number}: " if prompts else ""
             note(f"{place}unknown to the model, read as <unk>: {' '.join(result.unknown_words)}")
         if not as_json:
-            typer.echo((gap if number > 1 else "") + f"\n{gap}".join(result.texts))
+            write_result((gap if number > 1 else "") + f"\n{gap}".join(result.texts))
         elif interactive or prompts:
             print_json_line(result.to_dict())
         else:

@@ -3,10 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import typer
-
 from lmtrain.cli.options import JsonOption, ModelArgument, SnapshotOption
-from lmtrain.cli.text import duration, print_json, print_pairs, print_table
+from lmtrain.cli.text import duration, print_json, print_pairs, print_table, write_result
 
 if TYPE_CHECKING:
     from lmtrain.run.result import Part, Validation
@@ -67,7 +65,7 @@ def _print_parts(parts: "Sequence[Part]") -> None:
         weights += [f"{name} of {owner.rpartition('.')[0]}" for name, owner in part.shared.items()]
         numbers = [f"{part.num_parameters:,}", f"{part.share:.1%}"] if part.num_parameters else ["", ""]
         rows.append([part.name, part.kind, ", ".join(weights), *numbers])
-    typer.echo()
+    write_result()
     print_table(("part", "kind", "weights", "parameters", "share"), rows, left=("part", "kind", "weights"))
 
 
@@ -86,7 +84,7 @@ def _print_history(history: "Sequence[Validation]", best_step: int | None) -> No
         ]
         for each in reversed(shown)
     ]
-    typer.echo()
+    write_result()
     print_table(("step", "epoch", "train ppl", "valid ppl ", "lr", "elapsed"), rows, left=())
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from lmtrain.cli.completion import complete_model
+from lmtrain.cli.text import write_result
 
 
 def plot(
@@ -32,4 +33,4 @@ def plot(
     from lmtrain.jobs.plot import plot_runs
 
     plot_runs(runs, out)
-    typer.echo(out)
+    write_result(out)

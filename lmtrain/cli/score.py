@@ -22,7 +22,7 @@ from lmtrain.cli.options import (
     WeightOption,
 )
 from lmtrain.cli.rescoring import interpolation_of, refuse_weight_alone
-from lmtrain.cli.text import note
+from lmtrain.cli.text import note, write_result
 
 
 def score(
@@ -111,12 +111,12 @@ def score(
             sentences.append(loaded.rules.words(sentence, f"{name}:{number}"))
         scored = scorer.score(sentences)
         if not has_begun:
-            typer.echo(writer.begin(), nl=False)
+            write_result(writer.begin(), end="")
             has_begun = True
-        typer.echo("".join(map(writer.write, prefixes, scored)), nl=False)
+        write_result("".join(map(writer.write, prefixes, scored)), end="")
         num_tokens += sum(len(line.tokens) for line in scored)
         num_unk += sum(sum(line.is_unk) for line in scored)
         return_freed_memory()  # the next lines are of other lengths, and would find the gaps too small
-    typer.echo(writer.end(), nl=False)
+    write_result(writer.end(), end="")
     if num_unk:
         note(f"{num_unk:,} of {num_tokens:,} tokens are scored as <unk>, which stands for all unknown words")

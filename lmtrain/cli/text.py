@@ -1,8 +1,8 @@
 """How the commands speak: data to standard output, messages to standard error."""
 
-import io
 import json
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -17,6 +17,7 @@ import typer
 
 from lmtrain.files.json_values import finite
 
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _COMMAND_INDENT = "    "
 """Begins a line that holds a command to be copied, which is never broken."""
 
@@ -34,13 +35,19 @@ class Voice:
 VOICE = Voice()
 
 
-def prepare_streams() -> None:
-    """Has results written in UTF-8, as texts are, whatever the locale. A closed input is an empty one."""
-    if sys.stdin is None:
-        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: PTH123, SIM115  (for as long as the process)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # A name of a file that is no UTF-8 comes out as it is.
-        sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
+def write_result(text: object = "", end: str = "\n") -> None:
+    """What was asked for, on standard output, at once: as it is, but for what a terminal would obey.
+
+    Raises:
+        StorageError: It cannot be written.
+    """
+    sys.stdout.write((visible(str(text)) if is_terminal(sys.stdout) else str(text)) + end)
+    sys.stdout.flush()
+
+
+def visible(text: str) -> str:
+    r"""A text in which control characters are seen and not obeyed: ``\x1b``. Tabs and line ends stay."""
+    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
 def note(text: str) -> None:
@@ -57,7 +64,7 @@ def say(text: str, stream: TextIO, prefix: str = "") -> None:
         stream: Standard output or standard error.
         prefix: Begins the first line, in bold red where the terminal has colours.
     """
-    text = prefix + text
+    text = prefix + visible(text)
     if is_terminal(stream):
         if prefix:
             stream.write("\r")  # over the ^C of the terminal
@@ -65,7 +72,8 @@ def say(text: str, stream: TextIO, prefix: str = "") -> None:
         if prefix and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb":
             text = typer.style(prefix, fg="red", bold=True) + text.removeprefix(prefix)
     with _bars_aside(stream):
-        typer.echo(text, file=stream)
+        stream.write(f"{text}\n")
+        stream.flush()
 
 
 def command(*words: object) -> str:
@@ -88,12 +96,12 @@ def tensorboard_command(folder: Path) -> str:
 def print_json(value: Any) -> None:
     """A JSON value on standard output; null stands for infinity and NaN, which JSON cannot write."""
     VOICE.has_json = True
-    typer.echo(json.dumps(finite(value), indent=2, ensure_ascii=False, allow_nan=False))
+    write_result(json.dumps(finite(value), indent=2, ensure_ascii=False, allow_nan=False))
 
 
 def print_json_line(value: Any) -> None:
     """The same in one line, for outputs of one object a line."""
-    typer.echo(json.dumps(finite(value), ensure_ascii=False, allow_nan=False))
+    write_result(json.dumps(finite(value), ensure_ascii=False, allow_nan=False))
 
 
 def print_pairs(pairs: Sequence[tuple[str, object]]) -> None:
@@ -111,7 +119,7 @@ def print_pairs(pairs: Sequence[tuple[str, object]]) -> None:
         return
     width = max(len(name) for name, _ in pairs)
     for name, value in pairs:
-        typer.echo(f"{name:<{width}}  {value}".rstrip())
+        write_result(f"{name:<{width}}  {value}".rstrip())
 
 
 def print_table(
@@ -138,7 +146,7 @@ def print_table(
                 cell.ljust(width) if name in left else cell.rjust(width)
                 for cell, width, name in zip(row, widths, header, strict=True)
             )
-            typer.echo("  ".join(cells).rstrip())
+            write_result("  ".join(cells).rstrip())
         return
     from rich.table import Table
     from rich.text import Text

@@ -10,6 +10,7 @@ import typer
 from lmtrain.cli.completion import complete_resume
 from lmtrain.cli.options import DeviceOption, SetOption
 from lmtrain.cli.progress import Progress
+from lmtrain.cli.streams import take_output_for_messages
 from lmtrain.cli.text import (
     command,
     duration,
@@ -84,6 +85,7 @@ def train(
             _print_estimate(estimate)
         estimate.refuse_shortage()
         return
+    take_output_for_messages()
     with owning(run_dir), _Terminal() as terminal:  # before torch is imported, which takes seconds
         try:
             from lmtrain.run.session import train as train_run

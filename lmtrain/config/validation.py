@@ -1,8 +1,6 @@
 """Holds plain values against the schema and says in plain words all that does not fit."""
 
-import signal
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -82,8 +80,7 @@ def validate(values: dict[str, Any], unread: Iterable[KeyPath] = ()) -> tuple[Co
     blamed = _Blamed(unread)
     for _ in range(_MAX_ROUNDS):
         try:
-            with _signals_held():
-                return Config.model_validate(values), faults
+            return Config.model_validate(values), faults
         except ValidationError as error:
             details = error.errors(include_url=False)
         if details[0]["type"] == "contradiction":
@@ -96,19 +93,6 @@ def validate(values: dict[str, Any], unread: Iterable[KeyPath] = ()) -> tuple[Co
                 blamed.add(misfit.key)
             _mend(values, misfit)
     return None, faults
-
-
-@contextmanager
-def _signals_held() -> Iterator[None]:
-    """SIGINT and SIGTERM wait: what their handlers raise is lost in pydantic's compiled code now and then."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class _Blamed:

@@ -12,11 +12,11 @@ from typing import NoReturn
 import pytest
 from doc_pages import commands, parse
 from program import lmtrain
-from typer.main import get_command
 
 import lmtrain as package
 from lmtrain import errors
-from lmtrain.cli import app
+from lmtrain.cli.group import Named
+from lmtrain.cli.program import COMMANDS, whole_program
 from lmtrain.machine import environment
 
 OPTIONS = {
@@ -100,7 +100,7 @@ def test_help_has_examples_that_can_be_pasted(command: str, monkeypatch: pytest.
 
 def test_every_command_is_looked_at() -> None:
     groups = {"", "data", "config"}
-    assert OPTIONS.keys() == groups | {name for name, _ in commands(get_command(app))}
+    assert OPTIONS.keys() == groups | {name for name, _ in commands(whole_program())}
 
 
 def test_help_answers_without_what_is_heavy() -> None:
@@ -114,6 +114,25 @@ def test_help_answers_without_what_is_heavy() -> None:
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert result.stdout.startswith("Usage: ")
     assert result.stdout.endswith("[]\n")
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+def test_a_command_is_listed_as_it_calls_itself(command: Named) -> None:
+    assert command.help == command.load().help.splitlines()[0]
+
+
+@pytest.mark.parametrize("words", ["--help", "runs --help"])
+def test_only_the_command_that_is_named_is_imported(words: str) -> None:
+    script = (
+        "import atexit, sys, lmtrain.cli\n"
+        f"sys.argv = ['lmtrain', *{words.split()}]\n"
+        "commands = {'train', 'evaluate', 'score', 'runs', 'info', 'config', 'data', 'sweep'}\n"
+        "found = lambda: {name.removeprefix('lmtrain.cli.') for name in sys.modules}\n"
+        "atexit.register(lambda: print(*sorted(commands & found())))\n"
+        "lmtrain.cli.main()"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert result.stdout.splitlines()[-1] == words.removesuffix("--help").strip()
 
 
 def test_the_module_is_the_same_program() -> None:
@@ -188,7 +207,7 @@ def test_a_fault_of_ours_shows_everything_and_asks_for_a_report(monkeypatch: pyt
     assert "please report" in outcome.err.splitlines()[-1]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_any_command(number: signal.Signals, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(environment, "describe_environment", lambda: os.kill(os.getpid(), number))
     outcome = lmtrain("env")

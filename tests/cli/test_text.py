@@ -27,6 +27,7 @@ from lmtrain.cli.text import (
     say,
     size,
     tensorboard_command,
+    write_result,
 )
 
 Screen = Callable[[], str]
@@ -48,6 +49,17 @@ def test_a_json_line_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
 def test_pairs_stand_in_columns(capsys: pytest.CaptureFixture[str]) -> None:
     print_pairs([("a", 1), ("long name", "two words")])
     assert capsys.readouterr().out == "a          1\nlong name  two words\n"
+
+
+def test_results_come_out_as_they_are_but_are_not_obeyed_by_a_terminal(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write_result("a\x1b[1mb\tc\x9b\nd", end="")
+    assert capsys.readouterr().out == "a\x1b[1mb\tc\x9b\nd"
+    with screen() as written:
+        write_result("a\x1b[1mb\nc\x9bd")
+        note("\x07e")
+        assert written() == "a\\x1b[1mb\nc\\x9bd\n\\x07e\n"
 
 
 @contextmanager
