@@ -1,6 +1,7 @@
 """A softmax of two levels, whose cost grows slowly with the vocabulary."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +25,7 @@ class AdaptiveSoftmax(Softmax):
         input_size: Size H of the hidden vectors.
         vocab_size: Number of words V, whose ids stand in order of frequency.
         cutoffs: Where each cluster begins, ascending; None is V / 20 and V / 4, as far as they differ.
-        div: Cluster i = 1, 2, … is projected to H / div^i units, at least 1.
+        div: Cluster i = 1, 2, … is projected to H // div^i units, as torch computes that, and at least 1.
 
     Raises:
         ValueError: The cutoffs do not cut the vocabulary.
@@ -55,12 +56,30 @@ class AdaptiveSoftmax(Softmax):
         self.bias = nn.Parameter(torch.empty(self.head_size + self.num_clusters))
         self.projections = nn.ParameterList()
         self.clusters = nn.ParameterList()
-        width = float(input_size)
-        for i in range(self.num_clusters):
-            width /= div  # step by step, since a power could overflow
-            size = max(1, int(width))
+        for i, size in enumerate(_projection_sizes(input_size, div, self.num_clusters)):
             self.projections.append(nn.Parameter(torch.empty(size, input_size)))
             self.clusters.append(nn.Parameter(torch.empty(self.bounds[i + 1] - self.bounds[i], size)))
+
+    def take_earlier_sizes(self, sizes: Sequence[int]) -> None:
+        """Makes the projections this wide if an earlier version, which rounded otherwise, made them so."""
+        now, earlier = list(map(len, self.projections)), self._earlier_sizes()
+        if list(sizes) == earlier != now:
+            for projection, cluster, size in zip(self.projections, self.clusters, sizes, strict=True):
+                projection.data = projection.new_empty(size, projection.shape[1])
+                cluster.data = cluster.new_empty(len(cluster), size)
+
+    def _earlier_sizes(self) -> list[int]:
+        """Until 0.1, by division after division, which rounds otherwise; 8 / 1.6 is 5."""
+        sizes, width = [], float(self.weight.shape[1])
+        for _ in range(self.num_clusters):
+            width /= self.div
+            sizes.append(max(1, int(width)))
+        return sizes
+
+    def _load_from_state_dict(self, state_dict: Mapping[str, Tensor], prefix: str, *rest: Any) -> None:
+        names = (f"{prefix}projections.{i}" for i in range(self.num_clusters))
+        self.take_earlier_sizes([len(state_dict[name]) for name in names if name in state_dict])
+        super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def loss(self, features: Tensor, targets: Tensor) -> Tensor:
         """The summed cost of the targets; see ``Softmax``."""
@@ -132,3 +151,15 @@ class AdaptiveSoftmax(Softmax):
     def extra_repr(self) -> str:
         """The sizes, for ``print(model)``."""
         return f"{self.weight.shape[1]}, {self.bounds[-1]}, cutoffs={self.bounds[:-1]}"
+
+
+def _projection_sizes(input_size: int, div: float, num_clusters: int) -> list[int]:
+    """As ``nn.AdaptiveLogSoftmaxWithLoss`` has them: 8 // 1.6 is 4, since that 1.6 is a little more."""
+
+    def size(i: int) -> int:
+        try:
+            return max(1, int(input_size // div**i))
+        except OverflowError:
+            return 1
+
+    return [size(i) for i in range(1, num_clusters + 1)]

@@ -32,6 +32,7 @@ from lmtrain.inference.score import NOT_A_NUMBER, Floats, ScoredLine, Scorer, to
 from lmtrain.inference.tuning import Tuner
 from lmtrain.inference.windows import HeldOutWindow, held_out_windows, ordered_windows, stream_windows
 from lmtrain.machine.device import resolve_device
+from lmtrain.model.adaptive_softmax import AdaptiveSoftmax
 from lmtrain.model.language_model import LanguageModel
 from lmtrain.run.build import build_model, text_rules
 from lmtrain.run.result import (
@@ -480,11 +481,16 @@ def find_snapshot(path: Path, which: str | None = None) -> Snapshot:
 def refuse_other_shapes(snapshot: Snapshot, model: LanguageModel) -> None:
     """Compares the weights of a snapshot with those of a model, without reading any.
 
+    An adaptive softmax takes the sizes that an earlier version gave it.
+
     Raises:
         ModelError: They differ; names the first that does.
     """
-    expected = {name: tuple(p.shape) for name, p in weights_of(model).items()}
     found = snapshot.model_shapes()
+    if isinstance(model.softmax, AdaptiveSoftmax):
+        names = (f"softmax.projections.{i}" for i in range(model.softmax.num_clusters))
+        model.softmax.take_earlier_sizes([found[name][0] for name in names if name in found])
+    expected = {name: tuple(p.shape) for name, p in weights_of(model).items()}
     for name in sorted(expected.keys() | found.keys()):
         if expected.get(name) != found.get(name):
             raise ModelError(

@@ -27,6 +27,8 @@ from lmtrain.corpus.text import TextRules
 from lmtrain.errors import LmtrainError, ModelError, StorageError, UsageError
 from lmtrain.export import export
 from lmtrain.export.export import TOLERANCE, Export, Original, export_onnx, export_safetensors
+from lmtrain.model.adaptive_softmax import AdaptiveSoftmax
+from lmtrain.model.language_model import LanguageModel
 from lmtrain.run.trained import TrainedModel, load_model
 
 EXPORTERS = pytest.mark.parametrize("exporter", [export_onnx, export_safetensors])
@@ -136,6 +138,22 @@ def test_what_an_adaptive_softmax_is_rebuilt_from(corpus: Path, tmp_path: Path) 
     torch.nn.AdaptiveLogSoftmaxWithLoss(*sizes).load_state_dict(
         {name.removeprefix(prefix): w for name, w in weights.items() if name.startswith(prefix)}
     )
+
+
+def test_torch_takes_an_adaptive_softmax_of_a_fractional_div(tmp_path: Path) -> None:
+    softmax = AdaptiveSoftmax(8, len(VOCAB), [3], div=1.6)
+    model = LanguageModel(len(VOCAB), 5, 8, 1, softmax=softmax)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_()
+    export_safetensors(Original(model, VOCAB, TextRules(), "tiny", 1, tmp_path), tmp_path / "out")
+    weights = safetensors.torch.load_file(tmp_path / "out" / "model.safetensors")
+    theirs = torch.nn.AdaptiveLogSoftmaxWithLoss(8, len(VOCAB), [3], 1.6, head_bias=True)
+    theirs.load_state_dict(
+        {key.removeprefix("decoder."): w for key, w in weights.items() if key.startswith("decoder.")}
+    )
+    features = torch.randn(3, 8)
+    torch.testing.assert_close(theirs.log_prob(features), softmax.logits(features))
 
 
 def test_a_sampled_softmax_is_a_full_one(corpus: Path, tmp_path: Path) -> None:

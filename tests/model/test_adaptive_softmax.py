@@ -125,6 +125,32 @@ def test_clusters_grow_narrower(div: float, sizes: list[int]) -> None:
     assert [tuple(cluster.shape) for cluster in softmax.clusters] == [(15, sizes[0]), (30, sizes[1])]
 
 
+@pytest.mark.parametrize("input_size", [8, 16, 121, 200])
+def test_projections_are_as_wide_as_those_of_torch(input_size: int) -> None:
+    for tenths in range(10, min(75, int(10 * input_size**0.5))):  # where torch's are not 0
+        ours = AdaptiveSoftmax(input_size, V, CUTOFFS, tenths / 10)
+        theirs = nn.AdaptiveLogSoftmaxWithLoss(input_size, V, CUTOFFS, tenths / 10)
+        pairs = zip(ours.projections, theirs.tail, strict=True)
+        assert all(len(projection) == tail[0].out_features for projection, tail in pairs)
+
+
+def test_weights_of_an_earlier_version_keep_their_sizes() -> None:
+    """8 / 1.6 was 5 to it."""
+    earlier = AdaptiveSoftmax(8, V, [20], 1.6)
+    earlier.take_earlier_sizes([5])
+    with torch.no_grad():
+        for weight in earlier.parameters():
+            weight.normal_()
+    assert [weight.shape for weight in earlier.parameters()] == [(21, 8), (21,), (5, 8), (30, 5)]
+    softmax = AdaptiveSoftmax(8, V, [20], 1.6)
+    assert len(softmax.projections[0]) == 4
+    softmax.take_earlier_sizes([6])  # nobody made it so
+    assert len(softmax.projections[0]) == 4
+    softmax.load_state_dict(earlier.state_dict())
+    features, targets = torch.randn(9, 8), torch.arange(0, 45, 5)
+    torch.testing.assert_close(softmax.loss(features, targets), earlier.loss(features, targets))
+
+
 @pytest.mark.parametrize("vocab_size", [1, 3, 4, 19, 20, 1000])
 def test_default_cutoffs_suit_any_vocabulary(vocab_size: int) -> None:
     softmax = AdaptiveSoftmax(H, vocab_size)

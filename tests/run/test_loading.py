@@ -122,6 +122,27 @@ def test_models_of_any_softmax_are_loaded_and_used(softmax: str, corpus: Path, t
     assert trained.generate("w1", num_words=5).texts[0].startswith("w1")
 
 
+def test_an_adaptive_softmax_of_an_earlier_version_is_used_and_continued(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its projections were a unit wider for some fractional div: 8 / 1.6 was 5 to it."""
+    changes = {
+        "model__softmax": "adaptive",
+        "model__hidden_size": 8,
+        "model__adaptive": {"cutoffs": [3], "div": 1.6},
+    }
+    with monkeypatch.context() as patch:
+        patch.setattr("lmtrain.model.adaptive_softmax._projection_sizes", lambda *_: [5])
+        earlier = trained_in(tmp_path / "run", corpus, **changes, train__max_steps=4)
+        (tmp_path / "whole").mkdir()
+        whole = trained_in(tmp_path / "whole" / "run", corpus, **changes, train__max_steps=8)
+    model = load_model(earlier, device="cpu").model
+    assert len(model.softmax.projections[0]) == 5
+    continued = trained_in(tmp_path / "run", corpus, **changes, train__max_steps=8)
+    ours, theirs = (load_model(run, "last", "cpu").model.state_dict() for run in (continued, whole))
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
 def test_cutoffs_that_do_not_suit_the_vocabulary_are_refused(run_dir: Path, tmp_path: Path) -> None:
     snapshot = find_snapshot(run_dir, "3")
     changes = {"softmax": "adaptive", "adaptive": {"cutoffs": [500], "div": 4.0}}
