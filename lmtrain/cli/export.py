@@ -31,7 +31,7 @@ def export(
 
     Example: lmtrain export runs/quickstart --format onnx --out exported
     """
-    from lmtrain.export.export import SHAPES, TOLERANCE, Original, export_onnx, export_safetensors
+    from lmtrain.export.export import SHAPES, Original, export_onnx, export_safetensors
     from lmtrain.run.trained import load_model
 
     trained = load_model(model, snapshot, "cpu")
@@ -49,14 +49,14 @@ def export(
             {
                 "snapshot": str(trained.snapshot.path),
                 "files": {str(out / name): num_bytes for name, num_bytes in written.files.items()},
-                "greatest_difference": written.greatest_difference,
+                "greatest_difference": written.difference and written.difference.nats,
             }
         )
         return
     pairs: list[tuple[str, object]] = [("snapshot", trained.snapshot.path)]
     pairs += [(str(out / name), size(num_bytes)) for name, num_bytes in written.files.items()]
-    if written.greatest_difference is not None:
+    if (difference := written.difference) is not None:
         windows = ", ".join(f"{time} × {batch}" for time, batch in SHAPES)
-        found = f"{written.greatest_difference:.1e} nats from lmtrain's own scores (allowed {TOLERANCE:.0e})"
+        found = f"{difference.nats:.1e} nats from lmtrain's own scores (allowed {difference.allowed:.0e})"
         pairs.append(("greatest difference", f"{found} on windows of {windows} words, by onnxruntime"))
     print_pairs(pairs)

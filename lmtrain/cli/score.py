@@ -77,10 +77,10 @@ def score(
     from lmtrain.machine.process import return_freed_memory
     from lmtrain.run.trained import load_model
 
-    writer = FORMATS[form](file, extended)
-    if extended and not writer.takes_details:
+    kind = FORMATS[form]
+    if extended and not kind.takes_details:
         raise UsageError(f"--extended has no place in --format {form}; use tsv or json")
-    if context == "stream" and writer.holds_alternatives:
+    if context == "stream" and kind.holds_alternatives:
         raise UsageError(
             f"--format {form} lists alternatives: each is scored on its own, with --context line"
         )
@@ -88,10 +88,11 @@ def score(
         raise UsageError("--extended tells of the model alone, and has no meaning with --ngram")
     refuse_weight_alone(ngram, weight)
     adaptation = AdaptOptions(adapt, adapt_set, temperature, tuning).adaptation()
-    if adaptation.is_ordered and writer.holds_alternatives:
+    if adaptation.is_ordered and kind.holds_alternatives:
         raise UsageError(f"--format {form} lists alternatives: nothing is to be learnt from one for the next")
     weight = kept_weight(tuning) if weight is None else weight
     loaded = load_model(model, snapshot, device)
+    writer = kind(file, extended, loaded.vocab)
     interpolation = interpolation_of(loaded, ngram, weight)
     scorer = loaded.scorer(
         context,
@@ -118,5 +119,7 @@ def score(
         num_unk += sum(sum(line.is_unk) for line in scored)
         return_freed_memory()  # the next lines are of other lengths, and would find the gaps too small
     write_result(writer.end(), end="")
+    if remark := writer.remark():
+        note(remark)
     if num_unk:
         note(f"{num_unk:,} of {num_tokens:,} tokens are scored as <unk>, which stands for all unknown words")

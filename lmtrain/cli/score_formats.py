@@ -2,6 +2,8 @@
 
 import json
 import math
+import re
+from collections.abc import Container
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -11,12 +13,17 @@ if TYPE_CHECKING:
     from lmtrain.inference.score import ScoredLine
 
 
+_FLOAT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
+_COUNT = re.compile(r"\d+", re.ASCII)
+
+
 class ScoreFormat:
     """What all forms share: a line is a sentence, numbered from 1.
 
     Args:
         name: Of the text, as SRILM quotes it.
         is_extended: Whether entropy and rank are written too, where the form has a place for them.
+        known_words: Those of the model, with which a form may tell that lines are not its own.
     """
 
     takes_details: ClassVar[bool] = False
@@ -24,8 +31,9 @@ class ScoreFormat:
     holds_alternatives: ClassVar[bool] = False
     """Whether the lines are hypotheses for the same, so that none goes on from the one before."""
 
-    def __init__(self, name: Path, is_extended: bool = False) -> None:
+    def __init__(self, name: Path, is_extended: bool = False, known_words: Container[str] = ()) -> None:
         self.name = name
+        self.known_words = known_words
         self.is_extended = is_extended
         self.number = 0
         """Of the sentence written last."""
@@ -51,6 +59,10 @@ class ScoreFormat:
         """What stands after the last sentence."""
         return ""
 
+    def remark(self) -> str:
+        """What the lines leave in doubt, for a person; nothing where they are as they should be."""
+        return ""
+
     def _write(self, prefix: str, line: "ScoredLine") -> str:
         raise NotImplementedError
 
@@ -71,13 +83,13 @@ class TsvFormat(ScoreFormat):
     def _write(self, prefix: str, line: "ScoredLine") -> str:  # noqa: ARG002
         tokens = line.scored_tokens if line.details is None else line.tokens
         rows = [
-            f"{self.number}\t{i}\t{token}\t{bits:.6f}"
+            f"{self.number}\t{i}\t{token}\t{bits:z.6f}"
             for i, (token, bits) in enumerate(zip(tokens, line.surprisal.tolist(), strict=True), 1)
         ]
         if line.details is not None:
             extra = zip(line.is_unk, line.details.entropy.tolist(), line.details.rank.tolist(), strict=True)
             rows = [
-                f"{row}\t{int(unk)}\t{entropy:.6f}\t{rank}"
+                f"{row}\t{int(unk)}\t{entropy:z.6f}\t{rank}"
                 for row, (unk, entropy, rank) in zip(rows, extra, strict=True)
             ]
         return "\n".join(rows) + "\n"
@@ -115,8 +127,8 @@ class SrilmFormat(ScoreFormat):
     lines, which SRILM skips, are scored: their end is a token.
     """
 
-    def __init__(self, name: Path, is_extended: bool = False) -> None:
-        super().__init__(name, is_extended)
+    def __init__(self, name: Path, is_extended: bool = False, known_words: Container[str] = ()) -> None:
+        super().__init__(name, is_extended, known_words)
         self._num_words = 0
         self._log10 = 0.0
 
@@ -127,7 +139,7 @@ class SrilmFormat(ScoreFormat):
         before = "<s> "
         for order, (token, value) in enumerate(zip(tokens, log10, strict=True), 2):
             probability = 10.0**value
-            rows.append(f"\tp( {token} | {before}) \t= [{order}gram] {probability:.7g} [ {value:.7g} ]")
+            rows.append(f"\tp( {token} | {before}) \t= [{order}gram] {probability:.7g} [ {value:z.7g} ]")
             before = f"{token} ..."
         num_words = len(tokens) - 1
         self._num_words += num_words
@@ -141,17 +153,41 @@ class SrilmFormat(ScoreFormat):
 
 
 class KaldiFormat(ScoreFormat):
-    """Lines ``utt-id w1 w2 …`` become ``utt-id`` and the negated natural log-probability of the words."""
+    """Lines ``utt-id w1 w2 …`` become ``utt-id`` and the negated natural log-probability of the words.
+
+    Of a plain text, the first word of each line is taken for an id and not scored. Ids differ from line to
+    line and are seldom words: where all are words of the model, or one of them comes twice, it says so.
+    """
+
+    def __init__(self, name: Path, is_extended: bool = False, known_words: Container[str] = ()) -> None:
+        super().__init__(name, is_extended, known_words)
+        self._words_as_ids: set[str] = set()  # no larger than the vocabulary
+        self._has_other_ids = False
+        self._twice = ""
 
     def parse(self, line: str, place: str) -> tuple[str, str]:
         """The utterance id, and the words."""
         fields = _fields(line, 1)
         if not fields:
             raise DataError(f"{place}: empty; expected 'utt-id w1 w2 …'")
-        return fields[0], " ".join(fields[1:])
+        utterance = fields[0]
+        if utterance not in self.known_words:
+            self._has_other_ids = True
+        elif utterance in self._words_as_ids:
+            self._twice = self._twice or f"{place}: begins with {utterance!r}, as a line before does"
+        else:
+            self._words_as_ids.add(utterance)
+        return utterance, " ".join(fields[1:])
+
+    def remark(self) -> str:
+        """Whether ids look as if they were the first words of sentences."""
+        doubt = self._twice
+        if not doubt and self._words_as_ids and not self._has_other_ids:
+            doubt = "every line begins with a word of the model"
+        return doubt and f"{doubt}; first words are taken for utterance ids and not scored (kaldi form)"
 
     def _write(self, prefix: str, line: "ScoredLine") -> str:
-        return f"{prefix} {-line.log_prob + 0.0:.6f}\n"
+        return f"{prefix} {-line.log_prob:z.6f}\n"
 
 
 class NbestFormat(ScoreFormat):
@@ -166,19 +202,18 @@ class NbestFormat(ScoreFormat):
     def parse(self, line: str, place: str) -> tuple[str, str]:
         """The line without the language model's score, its fields apart by tabs, and the words."""
         fields = _fields(line, 3)
-        try:
-            float(fields[0]), float(fields[1]), int(fields[2])
-        except (IndexError, ValueError):
+        if not (len(fields) > 2 and all(map(_FLOAT.fullmatch, fields[:2])) and _COUNT.fullmatch(fields[2])):
             raise DataError(
-                f"{place}: expected 'ascore lscore nwords w1 w2 …', without a header such as NBestList1.0"
-            ) from None
+                f"{place}: expected 'ascore lscore nwords w1 w2 …', two finite numbers and a count before "
+                "the words, without a header such as NBestList1.0"
+            )
         words = _fields(" ".join(fields[3:]))
         begin, end = words[:1] == ["<s>"], words[-1:] == ["</s>"]
         return "\t".join([fields[0], fields[2], *words]), " ".join(words[begin : len(words) - end])
 
     def _write(self, prefix: str, line: "ScoredLine") -> str:
         acoustic, *rest = prefix.split("\t")
-        return " ".join([acoustic, f"{line.log_prob / math.log(10):.6f}", *rest]) + "\n"
+        return " ".join([acoustic, f"{line.log_prob / math.log(10):z.6f}", *rest]) + "\n"
 
 
 def _fields(line: str, maxsplit: int = -1) -> list[str]:
@@ -191,7 +226,7 @@ def _statistics(num_sentences: int, num_words: int, log10: float) -> tuple[str, 
     ppl, ppl1 = (_power(log10, divisor) for divisor in (num_words + num_sentences, num_words))
     return (
         f"{num_sentences} sentences, {num_words} words, 0 OOVs",
-        f"0 zeroprobs, logprob= {log10:.7g} ppl= {ppl} ppl1= {ppl1}",
+        f"0 zeroprobs, logprob= {log10:z.7g} ppl= {ppl} ppl1= {ppl1}",
     )
 
 

@@ -26,6 +26,7 @@ from lmtrain.model.adaptive_softmax import AdaptiveSoftmax
 from lmtrain.model.language_model import LanguageModel
 
 if TYPE_CHECKING:
+    from lmtrain.export.onnx_check import Difference
     from lmtrain.export.onnx_graph import OnnxGraph
 
 FORMAT_VERSION = 1
@@ -36,8 +37,6 @@ SAFETENSORS = "model.safetensors"
 ONNX = "model.onnx"
 SHAPES = ((1, 1), (4, 5), (20, 2))
 """(time, batch) that an ONNX file is checked on."""
-TOLERANCE = 1e-4
-"""Nats by which onnxruntime's log-probabilities may differ from ours."""
 _MAX_FILE_BYTES = 2_000_000_000
 """Of weights in an ONNX file: protobuf takes less than 2 GiB, so that larger ones lie in a file beside it."""
 _MIN_BYTES_APART = 1024
@@ -63,8 +62,8 @@ class Export:
 
     files: dict[str, int]
     """Size in bytes of each file written."""
-    greatest_difference: float | None = None
-    """Between onnxruntime's log-probabilities and ours, in nats; None where it computes none."""
+    difference: "Difference | None" = None
+    """Between onnxruntime's log-probabilities and ours; None where it computes none."""
 
 
 def export_safetensors(original: Original, out: Path) -> Export:
@@ -108,7 +107,7 @@ def export_onnx(original: Original, out: Path) -> Export:
         _write_onnx(build_onnx(original.model, _about(original)), path)
         onnx.checker.check_model(path, full_check=True)
         difference = greatest_difference(path, original.model, SHAPES)
-        if not difference <= TOLERANCE:
+        if not difference.nats <= difference.allowed:
             _refuse(original, difference)
         return Export(_add_descriptions(folder, original), difference)
 
@@ -153,12 +152,12 @@ def _write_weights_apart(graph: "OnnxGraph", path: Path) -> None:
     write_synced(path, graph.proto.SerializeToString())
 
 
-def _refuse(original: Original, difference: float) -> None:
-    if math.isnan(difference):
+def _refuse(original: Original, difference: "Difference") -> None:
+    if math.isnan(difference.nats):
         raise ModelError(f"{original.source}: its scores are not finite; --snapshot picks another")
     raise LmtrainError(
-        f"{original.source}: not exported: log-probabilities of onnxruntime differ by {difference:.1e} "
-        f"nats from those of lmtrain {__version__}, more than {TOLERANCE:.0e}; please report this"
+        f"{original.source}: not exported: log-probabilities of onnxruntime differ by {difference.nats:.1e} "
+        f"nats from those of lmtrain {__version__}, more than {difference.allowed:.0e}; please report this"
     )
 
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +11,11 @@ import onnxruntime  # type: ignore[import-untyped]
 import torch
 
 from lmtrain.model.language_model import LanguageModel
+
+TOLERANCE = 1e-4
+"""Nats by which log-probabilities may differ."""
+_RELATIVE = 5e-6
+"""The same as a share of the largest score, where that is more."""
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -40,21 +46,27 @@ class OnnxModel:
         return log_probs  # type: ignore[no-any-return]
 
 
+class Difference(NamedTuple):
+    """Between the log-probabilities of an exported model and of the model itself, where it matters most."""
+
+    nats: float
+    """Infinite where those of onnxruntime alone are not finite, NaN where the model's own are not."""
+    allowed: float
+    """What rounding may make of it: more where scores are large, since float32 has but seven digits."""
+
+
 @torch.inference_mode()
-def greatest_difference(path: Path, model: LanguageModel, shapes: Sequence[tuple[int, int]]) -> float:
-    """By how much log-probabilities of an exported model and of the model itself differ at most.
+def greatest_difference(path: Path, model: LanguageModel, shapes: Sequence[tuple[int, int]]) -> Difference:
+    """The difference that is the most, measured by what is allowed there.
 
     Args:
         path: The exported model.
         model: The model.
         shapes: (T, B) of random words. Two windows of each are read, the second from the state after the
             first.
-
-    Returns:
-        In nats; infinite where those of onnxruntime alone are not finite, NaN where the model's own are not.
     """
     exported, draw = OnnxModel(path), np.random.default_rng(0)
-    greatest = 0.0
+    greatest = Difference(0.0, TOLERANCE)
     with model.evaluating():
         for shape in shapes:
             exported.reset(shape[1])
@@ -63,9 +75,13 @@ def greatest_difference(path: Path, model: LanguageModel, shapes: Sequence[tuple
                 input_ids = draw.integers(model.vocab_size, size=shape)
                 reading = model(torch.from_numpy(input_ids).to(model.device), state)
                 state = reading.state
-                ours = model.softmax.logits(reading.features).log_softmax(dim=-1).cpu().numpy()
+                logits = model.softmax.logits(reading.features)
+                ours = logits.log_softmax(dim=-1).cpu().numpy()
                 if not np.isfinite(ours).all():
-                    return math.nan
-                difference = np.nan_to_num(np.abs(exported.log_probs(input_ids) - ours), nan=np.inf)
-                greatest = max(greatest, float(difference.max()))
+                    return Difference(math.nan, TOLERANCE)
+                difference = np.nan_to_num(np.abs(exported.log_probs(input_ids) - ours), nan=np.inf).max(-1)
+                allowed = np.maximum(TOLERANCE, _RELATIVE * logits.abs().amax(-1).cpu().numpy())
+                worst = np.unravel_index((difference / allowed).argmax(), allowed.shape)
+                found = Difference(float(difference[worst]), float(allowed[worst]))
+                greatest = max(greatest, found, key=lambda each: each.nats / each.allowed)
     return greatest

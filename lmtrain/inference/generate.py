@@ -261,7 +261,7 @@ def _finished(
     written = vocab.decode(found.ids[:-1] if is_complete else found.ids)
     return GeneratedSample(
         text=finish(to_text([*prompt, *written])),
-        log_prob=found.log_prob,
+        log_prob=found.log_prob + 0.0,  # no -0
         num_tokens=len(found.ids),
         stopped_by="num_sentences" if is_complete else "num_words",
     )

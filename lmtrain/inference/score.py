@@ -55,7 +55,7 @@ class ScoredLine:
     @property
     def log_prob(self) -> float:
         """Ln p of the whole line, its end included."""
-        return -float(self.nats.sum())
+        return 0.0 - float(self.nats.sum())
 
     @property
     def scored_tokens(self) -> list[str]:

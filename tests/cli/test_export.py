@@ -11,6 +11,7 @@ from unittest.mock import patch
 import pytest
 from program import Trained, files_in, lmtrain
 
+from lmtrain.export.onnx_check import Difference
 from lmtrain.run.trained import load_model
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "export.md"
@@ -70,7 +71,7 @@ def test_what_cannot_be_exported(
 
 
 def test_a_file_that_fails_its_check_is_not_kept(trained: Trained, tmp_path: Path) -> None:
-    with patch("lmtrain.export.onnx_check.greatest_difference", return_value=2e-4):
+    with patch("lmtrain.export.onnx_check.greatest_difference", return_value=Difference(2e-4, 1e-4)):
         outcome = lmtrain("export", trained.run_dir, "--format", "onnx", "--out", tmp_path / "out")
     assert (outcome.code, outcome.out) == (1, "")
     assert "not exported: log-probabilities of onnxruntime differ by 2.0e-04 nats" in outcome.err

@@ -159,6 +159,20 @@ def test_kaldi(trained: Trained) -> None:
     assert [float(line.split()[1]) for line in lines] == [-row["logprob"] for row in rows]
 
 
+def test_kaldi_of_a_plain_text(trained: Trained) -> None:
+    outcome = score(trained, "--format", "kaldi", text="the old cat\nold cat\n")
+    assert outcome.code == 0
+    assert (
+        "every line begins with a word of the model; first words are taken for utterance ids" in outcome.err
+    )
+    once = "the old cat\nutt-2 cat\n"
+    assert "taken for" not in score(trained, "--format", "kaldi", text=once).err
+    twice = score(trained, "--format", "kaldi", text=f"{once}the cat\n")
+    assert "standard input:3: begins with 'the', as a line before does; first words are" in twice.err
+    again = "utt old cat\nutt cat\n"  # hypotheses of one utterance, it may be
+    assert "taken for" not in score(trained, "--format", "kaldi", text=again).err
+
+
 def test_nbest(trained: Trained) -> None:
     text = "-120.5 -8.25 3 the old cat\n-121 -7 0\n-1e2 -9 2 unicorn sat\n"
     outcome = score(trained, "--format", "nbest", text=text)
@@ -248,6 +262,9 @@ def test_a_file_is_scored_as_standard_input_is(trained: Trained, tmp_path: Path)
         ((), "", 3, "standard input: empty"),
         ((), "the <eos> cat\n", 3, "standard input:1: the text itself holds <eos>"),
         (("--format", "kaldi"), "utt the\n\n", 3, "standard input:2: empty; expected 'utt-id w1 w2 …'"),
+        (("--format", "nbest"), "-1 nan 1 the\n", 3, "standard input:1: expected 'ascore"),
+        (("--format", "nbest"), "-1 -2 1 the\ninf -2 1 the\n", 3, "standard input:2: expected 'ascore"),
+        (("--format", "nbest"), "1_0 -2 1 the\n", 3, "standard input:1: expected 'ascore"),
         (("--format", "nbest"), "-1 -2 1 the\n-1 the\n", 3, "standard input:2: expected 'ascore"),
         (("--format", "nbest"), "NBestList1.0\n(-1) the\n", 3, "standard input:1: expected 'ascore"),
         (("--format", "nbest"), "-1 -2 the cat\n", 3, "standard input:1: expected 'ascore"),

@@ -141,9 +141,9 @@ def _draw(positions: Positions, number: int, seed: int) -> Positions:
 
 
 def _part_names(model: LanguageModel) -> list[str]:
-    letters = ("h", "c")
+    """Those of an LSTM are h and c; what a cell carries beside them has a number."""
     return [
-        f"layer {i} {letters[j]}"
+        f"layer {i} {'hc'[j] if j < 2 else f'state {j + 1}'}"
         for i, layer in enumerate(model.recurrent_layers(), 1)
         for j in range(layer.num_states)
     ]
