@@ -10,12 +10,13 @@ import pytest
 import safetensors.torch
 
 from lmtrain.config import config_from_dict
-from lmtrain.run.session import RunObserver, RunResult, RunStart, train
+from lmtrain.run.observer import Observer, RunResult, RunStart
+from lmtrain.run.train import train
 
 STEPS = 14
 
 
-class Silent(RunObserver):
+class Silent(Observer):
     """Watches and says nothing; calls ``at_step`` after each step."""
 
     def __init__(self, at_step: Callable[[int], None] = lambda step: None) -> None:
@@ -29,16 +30,8 @@ class Silent(RunObserver):
     def on_step(self, step: int) -> None:
         self.at_step(step)
 
-    def on_figures(self, step: int, figures: object) -> None: ...
-
-    def on_row(self, row: object) -> None: ...
-
-    def on_samples(self, step: int, samples: list[str]) -> None: ...
-
-    def on_snapshot(self, path: Path) -> None: ...
-
-    def on_note(self, note: str) -> None:
-        self.notes.append(note)
+    def on_note(self, text: str) -> None:
+        self.notes.append(text)
 
 
 def make_corpus(folder: Path) -> Path:

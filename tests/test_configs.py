@@ -4,12 +4,12 @@ import itertools
 import math
 import re
 from pathlib import Path
-from unittest.mock import Mock
 
 import pytest
 
 from lmtrain.config import Config, load_config
-from lmtrain.run.session import RunObserver, train
+from lmtrain.run.observer import Observer
+from lmtrain.run.train import train
 from lmtrain.run.trained import load_model
 
 RECIPES = sorted((Path(__file__).resolve().parents[1] / "configs").glob("*.yaml"))
@@ -51,7 +51,7 @@ def test_a_recipe_trains_evaluates_and_writes(
     config = load_config(recipe, SMALLER)
     monkeypatch.chdir(tmp_path)
     _write_texts(config)
-    result = train(config, Mock(spec=RunObserver), run_dir=Path("run"), device="cpu")
+    result = train(config, Observer(), run_dir=Path("run"), device="cpu")
     assert result.steps == 4
     assert result.best_loss is not None
     assert (result.test is not None) == bool(config.data.test)

@@ -23,7 +23,7 @@ from fault_campaigns.small_run import SmallRun, Tally
 from fault_campaigns.visible import visible_writes
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from lmtrain.training.snapshot import SnapshotStore
+from lmtrain.training.store import SnapshotStore
 
 
 def kill(folder: Path, scale: float) -> Tally:

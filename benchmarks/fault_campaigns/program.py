@@ -16,11 +16,11 @@ from typing import Any
 from unittest.mock import patch
 
 import torch
+from lmtrain.training.loop import TrainingLoop
 
 from lmtrain.cli import main
 from lmtrain.run import session
-from lmtrain.training.loop import TrainingLoop
-from lmtrain.training.snapshot import SnapshotStore
+from lmtrain.training.store import SnapshotStore
 from lmtrain.training.trainer import Trainer
 
 START_UP, LOOP, STEP, VALIDATION, WRITING, TESTING = PHASES = range(6)

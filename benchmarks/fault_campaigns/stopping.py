@@ -18,7 +18,7 @@ from fault_campaigns.program import PHASE_NAMES, STEP, TESTING, VALIDATION, WRIT
 from fault_campaigns.small_run import SmallRun, Tally, unless
 
 from lmtrain.errors import DivergenceError
-from lmtrain.training.snapshot import SnapshotStore
+from lmtrain.training.store import SnapshotStore
 from lmtrain.training.trainer import Trainer
 
 _STOPPED = 128 + signal.SIGTERM

@@ -24,7 +24,8 @@ from hostile_files import MANIFEST, MODEL, TRAINING, VOCAB, content, forge
 
 from lmtrain.errors import ModelError
 from lmtrain.run.trained import load_model
-from lmtrain.training.snapshot import SnapshotStore, read_snapshot
+from lmtrain.training.snapshot import read_snapshot
+from lmtrain.training.store import SnapshotStore
 
 _FILES = (MANIFEST, MODEL, TRAINING, VOCAB)
 _PAGE = 4096

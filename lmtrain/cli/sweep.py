@@ -12,12 +12,11 @@ from lmtrain.cli.options import DeviceOption, JsonOption, SetOption
 from lmtrain.cli.progress import Progress
 from lmtrain.cli.text import command, note, print_json, print_table
 from lmtrain.errors import Interrupted
+from lmtrain.jobs.trials import SweepObserver, TrialRecord
+from lmtrain.run.observer import RunStart, TableRow
 
 if TYPE_CHECKING:
-    from lmtrain.jobs.sweep import SweepResult, TrialRecord
-    from lmtrain.run.session import RunStart
-    from lmtrain.training.loop import TableRow
-    from lmtrain.training.trainer import TrainingFigures
+    from lmtrain.jobs.sweep import SweepResult
 
 
 def sweep(
@@ -99,7 +98,7 @@ def sweep(
 
 
 def _as_json(result: "SweepResult") -> dict[str, Any]:
-    def fields(trial: "TrialRecord") -> dict[str, Any]:
+    def fields(trial: TrialRecord) -> dict[str, Any]:
         return {**dataclasses.asdict(trial), "run_dir": str(trial.run_dir)}
 
     return {
@@ -127,7 +126,7 @@ def _shown(value: Any) -> str:
     )
 
 
-class _Watcher:
+class _Watcher(SweepObserver):
     """Watches a sweep: lines and progress on standard error."""
 
     def __init__(self, num_trials: int) -> None:
@@ -140,31 +139,25 @@ class _Watcher:
     def __exit__(self, *exception: object) -> None:
         self._close()
 
-    def on_trial(self, trial: "TrialRecord", assignments: list[str]) -> None:
+    def on_trial(self, trial: TrialRecord, assignments: list[str]) -> None:
         again = ", continued" if trial.evaluations else ""
         note(f"trial {trial.number} (of {self._num_trials}{again}): {', '.join(assignments)}")
 
-    def on_trial_end(self, trial: "TrialRecord") -> None:
+    def on_trial_end(self, trial: TrialRecord) -> None:
         self._close()
         figure = "" if trial.perplexity is None else f", validation perplexity {trial.perplexity:.2f}"
         note(f"trial {trial.number}: {trial.state}{figure}")
 
-    def on_start(self, start: "RunStart") -> None:
+    def on_start(self, start: RunStart) -> None:
         self._progress = Progress(start.total_steps, "steps", initial=start.step)
 
     def on_step(self, step: int) -> None:  # noqa: ARG002
         assert self._progress is not None  # noqa: S101
         self._progress.advance()
 
-    def on_figures(self, step: int, figures: "TrainingFigures") -> None: ...
-
-    def on_row(self, row: "TableRow") -> None:
+    def on_row(self, row: TableRow) -> None:
         if row.valid and self._progress:
             self._progress.show(f"valid ppl {row.valid.perplexity:.2f}")
-
-    def on_samples(self, step: int, samples: list[str]) -> None: ...
-
-    def on_snapshot(self, path: Path) -> None: ...
 
     def on_note(self, text: str) -> None:
         note(text)

@@ -22,11 +22,10 @@ from lmtrain.cli.text import (
     tensorboard_command,
 )
 from lmtrain.errors import Interrupted, UsageError
+from lmtrain.run.observer import Observer, RunResult, RunStart, TableRow
 
 if TYPE_CHECKING:
     from lmtrain.jobs.dry_run import Estimate
-    from lmtrain.run.session import RunResult, RunStart
-    from lmtrain.training.loop import TableRow
     from lmtrain.training.trainer import TrainingFigures
 
 
@@ -67,7 +66,7 @@ def train(
     Example: lmtrain train --config mine.yaml --set train.epochs=3 --dry-run
     """
     from lmtrain.config import load_config
-    from lmtrain.run.lock import owning
+    from lmtrain.run.layout import owning
 
     if as_json and not dry_run:
         raise UsageError("--json prints what --dry-run finds; a run writes metrics.jsonl")
@@ -88,7 +87,7 @@ def train(
     take_output_for_messages()
     with owning(run_dir), _Terminal() as terminal:  # before torch is imported, which takes seconds
         try:
-            from lmtrain.run.session import train as train_run
+            from lmtrain.run.train import train as train_run
 
             result = train_run(resolved, terminal, run_dir=run_dir, resume=resume, device=device)
         except Interrupted as request:
@@ -136,7 +135,7 @@ def _print_estimate(estimate: "Estimate") -> None:
     )
 
 
-class _Terminal:
+class _Terminal(Observer):
     """Watches a run: the table on standard output, everything else on standard error."""
 
     def __init__(self) -> None:
@@ -155,9 +154,9 @@ class _Terminal:
         """Whether there are steps that a stop would lose, had it no snapshot."""
         return self._progress is not None
 
-    def on_start(self, start: "RunStart") -> None:
+    def on_start(self, start: RunStart) -> None:
         options, corpora = start.config.model, start.corpora
-        parameters = sum(p.numel() for p in start.model.parameters())
+        parameters = sum(p.numel() for p in start.trainer.model.parameters())
         note(
             f"{start.config.name}: {options.cell} {options.num_layers} × {options.hidden_size}, "
             f"{parameters:,} parameters, vocabulary {len(corpora.vocab):,}, "
@@ -178,7 +177,7 @@ class _Terminal:
             f"loss {figures.loss:.3f}, ppl {figures.perplexity:.1f}, {figures.words_per_second:,.0f} words/s"
         )
 
-    def on_row(self, row: "TableRow") -> None:
+    def on_row(self, row: TableRow) -> None:
         if not self._has_header:
             self._has_header = True
             _print(" epoch  train loss  train ppl  valid ppl  valid acc        lr  words/s  elapsed")
@@ -197,13 +196,10 @@ class _Terminal:
         if step == 0 and samples:
             self._print_samples("before training the model writes:")
 
-    def on_snapshot(self, path: Path) -> None:
-        """The run directory is named at the end."""
-
     def on_note(self, text: str) -> None:
         note(text)
 
-    def on_end(self, result: "RunResult") -> None:
+    def on_end(self, result: RunResult) -> None:
         self._close()
         if result.was_finished:
             note(

@@ -10,11 +10,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from lmtrain.run.lock import is_owned
-from lmtrain.run.log import read_log
+from lmtrain.run.layout import RunFiles, is_finished, is_owned
+from lmtrain.training.log import read_log
 from lmtrain.training.manifest import MANIFEST, MAX_TABLE_BYTES, MODEL, STEP_NAME, read_manifest, read_regular
 
-_METRICS, _ENVIRONMENT, _SNAPSHOTS, _CONFIG = "metrics.jsonl", "environment.json", "snapshots", "config.yaml"
 _TIMED_LINES = 50
 """Of the end of a log: their median is the speed."""
 _FAULTS = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
@@ -72,7 +71,9 @@ def _find(folder: Path, entries: list[os.DirEntry[str]], seen: set[tuple[int, in
     if (identity := (status.st_dev, status.st_ino)) in seen:
         return
     seen.add(identity)
-    if {entry.name for entry in entries} & {_METRICS, _ENVIRONMENT, _SNAPSHOTS}:
+    files = RunFiles(folder)
+    signs = {files.log.name, files.environment.name, files.snapshots.name}
+    if signs & {entry.name for entry in entries}:
         yield folder
         return
     for entry in entries:
@@ -100,8 +101,7 @@ def summarise(run_dir: Path) -> RunSummary:
     """One run, whatever state it is in: what cannot be read is told in ``problem``."""
     run = RunSummary(run_dir)
     problems: list[str] = []
-    is_damaged = _read_snapshots(run, problems)
-    saved_step, has_all_steps = run.step, run.status == "finished"
+    manifest, is_damaged = _read_snapshots(run, problems)
     logged_step = _read_log(run, problems)
     diverged = _read_environment(run, problems)
     if run.model is None:
@@ -112,24 +112,24 @@ def summarise(run_dir: Path) -> RunSummary:
         run.status = "damaged"
     elif diverged:
         run.status, problems = "diverged", [diverged, *problems]
-    elif not has_all_steps or logged_step != saved_step:
-        run.status = "interrupted"
+    elif manifest and is_finished(manifest, logged_step):
+        run.status = "finished"
     run.name = run.name or run_dir.resolve().name
     run.problem = "; ".join(problems) or None
     return run
 
 
-def _read_snapshots(run: RunSummary, problems: list[str]) -> bool:
-    """Takes what the newest whole manifest says; returns whether one newer than that is damaged."""
-    folder, is_damaged = run.path / _SNAPSHOTS, False
+def _read_snapshots(run: RunSummary, problems: list[str]) -> tuple[dict[str, Any] | None, bool]:
+    """Takes what the newest whole manifest says; returns it, and whether one newer than that is damaged."""
+    folder, is_damaged = RunFiles(run.path).snapshots, False
     try:
         found = sorted(
             ((int(match[1]), path) for path in folder.iterdir() if (match := STEP_NAME.fullmatch(path.name))),
             reverse=True,
         )
     except OSError as error:
-        problems.append("no snapshot" if isinstance(error, FileNotFoundError) else _told(_SNAPSHOTS, error))
-        return False
+        problems.append("no snapshot" if isinstance(error, FileNotFoundError) else _told(folder.name, error))
+        return None, False
     if not found:
         problems.append("no snapshot")
     for _, path in found:
@@ -138,11 +138,11 @@ def _read_snapshots(run: RunSummary, problems: list[str]) -> bool:
             _check_sizes(path, manifest["files"])
             _take_manifest(run, manifest)
             run.num_parameters = _count_parameters(path / MODEL)
-            return is_damaged
+            return manifest, is_damaged
         except _FAULTS as error:
             is_damaged = True
             problems.append(_told(path.name, error))
-    return is_damaged
+    return None, is_damaged
 
 
 def _check_sizes(path: Path, files: dict[str, dict[str, Any]]) -> None:
@@ -152,54 +152,45 @@ def _check_sizes(path: Path, files: dict[str, dict[str, Any]]) -> None:
 
 
 def _take_manifest(run: RunSummary, manifest: dict[str, Any]) -> None:
-    config, provenance, state = manifest["config"], manifest["provenance"], manifest["state"]
+    config, provenance = manifest["config"], manifest["provenance"]
+    is_finished(manifest, -1)  # whether it can be asked
     run.name, run.model = str(config["name"]), _describe(config["model"])
     run.step = int(manifest["step"])
     run.epoch, run.elapsed = float(provenance["epoch"]), float(provenance["elapsed"])
     run.sha256 = _texts(provenance["sha256"])
     if (loss := provenance["best_loss"]) is not None:
         run.best_step, run.best_perplexity = int(provenance["best_step"]), _exp(loss)
-    train = config["train"]
-    stopping = train["early_stopping"]
-    is_out_of_patience = stopping is not None and state["bad_evaluations"] >= stopping["patience"]
-    steps, epochs = train["max_steps"], train["epochs"]
-    is_at_end = run.step >= steps if steps is not None else run.epoch >= epochs
-    if is_at_end or is_out_of_patience:
-        run.status = "finished"
 
 
 def _describe(model: dict[str, Any]) -> str:
     words = [str(model["cell"]), f"{model['num_layers']}×{model['hidden_size']}"]
     words += ["tied"] if model["tie_weights"] else []
-    words += ["adaptive"] if model["softmax"] == "adaptive" else []
+    words += [model["softmax"]] if model["softmax"] in ("adaptive", "sampled") else []
     return " ".join(words)
 
 
 def _count_parameters(path: Path) -> int:
-    """From the header of a safetensors file: weights that two parts share stand there once."""
+    """Its weights are float32, after eight bytes for the length of a header and the header."""
     with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        if length > MAX_TABLE_BYTES:
-            raise ValueError(f"{path.name} has a header larger than any real one")
-        header = json.loads(file.read(length))
-    return sum(math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
+        header = int.from_bytes(file.read(8), "little")
+    return max(0, path.stat().st_size - 8 - header) // 4
 
 
-def _read_log(run: RunSummary, problems: list[str]) -> int | None:
-    """Takes the figures of ``metrics.jsonl``; returns the step of its last line."""
-    path = run.path / _METRICS
+def _read_log(run: RunSummary, problems: list[str]) -> int:
+    """Takes the figures of ``metrics.jsonl``; returns the step of its last line, -1 where there is none."""
+    path = RunFiles(run.path).log
     try:
         rows, num_damaged = read_log(
             path, lambda line: b"valid/" in line or b"test/" in line, last=_TIMED_LINES
         )
         run.updated = datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat(timespec="seconds")
     except FileNotFoundError:
-        return None
+        return -1
     except _FAULTS as error:
-        problems.append(_told(_METRICS, error))
-        return None
+        problems.append(_told(path.name, error))
+        return -1
     if num_damaged:
-        problems.append(f"{_METRICS}: {num_damaged} damaged lines")
+        problems.append(f"{path.name}: {num_damaged} damaged lines")
     for row in rows:
         valid = row.number("valid/perplexity")
         if valid is not None and (run.best_perplexity is None or valid < run.best_perplexity):
@@ -209,7 +200,7 @@ def _read_log(run: RunSummary, problems: list[str]) -> int | None:
     if known := [speed for speed in speeds if speed is not None]:
         run.words_per_second = statistics.median(known)
     if not rows:
-        return None
+        return -1
     last = rows[-1]
     if run.step is None or last.step >= run.step:
         run.step, run.epoch = last.step, last.number("epoch")
@@ -219,14 +210,15 @@ def _read_log(run: RunSummary, problems: list[str]) -> int | None:
 
 def _read_environment(run: RunSummary, problems: list[str]) -> str | None:
     """Takes the hashes where there is no snapshot; returns why the run diverged, if it did."""
+    path = RunFiles(run.path).environment
     try:
-        about = json.loads(read_regular(run.path / _ENVIRONMENT, MAX_TABLE_BYTES))
+        about = json.loads(read_regular(path, MAX_TABLE_BYTES))
         run.sha256 = run.sha256 or _texts(about["sha256"])
         return str(about["diverged"]) if "diverged" in about else None
     except FileNotFoundError:
         return None
     except _FAULTS as error:
-        problems.append(_told(_ENVIRONMENT, error))
+        problems.append(_told(path.name, error))
         return None
 
 
@@ -234,13 +226,14 @@ def _read_config(run: RunSummary, problems: list[str]) -> None:
     """Takes name and model where there is no snapshot to tell them."""
     import yaml
 
+    path = RunFiles(run.path).config
     try:
-        config = yaml.safe_load(read_regular(run.path / _CONFIG, MAX_TABLE_BYTES))
+        config = yaml.safe_load(read_regular(path, MAX_TABLE_BYTES))
         run.name, run.model = str(config["name"]), _describe(config["model"])
     except FileNotFoundError:
         return
     except (*_FAULTS, yaml.YAMLError) as error:
-        problems.append(_told(_CONFIG, error))
+        problems.append(_told(path.name, error))
 
 
 def _texts(values: dict[str, Any]) -> dict[str, str | None]:

@@ -24,11 +24,11 @@ from lmtrain.machine.device import resolve_device
 from lmtrain.machine.interrupt import StopRequest
 from lmtrain.machine.memory import PeakMemory, available_memory
 from lmtrain.run.build import Corpora, build_model, build_windows, count_steps, load_corpora
-from lmtrain.run.directory import refuse_differences
-from lmtrain.run.session import Run, RunStart
-from lmtrain.training.loop import TableRow
-from lmtrain.training.snapshot import SnapshotStore
-from lmtrain.training.trainer import TrainingFigures
+from lmtrain.run.layout import RunFiles
+from lmtrain.run.observer import Observer, RunStart, TableRow
+from lmtrain.run.train import Run, refuse_differences
+from lmtrain.training.store import SnapshotStore
+from lmtrain.training.trainer import Trainer, TrainingFigures
 
 _STEPS, _EVALUATIONS = 12, 2
 """Of the miniature. The second half of the steps is timed."""
@@ -150,10 +150,9 @@ def dry_run(config: Config, run_dir: Path | None = None, device: str = "auto") -
     steps_done = _steps_done(run_dir, config, corpora)
     miniature = _Miniature(config, corpora, num_steps)
     with _temporary_folder(run_dir) as folder:
-        run = miniature.train(folder / "run", where)
-        snapshots = sorted((folder / "run" / "snapshots").iterdir())
-        snapshot_bytes = sum(path.stat().st_size for path in snapshots[-1].iterdir())
-        free = shutil.disk_usage(folder).free + len(snapshots) * snapshot_bytes
+        miniature.train(folder, where)
+        left_behind = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        free = shutil.disk_usage(folder).free + left_behind
     steps_per_epoch = windows.steps_for(1)
     left = num_steps - steps_done
     num_evaluations, num_snapshots = (
@@ -164,7 +163,7 @@ def dry_run(config: Config, run_dir: Path | None = None, device: str = "auto") -
     if corpora.valid and config.evaluation.every != config.snapshots.every:
         num_snapshots += num_evaluations
     return Estimate(
-        num_parameters=sum(p.numel() for p in run.trainer.model.parameters()),
+        num_parameters=sum(p.numel() for p in miniature.trainer.model.parameters()),
         vocab_size=len(corpora.vocab),
         num_tokens=corpora.train.num_tokens,
         repeated_tokens=_repeated(config, corpora.train.num_tokens),
@@ -174,15 +173,15 @@ def dry_run(config: Config, run_dir: Path | None = None, device: str = "auto") -
         steps_done=steps_done,
         num_evaluations=num_evaluations,
         num_snapshots=num_snapshots,
-        memory=_memory(run, corpora, peak),
+        memory=_memory(miniature.trainer, corpora, peak),
         memory_available=available_memory(where),
-        disk_bytes=snapshot_bytes * (config.snapshots.keep + 2),
+        disk_bytes=miniature.snapshot_bytes * (config.snapshots.keep + 2),
         disk_free_bytes=free,
         **miniature.speeds(corpora, _tokens_per_step(config, corpora, steps_per_epoch)),
     )
 
 
-class _Miniature:
+class _Miniature(Observer):
     """A run that is like another one in all that takes memory and time, only short. It is timed.
 
     Args:
@@ -205,20 +204,20 @@ class _Miniature:
         self._valid: Evaluation | None = None
         self._test: Evaluation | None = None
         self._stepped = self._validated = self._saved = 0.0
+        self.trainer: Trainer
+        self.snapshot_bytes = 0
 
-    def train(self, run_dir: Path, device: torch.device) -> Run:
+    def train(self, folder: Path, device: torch.device) -> None:
         """Trains, validates, saves and tests."""
-        run_dir.mkdir()
-        store = SnapshotStore(run_dir / "snapshots", keep=1)
         # The request listens to no signal, so that one ends the program at once.
-        run = Run(self._config, self._corpora, run_dir, store, StopRequest(), self, device)
+        store, stop = SnapshotStore(RunFiles(folder).snapshots, keep=1), StopRequest()
         try:
-            self._test = run.train(None).test
+            self._test = Run(self._config, self._corpora, store, device, self, stop).train(None).test
         except Interrupted as request:
             raise Interrupted("stopped; nothing was left behind", request.signal_number) from None
-        return run
 
-    def on_start(self, start: RunStart) -> None: ...
+    def on_start(self, start: RunStart) -> None:
+        self.trainer = start.trainer
 
     def on_step(self, step: int) -> None:  # noqa: ARG002
         self._stepped = time.perf_counter()
@@ -231,12 +230,9 @@ class _Miniature:
         self._validated = time.perf_counter()
         self._valid = row.valid
 
-    def on_samples(self, step: int, samples: list[str]) -> None: ...
-
-    def on_snapshot(self, path: Path) -> None:  # noqa: ARG002
+    def on_snapshot(self, path: Path) -> None:
         self._saved = time.perf_counter()
-
-    def on_note(self, note: str) -> None: ...
+        self.snapshot_bytes = sum(file.stat().st_size for file in path.iterdir())
 
     def speeds(self, whole: Corpora, tokens_per_step: float) -> dict[str, float]:
         """The last fields of ``Estimate``, for the whole texts."""
@@ -307,9 +303,9 @@ def _part(corpus: Corpus, ids: NDArray[np.int32]) -> Corpus:
     return dataclasses.replace(corpus, ids=ids, num_lines=int((ids == corpus.eos_id).sum()))
 
 
-def _memory(run: Run, corpora: Corpora, peak: PeakMemory) -> Memory:
-    parameters = list(run.trainer.model.parameters())
-    moments = run.trainer.optimizer.state_dict()["moments"].values()
+def _memory(trainer: Trainer, corpora: Corpora, peak: PeakMemory) -> Memory:
+    parameters = list(trainer.model.parameters())
+    moments = trainer.optimizer.state_dict()["moments"].values()
     optimizer = sum(t.nbytes for tensors in moments for t in tensors.values() if t is not None)
     weights, gradients = (
         sum(p.nbytes for p in each) for each in (parameters, [p for p in parameters if p.requires_grad])
@@ -344,7 +340,7 @@ def _refuse_too_large(config: Config, corpora: Corpora, device: torch.device) ->
 
 def _steps_done(run_dir: Path, config: Config, corpora: Corpora) -> int:
     """Where the run would go on from, if its directory holds one."""
-    newest, _ = SnapshotStore(run_dir / "snapshots").newest()
+    newest, _ = SnapshotStore(RunFiles(run_dir).snapshots).newest()
     if newest is None:
         return 0
     refuse_differences(run_dir, newest, config, corpora)

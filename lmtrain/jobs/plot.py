@@ -1,7 +1,7 @@
 """Run directories become a picture of their curves."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,9 @@ from lmtrain.files.atomic import write_file
 from lmtrain.jobs.labels import labels_of
 from lmtrain.report.plots import RunCurves, curves_of, draw_runs
 from lmtrain.report.style import FORMATS, drawing, picture_bytes
+from lmtrain.run.layout import RunFiles
+from lmtrain.training.log import read_log
+from lmtrain.training.manifest import MANIFEST
 
 
 def plot_runs(run_dirs: Sequence[Path], out: Path) -> None:
@@ -36,34 +39,28 @@ def plot_runs(run_dirs: Sequence[Path], out: Path) -> None:
 
 def read_curves(run_dir: Path, name: str) -> RunCurves:
     """The curves of one run; see ``plot_runs``."""
-    path = run_dir / "metrics.jsonl"
+    path = RunFiles(run_dir).log
     if not path.is_file():
-        raise ModelError(f"{run_dir}: no run directory: there is no metrics.jsonl in it")
-    rows = list(_rows(path))
-    if not rows:
+        raise ModelError(f"{run_dir}: no run directory: there is no {path.name} in it")
+    try:
+        events, _ = read_log(path)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path}: cannot be read: {error}") from error
+    if not any("epoch" in event.figures for event in events):
         raise ModelError(f"{path}: no figures yet: nothing has been logged (logging.every counts steps)")
     num_tokens = _training_tokens(run_dir)
     if num_tokens is None:
         raise ModelError(
             f"{run_dir}: neither environment.json nor a snapshot says how long its training text is"
         )
+    rows = [{"step": event.step, **event.figures} for event in events]
     return curves_of(name, rows, num_tokens)
 
 
-def _rows(path: Path) -> Iterator[dict[str, float | None]]:
-    """The whole lines; a run that is going on may be writing one."""
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        row = _parse(line)
-        numbers = {
-            key: value for key, value in row.items() if value is None or isinstance(value, int | float)
-        }
-        if isinstance(numbers.get("step"), int) and isinstance(numbers.get("epoch"), int | float):
-            yield numbers
-
-
 def _training_tokens(run_dir: Path) -> int | None:
-    environment = _read(run_dir / "environment.json")
-    manifests = sorted(run_dir.glob("snapshots/step-*/snapshot.json"))
+    files = RunFiles(run_dir)
+    environment = _read(files.environment)
+    manifests = sorted(files.snapshots.glob(f"step-*/{MANIFEST}"))
     found = [environment, *(_read(path).get("provenance") for path in reversed(manifests))]
     counts = (facts.get("num_tokens") for facts in found if isinstance(facts, dict))
     return next((count for count in counts if isinstance(count, int) and count > 0), None)
@@ -71,14 +68,7 @@ def _training_tokens(run_dir: Path) -> int | None:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return _parse(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-
-
-def _parse(text: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,10 +24,19 @@ from lmtrain.config.space import Choice, Parameter, Space
 from lmtrain.errors import ConfigError, DivergenceError, Interrupted, StorageError, UsageError
 from lmtrain.files.atomic import write_file
 from lmtrain.inference.evaluation import perplexity
+from lmtrain.jobs.trials import (
+    COMPLETE,
+    DIVERGED,
+    INVALID,
+    PRUNED,
+    UNFINISHED,
+    SweepObserver,
+    TrialRecord,
+)
 from lmtrain.machine.interrupt import StopRequest
-from lmtrain.run.lock import owning
-from lmtrain.run.session import RunObserver, RunStart, train
-from lmtrain.training.loop import TableRow
+from lmtrain.run.layout import owning
+from lmtrain.run.observer import Observer, RunStart, TableRow
+from lmtrain.run.train import train
 from lmtrain.training.trainer import TrainingFigures
 
 if TYPE_CHECKING:
@@ -35,23 +44,6 @@ if TYPE_CHECKING:
 
 _NAME = "sweep"
 _DEFINITION, _END = "definition", "end"
-COMPLETE, PRUNED, DIVERGED, INVALID, RUNNING = "complete", "pruned", "diverged", "invalid", "unfinished"
-
-
-@dataclass(frozen=True)
-class TrialRecord:
-    """A trial as the study has it."""
-
-    number: int
-    state: str
-    """``complete``, ``pruned``, ``diverged``, ``unfinished``; ``invalid``: values that do not go together."""
-    perplexity: float | None
-    """The best validation perplexity; None before the first evaluation."""
-    evaluations: int
-    """Of the validation texts."""
-    values: dict[str, Any]
-    """Of the parameters by name."""
-    run_dir: Path
 
 
 @dataclass(frozen=True)
@@ -64,16 +56,6 @@ class SweepResult:
     trials: list[TrialRecord]
     best: TrialRecord | None
     """Of the trials that ran to their end."""
-
-
-class SweepObserver(RunObserver, Protocol):
-    """Who watches a sweep, and in it each run."""
-
-    def on_trial(self, trial: TrialRecord, assignments: list[str]) -> None:
-        """A trial begins or goes on; the assignments are what ``--set`` would take."""
-
-    def on_trial_end(self, trial: TrialRecord) -> None:
-        """A trial has ended, in one way or another."""
 
 
 def sweep(
@@ -197,7 +179,7 @@ class _Study:
             for p in self.space.parameters
             if p.name in frozen.params
         }
-        state = frozen.user_attrs.get(_END, RUNNING) if frozen.state.is_finished() else RUNNING
+        state = frozen.user_attrs.get(_END, UNFINISHED) if frozen.state.is_finished() else UNFINISHED
         run_dir = self.sweep_dir / f"trial-{frozen.number:04d}"
         lowest = frozen.value if state == COMPLETE else min(seen.values(), default=None)
         return TrialRecord(frozen.number, state, lowest, len(seen), values, run_dir)
@@ -238,7 +220,7 @@ def _run(trial: "optuna.Trial", study: _Study, observer: SweepObserver, device: 
         study.end(trial, COMPLETE, perplexity(result.best_loss, 1))
 
 
-class _Pruning:
+class _Pruning(Observer):
     """Watches the run of a trial: reports each evaluation, and ends the run where the study says so.
 
     Evaluations are numbered, not taken by their steps, which mean another amount of text where the batch
@@ -288,8 +270,8 @@ class _Pruning:
     def on_snapshot(self, path: Path) -> None:
         self._observer.on_snapshot(path)
 
-    def on_note(self, note: str) -> None:
-        self._observer.on_note(note)
+    def on_note(self, text: str) -> None:
+        self._observer.on_note(text)
 
 
 def _suggested(trial: "optuna.Trial", parameter: Parameter) -> Any:

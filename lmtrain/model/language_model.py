@@ -107,6 +107,10 @@ class LanguageModel(nn.Module):
         """Where the weights are."""
         return self.embedding.weight.device
 
+    def weights(self) -> dict[str, Tensor]:
+        """The weights by name; a matrix that two parts share stands there once."""
+        return {name: parameter.detach() for name, parameter in self.named_parameters()}
+
     @contextmanager
     def evaluating(self, precision: torch.dtype = torch.float32) -> Iterator[None]:
         """For the length of a block, computes in evaluation mode and in ``precision``."""

@@ -14,7 +14,8 @@ from lmtrain.corpus.synthetic.synthetic import source_log_probs
 from lmtrain.inference.evaluation import Evaluation, perplexity
 from lmtrain.inference.mixture import Interpolation
 from lmtrain.model.language_model import LanguageModel
-from lmtrain.run.log import read_log
+from lmtrain.run.layout import RunFiles
+from lmtrain.training.log import read_log
 from lmtrain.training.snapshot import Provenance
 
 SPLITS = ("train", "valid", "test")
@@ -245,7 +246,7 @@ def read_history(snapshot: Path, last_step: int) -> list[Validation]:
     if snapshot.parent.name != "snapshots":
         return []
     try:
-        rows, _ = read_log(snapshot.parents[1] / "metrics.jsonl", lambda _: True)
+        rows, _ = read_log(RunFiles(snapshot.parents[1]).log)
     except (OSError, ValueError):
         return []
     history: list[Validation] = []

@@ -19,7 +19,6 @@ from lmtrain.corpus.text import TextRules
 from lmtrain.corpus.vocab import Vocabulary
 from lmtrain.errors import ConfigError, ModelError, UsageError
 from lmtrain.files.atomic import write_file
-from lmtrain.files.paths import meant
 from lmtrain.inference.adapt import Adaptation, Statistics, gradient_roots
 from lmtrain.inference.beam import BeamSearch
 from lmtrain.inference.continuation import Length
@@ -35,6 +34,7 @@ from lmtrain.machine.device import resolve_device
 from lmtrain.model.adaptive_softmax import AdaptiveSoftmax
 from lmtrain.model.language_model import LanguageModel
 from lmtrain.run.build import build_model, text_rules
+from lmtrain.run.layout import find_snapshot
 from lmtrain.run.result import (
     HeldOutResult,
     MixtureResult,
@@ -43,7 +43,7 @@ from lmtrain.run.result import (
     read_history,
     source_perplexity,
 )
-from lmtrain.training.snapshot import Snapshot, SnapshotStore, read_snapshot, weights_of
+from lmtrain.training.snapshot import Snapshot
 
 STATISTICS = "gradients.safetensors"
 """In the directory of a snapshot: of each weight by name, the root of the mean square of its gradient."""
@@ -453,31 +453,6 @@ def load_vocabulary(path: Path, which: str | None = None) -> tuple[Vocabulary, T
     return _read_vocabulary(snapshot), text_rules(config.data)
 
 
-def find_snapshot(path: Path, which: str | None = None) -> Snapshot:
-    """The snapshot that ``MODEL`` and ``--snapshot`` name; see ``load_model``."""
-    if (path / "snapshot.json").exists():
-        if which is not None:
-            raise UsageError(f"{path}: one snapshot; --snapshot {which} picks from a run directory")
-        return read_snapshot(path)
-    store = SnapshotStore(path / "snapshots")
-    steps = store.steps()
-    if not steps:
-        raise ModelError(f"{path}: neither a run directory with a snapshot nor a snapshot{meant(path)}")
-    if which is not None and which not in ("best", "last"):
-        if not which.isdecimal():
-            raise UsageError(f"--snapshot {which}: allowed: best, last or the number of a step")
-        if int(which) not in steps:
-            raise ModelError(
-                f"{path}: there is no snapshot of step {which}, only of {', '.join(map(str, steps))}"
-            )
-        return store.read(int(which))
-    newest = store.read(steps[-1])
-    best_step = newest.provenance.best_step
-    if which == "best" and best_step is None:
-        raise ModelError(f"{path}: no snapshot is the best, since the run was not validated; use last")
-    return newest if which == "last" or best_step is None else store.read(best_step)
-
-
 def refuse_other_shapes(snapshot: Snapshot, model: LanguageModel) -> None:
     """Compares the weights of a snapshot with those of a model, without reading any.
 
@@ -490,7 +465,7 @@ def refuse_other_shapes(snapshot: Snapshot, model: LanguageModel) -> None:
     if isinstance(model.softmax, AdaptiveSoftmax):
         names = (f"softmax.projections.{i}" for i in range(model.softmax.num_clusters))
         model.softmax.take_earlier_sizes([found[name][0] for name in names if name in found])
-    expected = {name: tuple(p.shape) for name, p in weights_of(model).items()}
+    expected = {name: tuple(p.shape) for name, p in model.weights().items()}
     for name in sorted(expected.keys() | found.keys()):
         if expected.get(name) != found.get(name):
             raise ModelError(

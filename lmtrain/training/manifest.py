@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-MANIFEST = "snapshot.json"
-MODEL = "model.safetensors"
+FORMAT_VERSION = 2
+"""1, of lmtrain 0.1.0, has no ``finished``; see ``lmtrain.run.layout.is_finished``."""
+MANIFEST, MODEL, TRAINING, VOCAB = "snapshot.json", "model.safetensors", "training.safetensors", "vocab.txt"
 STEP_NAME = re.compile(r"step-(\d{8,})")
 """Of the directory of a snapshot."""
 
@@ -23,7 +24,11 @@ def manifest_bytes(body: dict[str, Any], files: Mapping[str, bytes]) -> bytes:
     listed = {
         name: {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in files.items()
     }
-    body = {**body, "files": listed}
+    return sealed({**body, "files": listed})
+
+
+def sealed(body: dict[str, Any]) -> bytes:
+    """A manifest of these values, with the SHA-256 of itself."""
     return _serialise({**body, "sha256": hashlib.sha256(_serialise(body)).hexdigest()})
 
 

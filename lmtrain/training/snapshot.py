@@ -1,18 +1,12 @@
-"""Snapshots: complete, resumable states on disk that survive a kill, a power cut and a full disk.
+"""The format of snapshots: complete, resumable states on disk.
 
 A snapshot is a directory ``step-00001234`` of ``snapshot.json`` (the manifest), ``model.safetensors``,
-``training.safetensors`` and ``vocab.txt``. It is written beside its place and moved there::
-
-    temporary directory → files, each fsynced → manifest with the SHA-256 of each → fsync of the directory
-    → rename → fsync of the parent → only then are old snapshots removed
-
-so that a directory of that name is whole, or was damaged later; reading checks every byte. Nothing is
-pickled: tensors are safetensors, everything else is JSON.
+``training.safetensors`` and ``vocab.txt``. Reading checks every byte. Nothing is pickled: tensors are
+safetensors, everything else is JSON.
 """
 
 import hashlib
 import os
-import shutil
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,29 +16,23 @@ from typing import Annotated, Any
 
 import safetensors
 import safetensors.torch
-import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
 from lmtrain.corpus.vocab import MAX_VOCAB_BYTES
 from lmtrain.errors import DamagedSnapshotError, ModelError, StorageError
-from lmtrain.files.atomic import make_directory, refusing_faults, sync_directory, write_synced
 from lmtrain.training.manifest import (
+    FORMAT_VERSION,
     MANIFEST,
     MAX_TABLE_BYTES,
     MODEL,
-    STEP_NAME,
+    TRAINING,
+    VOCAB,
     manifest_bytes,
     read_manifest,
 )
 
-FORMAT_VERSION = 1
-TRAINING = "training.safetensors"
-VOCAB = "vocab.txt"
-
-_TEMPORARY, _REPLACED = ".writing-", ".replaced-"
 _TENSOR = "$tensor"
-_INTACT = "the snapshots there were are intact"
 
 
 class _Part(BaseModel):
@@ -73,13 +61,17 @@ class _FileEntry(_Part):
     sha256: str
 
 
-class _Manifest(_Part):
+class Manifest(_Part):
+    """What ``snapshot.json`` says."""
+
     format_version: Annotated[int, Field(gt=0)]
     step: Annotated[int, Field(ge=0)]
     config: dict[str, Any]
     provenance: Provenance
     state: dict[str, Any]
     files: dict[str, _FileEntry]
+    finished: bool | None = None
+    """Whether the run came to its end there; None in format 1."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +83,8 @@ class Snapshot:
     config: dict[str, Any]
     """The resolved config of the run."""
     provenance: Provenance
-    _state: dict[str, Any]
+    manifest: Mapping[str, Any]
+    """All that ``snapshot.json`` says, as JSON values."""
 
     def vocab_bytes(self) -> bytes:
         """The vocabulary, one word a line."""
@@ -114,160 +107,34 @@ class Snapshot:
     def training_state(self) -> Any:
         """What ``state_dict`` gave when the snapshot was written: nested JSON values and tensors."""
         with _refusing_damage(self.path):
-            return _unpack(self._state, safetensors.torch.load_file(self.path / TRAINING))
+            return _unpack(self.manifest["state"], safetensors.torch.load_file(self.path / TRAINING))
 
 
-class SnapshotStore:
-    """The snapshots of one run.
-
-    Args:
-        directory: Where they lie; made when the first one is written.
-        keep: How many of the newest are kept; the best one always is.
-    """
-
-    def __init__(self, directory: Path, keep: int = 3) -> None:
-        self.directory = directory
-        self.keep = keep
-
-    def write(
-        self,
-        step: int,
-        model: Mapping[str, Tensor],
-        training_state: Any,
-        vocab_bytes: bytes,
-        *,
-        config: dict[str, Any],
-        provenance: Provenance,
-    ) -> Path:
-        """Writes the snapshot of a step, in place of an earlier one of that step, then removes old ones.
-
-        Raises:
-            StorageError: The disk or the system refused; what was there before is untouched.
-        """
-        tensors: dict[str, Tensor] = {}
-        body = {
-            "format_version": FORMAT_VERSION,
-            "step": step,
-            "config": config,
-            "provenance": provenance.model_dump(),
-            "state": _pack(training_state, tensors),
-        }
-        files = {
-            MODEL: safetensors.torch.save({name: t.detach().contiguous() for name, t in model.items()}),
-            TRAINING: safetensors.torch.save(tensors),
-            VOCAB: vocab_bytes,
-        }
-        manifest = manifest_bytes(body, files)
-        target = self.directory / f"step-{step:08d}"
-        temporary = self.directory / f"{_TEMPORARY}{target.name}"
-        if len(manifest) > MAX_TABLE_BYTES:
-            raise StorageError(f"{target}: not written: its {MANIFEST} would be too large to be read again")
-        with refusing_faults(target, advice=_INTACT):
-            make_directory(self.directory)
-            self._recover()
-            try:
-                temporary.mkdir()
-                for name, data in files.items():
-                    write_synced(temporary / name, data)
-                write_synced(temporary / MANIFEST, manifest)
-                sync_directory(temporary)
-            except OSError:
-                shutil.rmtree(temporary, ignore_errors=True)
-                raise
-            self._move_into_place(temporary, target)
-            self._prune(provenance.best_step)
-        return target
-
-    def recover(self) -> None:
-        """Finishes or undoes what an interrupted write left behind; to be called at the start of a run.
-
-        Raises:
-            StorageError: The disk or the system refused.
-        """
-        with refusing_faults(self.directory, advice=_INTACT):
-            self._recover()
-
-    def _recover(self) -> None:
-        for replaced in self.directory.glob(f"{_REPLACED}*"):
-            target = self.directory / replaced.name.removeprefix(_REPLACED)
-            if target.exists():
-                shutil.rmtree(replaced)
-            else:
-                replaced.rename(target)
-        for temporary in self.directory.glob(f"{_TEMPORARY}*"):
-            shutil.rmtree(temporary)
-
-    def steps(self) -> list[int]:
-        """The steps there are snapshots of, ascending, whole or not."""
-        if not self.directory.is_dir():
-            return []
-        matches = (STEP_NAME.fullmatch(path.name) for path in self.directory.iterdir())
-        return sorted(int(match[1]) for match in matches if match)
-
-    def read(self, step: int) -> Snapshot:
-        """One snapshot, checked.
-
-        Raises:
-            ModelError: It is missing or damaged.
-        """
-        return read_snapshot(self.directory / f"step-{step:08d}")
-
-    def newest(self) -> tuple[Snapshot | None, dict[int, DamagedSnapshotError]]:
-        """The newest whole snapshot, and by step what is wrong with each newer one.
-
-        Raises:
-            ModelError: There are snapshots, and none is whole; or the newest is of a newer format.
-            StorageError: One cannot be read, which says nothing of whether it is whole.
-        """
-        damaged: dict[int, DamagedSnapshotError] = {}
-        for step in reversed(self.steps()):
-            try:
-                return self.read(step), damaged
-            except DamagedSnapshotError as error:
-                damaged[step] = error
-        if damaged:
-            raise ModelError(
-                "\n".join(
-                    [
-                        f"{self.directory}: no snapshot is whole; nothing was changed",
-                        *map(str, damaged.values()),
-                    ]
-                )
-            )
-        return None, damaged
-
-    def set_aside(self, step: int) -> Path:
-        """Gives a damaged snapshot a name that is no snapshot's, so that it counts as none any more.
-
-        Raises:
-            StorageError: The disk or the system refused.
-        """
-        source = self.directory / f"step-{step:08d}"
-        number = 1
-        while (target := self.directory / f"damaged-{source.name}.{number}").exists():
-            number += 1
-        with refusing_faults(source, advice=_INTACT):
-            source.rename(target)
-            sync_directory(self.directory)
-        return target
-
-    def _move_into_place(self, temporary: Path, target: Path) -> None:
-        replaced = self.directory / f"{_REPLACED}{target.name}"
-        if target.exists():
-            target.rename(replaced)
-        temporary.rename(target)
-        sync_directory(self.directory)
-        if replaced.exists():
-            shutil.rmtree(replaced)
-
-    def _prune(self, best_step: int | None) -> None:
-        for step in self.steps()[: -self.keep]:
-            if step != best_step:
-                # Renamed first: a removal cut short must not leave half a snapshot under its name.
-                doomed = self.directory / f"step-{step:08d}"
-                temporary = self.directory / f"{_TEMPORARY}{doomed.name}"
-                doomed.rename(temporary)
-                shutil.rmtree(temporary)
+def snapshot_files(
+    step: int,
+    model: Mapping[str, Tensor],
+    training_state: Any,
+    vocab_bytes: bytes,
+    *,
+    config: dict[str, Any],
+    provenance: Provenance,
+) -> dict[str, bytes]:
+    """The files of a snapshot by name, the manifest last."""
+    tensors: dict[str, Tensor] = {}
+    body = {
+        "format_version": FORMAT_VERSION,
+        "step": step,
+        "finished": False,
+        "config": config,
+        "provenance": provenance.model_dump(),
+        "state": _pack(training_state, tensors),
+    }
+    files = {
+        MODEL: safetensors.torch.save({name: t.detach().contiguous() for name, t in model.items()}),
+        TRAINING: safetensors.torch.save(tensors),
+        VOCAB: vocab_bytes,
+    }
+    return {**files, MANIFEST: manifest_bytes(body, files)}
 
 
 def read_snapshot(path: Path) -> Snapshot:
@@ -276,15 +143,8 @@ def read_snapshot(path: Path) -> Snapshot:
     Raises:
         ModelError: It is missing, damaged, or of a newer format; names what is wrong.
     """
-    body = _checked_manifest(path / MANIFEST)
+    manifest = checked_manifest(path)
     with _refusing_damage(path):
-        version = body["format_version"]
-        if isinstance(version, int) and version > FORMAT_VERSION:
-            raise ModelError(
-                f"{path}: written in format {version}, newer than the {FORMAT_VERSION} this version reads; "
-                "install a newer lmtrain"
-            )
-        manifest = _validated(body)
         if set(manifest.files) != {MODEL, TRAINING, VOCAB}:
             raise ValueError("its list of files is not that of a snapshot")
         for name, entry in manifest.files.items():
@@ -293,7 +153,7 @@ def read_snapshot(path: Path) -> Snapshot:
             _check_header(path / name)
         for name, entry in manifest.files.items():
             _check_hash(path / name, entry.sha256)
-        return Snapshot(path, manifest.step, manifest.config, manifest.provenance, manifest.state)
+        return Snapshot(path, manifest.step, manifest.config, manifest.provenance, manifest.model_dump())
 
 
 def _pack(value: Any, tensors: dict[str, Tensor], name: str = "state") -> Any:
@@ -318,19 +178,27 @@ def _unpack(value: Any, tensors: dict[str, Tensor]) -> Any:
     return value
 
 
-def _checked_manifest(path: Path) -> dict[str, Any]:
-    if not path.parent.is_dir():
-        raise ModelError(f"{path.parent}: there is no such snapshot")
-    with _refusing_damage(path.parent):
-        return read_manifest(path)
+def checked_manifest(path: Path) -> Manifest:
+    """The manifest of a snapshot directory, whose other files are not looked at.
 
-
-def _validated(body: dict[str, Any]) -> _Manifest:
-    try:
-        return _Manifest.model_validate(body)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise ValueError(f"{MANIFEST}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+    Raises:
+        ModelError: It is missing, damaged, or of a newer format.
+    """
+    if not path.is_dir():
+        raise ModelError(f"{path}: there is no such snapshot")
+    with _refusing_damage(path):
+        body = read_manifest(path / MANIFEST)
+        version = body["format_version"]
+        if isinstance(version, int) and version > FORMAT_VERSION:
+            raise ModelError(
+                f"{path}: written in format {version}, newer than the {FORMAT_VERSION} this version reads; "
+                "install a newer lmtrain"
+            )
+        try:
+            return Manifest.model_validate(body)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise ValueError(f"{MANIFEST}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
 
 
 def _check_size(path: Path, size: int) -> None:
@@ -387,8 +255,3 @@ def _refusing_damage(path: Path) -> Iterator[None]:
         RecursionError,
     ) as error:
         raise DamagedSnapshotError(f"{path}: damaged snapshot: {error}") from error
-
-
-def weights_of(model: torch.nn.Module) -> dict[str, Tensor]:
-    """The weights of a model by name; a matrix that two parts share stands there once."""
-    return {name: parameter.detach() for name, parameter in model.named_parameters()}

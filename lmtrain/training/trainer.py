@@ -15,7 +15,6 @@ from lmtrain.model.noise import Noise
 from lmtrain.training.norms import global_norm
 from lmtrain.training.optimizer import Optimizer
 from lmtrain.training.schedule import Schedule
-from lmtrain.training.snapshot import weights_of
 
 
 @dataclass(frozen=True)
@@ -175,7 +174,7 @@ class Trainer:
 
     def weight_norms(self) -> dict[str, float]:
         """The 2-norm of each weight by its name in the model. Waits for the device once."""
-        weights = weights_of(self.model)
+        weights = self.model.weights()
         norms = torch.stack([global_norm([weight]) for weight in weights.values()])
         return dict(zip(weights, norms.tolist(), strict=True))
 

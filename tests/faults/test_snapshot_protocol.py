@@ -9,7 +9,8 @@ import torch
 from crashing import dies_at, disk_with
 
 from lmtrain.errors import StorageError
-from lmtrain.training.snapshot import Provenance, SnapshotStore
+from lmtrain.training.snapshot import Provenance
+from lmtrain.training.store import SnapshotStore
 
 
 def write(store: SnapshotStore, step: int, version: int, best_step: int | None = None) -> None:

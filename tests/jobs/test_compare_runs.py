@@ -12,7 +12,7 @@ from support import STEPS, Silent, last_snapshot, run, settings
 
 from lmtrain.errors import DivergenceError
 from lmtrain.jobs.compare_runs import RunSummary, find_runs, summarise
-from lmtrain.run.lock import is_owned, owning
+from lmtrain.run.layout import is_owned, owning
 from lmtrain.training.trainer import Trainer
 
 

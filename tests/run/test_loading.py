@@ -11,8 +11,10 @@ import torch
 from support import STEPS, trained_in
 
 from lmtrain.errors import ModelError, UsageError
-from lmtrain.run.trained import find_snapshot, load_model, refuse_other_shapes
-from lmtrain.training.snapshot import Snapshot, SnapshotStore, read_snapshot
+from lmtrain.run.layout import find_snapshot
+from lmtrain.run.trained import load_model, refuse_other_shapes
+from lmtrain.training.snapshot import Snapshot, read_snapshot
+from lmtrain.training.store import SnapshotStore
 
 
 def rewritten(snapshot: Snapshot, folder: Path, **changes: Any) -> Path:

@@ -10,7 +10,7 @@ from torch import nn
 
 import lmtrain
 from lmtrain.config import load_config
-from lmtrain.run.session import train
+from lmtrain.run.train import train
 
 ROOT = Path(__file__).resolve().parents[2]
 

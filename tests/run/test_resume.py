@@ -16,7 +16,8 @@ from lmtrain.machine.interrupt import StopRequest
 from lmtrain.model import fused_recurrence
 from lmtrain.model.cells import CELLS
 from lmtrain.run import build
-from lmtrain.training.snapshot import SnapshotStore
+from lmtrain.training.manifest import read_manifest, sealed
+from lmtrain.training.store import SnapshotStore
 
 
 @pytest.fixture(scope="module")
@@ -30,10 +31,8 @@ def continued_from(step: int, whole: Path, values: dict[str, Any], run_dir: Path
     for path in (run_dir / "snapshots").iterdir():
         if int(path.name.removeprefix("step-")) > step:
             shutil.rmtree(path)
-    log = run_dir / "metrics.jsonl"
-    *rows, last = log.read_text().splitlines(keepends=True)
-    if json.loads(last)["step"] == step:  # written only after the last snapshot
-        log.write_text("".join(rows))
+    manifest = last_snapshot(run_dir) / "snapshot.json"
+    manifest.write_bytes(sealed({**read_manifest(manifest), "finished": False}))
     observer = Silent()
     run(values, run_dir, observer=observer)
     assert observer.first_step == step

@@ -13,15 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lmtrain.errors import ModelError, StorageError
-from lmtrain.training.snapshot import (
-    MANIFEST,
-    MODEL,
-    TRAINING,
-    VOCAB,
-    Provenance,
-    SnapshotStore,
-    read_snapshot,
-)
+from lmtrain.training.manifest import MANIFEST, MODEL, TRAINING, VOCAB
+from lmtrain.training.snapshot import Provenance, read_snapshot
+from lmtrain.training.store import SnapshotStore
 
 STATE = {
     "steps": 7,

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from lmtrain.errors import StorageError
-from lmtrain.run.lock import owning
+from lmtrain.run.layout import owning
 
 
 def test_a_second_process_is_refused_until_the_first_is_dead(tmp_path: Path) -> None:
@@ -64,5 +64,5 @@ def test_a_file_in_the_way_is_a_storage_error(tmp_path: Path) -> None:
 
 
 def test_asking_needs_no_torch() -> None:
-    code = "import sys, lmtrain.run.lock; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
+    code = "import sys, lmtrain.run.layout; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

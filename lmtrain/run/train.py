@@ -1,0 +1,474 @@
+"""A config becomes a run: trained from where it stands to its end, in a directory of its own."""
+
+import math
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
+from textwrap import fill, indent
+from typing import Any
+
+import torch
+
+from lmtrain.config import Config, differences
+from lmtrain.corpus.corpus import Corpus
+from lmtrain.errors import ConfigError, DivergenceError, Interrupted, ModelError
+from lmtrain.inference.continuation import to_text
+from lmtrain.inference.evaluation import Evaluation, evaluate, perplexity
+from lmtrain.inference.generate import generate
+from lmtrain.inference.windows import HeldOutWindow, held_out_windows
+from lmtrain.machine.device import has_fast_bfloat16, resolve_device
+from lmtrain.machine.environment import command_line, describe_environment, git_revision
+from lmtrain.machine.interrupt import StopRequest
+from lmtrain.machine.process import return_freed_memory
+from lmtrain.model.language_model import LanguageModel
+from lmtrain.run.build import Corpora, build_model, build_trainer, count_steps, load_corpora, load_pretrained
+from lmtrain.run.hyper_parameters import columns, settings
+from lmtrain.run.layout import (
+    RunFiles,
+    is_finished,
+    is_within,
+    note_divergence,
+    owning,
+    snapshot_to_continue,
+    write_description,
+)
+from lmtrain.run.observer import Observer, RunResult, RunStart, TableRow
+from lmtrain.run.result import source_perplexity
+from lmtrain.run.trained import refuse_other_shapes, refuse_other_state
+from lmtrain.training.board import Board, activations_on
+from lmtrain.training.log import Log, Reached, last_logged_step
+from lmtrain.training.projector import write_embedding
+from lmtrain.training.record import Record
+from lmtrain.training.snapshot import Provenance, Snapshot
+from lmtrain.training.store import SnapshotStore
+
+_SAMPLE_WORDS, _SAMPLE_WIDTH = 30, 100
+_PROJECTED_WORDS = 2000
+"""What a browser moves smoothly."""
+_EXACT, _ESTIMATE = "nats per token", "nats per token; train/loss is a sampled estimate and lies low"
+
+
+def train(
+    config: Config,
+    observer: Observer,
+    *,
+    run_dir: Path,
+    resume: str = "auto",
+    device: str = "auto",
+) -> RunResult:
+    """Trains as a config says, from the newest snapshot of the run directory if it holds one.
+
+    Args:
+        config: What to train.
+        observer: Who watches.
+        run_dir: Where the run lives; made if missing, and locked meanwhile.
+        resume: ``auto``; ``never``, which refuses a directory that holds a run; or a snapshot directory
+            to continue from, which is refused where the run directory holds later ones.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+
+    Raises:
+        LmtrainError: See ``lmtrain.errors``.
+    """
+    with StopRequest() as stop, owning(run_dir):
+        where = resolve_device(device)
+        store = SnapshotStore(RunFiles(run_dir).snapshots, config.snapshots.keep)
+        store.recover()
+        snapshot = snapshot_to_continue(store, resume, observer.on_note)
+        corpora = load_corpora(config)
+        if snapshot:
+            refuse_differences(run_dir, snapshot, config, corpora)
+        return Run(config, corpora, store, where, observer, stop).train(snapshot)
+
+
+def refuse_differences(run_dir: Path, snapshot: Snapshot, config: Config, corpora: Corpora) -> None:
+    """Compares a run with what is to continue it: config, vocabulary and the content of its texts.
+
+    Raises:
+        ConfigError: They differ in what may not change; lists the differences.
+    """
+    problems = differences(snapshot.config, config)
+    recorded = snapshot.provenance.sha256
+    for name, digest in corpora.hashes().items():
+        if name != "test" and recorded.get(name) != digest:
+            what = "the vocabulary" if name == "vocab" else f"the content of data.{name}"
+            problems.append(f"{what}: {str(recorded.get(name))[:8]} → {str(digest)[:8]} (SHA-256)")
+    if problems:
+        raise ConfigError(
+            problems, f"{run_dir}: holds a run that differs from this one; choose another --run-dir, or undo"
+        )
+
+
+class Run:
+    """The parts of one run, and the loop over them.
+
+    The turns of the loop are cut so that it can stop between any two of its parts and go on from a snapshot
+    as if it had not: what has been done at a step is part of the state.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        corpora: Corpora,
+        store: SnapshotStore,
+        device: torch.device,
+        observer: Observer,
+        stop: StopRequest,
+    ) -> None:
+        self.config = config
+        self.corpora = corpora
+        self.store = store
+        self.files = RunFiles(store.directory.parent)
+        self.device = device
+        self.observer = observer
+        self.stop = stop
+        self.trainer = build_trainer(config, corpora, device)
+        self.total_steps = count_steps(config, self.trainer.windows)
+        stopping = config.train.early_stopping
+        self.record = Record(stopping.patience if stopping else None)
+        self.board = Board(self.files.board)
+        self.log: Log
+        self.environment = _environment(config.seed, device)
+        self._evaluated_step = 0
+        self._logged_step = 0
+        self._reached = Reached(last_step=0, num_lines=0)
+        self._saved: tuple[int, int] | None = None
+        self._elapsed = 0.0
+        self._started = time.perf_counter()
+
+    def train(self, snapshot: Snapshot | None) -> RunResult:
+        """Trains to the end, tests the best model, and says that the run is finished.
+
+        Raises:
+            Interrupted: A stop was requested; a snapshot holds where.
+            DivergenceError: A loss or gradient was not finite; the last snapshot is from before.
+        """
+        if snapshot:
+            self._load(snapshot)
+            if self._has_nothing_to_do(snapshot):
+                return self._result(None, was_finished=True)
+        elif coverage := load_pretrained(self.config, self.corpora, self.trainer.model):
+            self.observer.on_note(f"pretrained embedding: {coverage}")
+        steps, texts = self.trainer.steps, self.corpora.hashes()
+        start = {"step": steps, "num_tokens": self.corpora.train.num_tokens, "sha256": texts}
+        is_resumed, text = snapshot is not None, self.config.to_yaml()
+        write_description(self.files.run_dir, text, start | self.environment, is_resumed=is_resumed)
+        self.stop.defer()
+        self._started = time.perf_counter()
+        self.log = Log(self.files.log, self._reached.last_step, self._reached.num_lines)
+        with closing(self.log), self.board.open(self.trainer.steps, self.log.events):
+            self._announce()
+            try:
+                self._train_to_the_end()
+            except DivergenceError as error:
+                note_divergence(self.files.run_dir, str(error))
+                raise
+            return self._finish()
+
+    def _train_to_the_end(self) -> None:
+        trainer, config = self.trainer, self.config
+        try:
+            while True:
+                if self._every(config.evaluation.every, self._evaluated_step):
+                    self._evaluate()
+                if self._is_done():
+                    break
+                if self._every(config.snapshots.every, self._saved_step) or self._is_worth_saving():
+                    self._save()
+                self.stop.check()
+                trainer.step()
+                self.observer.on_step(trainer.steps)
+                if self._every(config.logging.every, self._logged_step):
+                    self._log_figures()
+        except Interrupted as request:
+            self._save()
+            raise Interrupted(
+                f"{request} at step {trainer.steps:,}; a snapshot was written, "
+                "the same command continues from it",
+                request.signal_number,
+            ) from None
+        self._save()
+
+    def _every(self, interval: int | str, done_at: int) -> bool:
+        """Whether it is time for what is done every so many steps, or every epoch, and in the end."""
+        step = self.trainer.steps
+        return step != done_at and (step >= self.total_steps or self._comes_round(interval))
+
+    def _comes_round(self, interval: int | str) -> bool:
+        windows, step = self.trainer.windows, self.trainer.steps
+        return windows.is_new_epoch if isinstance(interval, str) else step % interval == 0
+
+    def _is_done(self) -> bool:
+        return self.trainer.steps >= self.total_steps or self.record.is_out_of_patience
+
+    def _log_figures(self) -> None:
+        self.trainer.check_finite()
+        figures = self.trainer.meter.read(self.trainer.optimizer.lr)
+        self._logged_step = self.trainer.steps
+        self._write_event(
+            {
+                "train/loss": figures.loss,
+                "train/perplexity": figures.perplexity,
+                "train/grad_norm": figures.grad_norm,
+                "train/grad_norm_clipped": figures.grad_norm_clipped,
+                "train/lr": figures.lr,
+                "train/words_per_second": figures.words_per_second,
+                **{f"weights/{name}": norm for name, norm in self.trainer.weight_norms().items()},
+            }
+        )
+        self.observer.on_figures(self.trainer.steps, figures)
+
+    def _evaluate(self) -> None:
+        self.trainer.check_finite()
+        step, is_best = self.trainer.steps, False
+        valid = self._score(self.trainer.model, self.corpora.valid) if self.corpora.valid else None
+        if valid is not None:
+            if not math.isfinite(valid.loss):
+                raise DivergenceError(
+                    f"training diverged: the validation loss at step {step:,} is not finite"
+                )
+            # One that is only made because training ends here changes nothing, should it be extended.
+            is_regular = self._comes_round(self.config.evaluation.every)
+            if is_regular:
+                self.trainer.schedule.on_evaluation(valid.loss)
+            is_best = self.record.add(step, valid.loss, is_regular=is_regular)
+            best_perplexity = perplexity(self.record.best_loss or 0.0, 1)
+            self._write_event({**_figures_of("valid", valid), "valid/best_perplexity": best_perplexity})
+        self._evaluated_step = step
+        samples = self._show_model()
+        train = self.trainer.table_meter.read(self.trainer.optimizer.lr)
+        row = TableRow(step, self.trainer.windows.epoch_detail, train, valid, is_best, self.elapsed)
+        self.observer.on_row(row)
+        if samples:
+            self.observer.on_samples(step, samples)
+
+    def _show_model(self) -> list[str]:
+        """What the model writes, for TensorBoard too, which also gets what goes on inside of it."""
+        samples = self._sample()
+        if samples:
+            self.board.show_text(self.trainer.steps, "samples", _as_markdown(samples))
+        if self.corpora.valid:
+            activations = activations_on(self.trainer.model, self.corpora.valid, self.config.data.context)
+            self.board.show_distributions(self.trainer.steps, activations)
+        return samples
+
+    def _sample(self) -> list[str]:
+        samples = generate(
+            self.trainer.model,
+            self.corpora.vocab,
+            [],
+            num_words=_SAMPLE_WORDS,
+            num_samples=self.config.logging.samples,
+            seed=self.config.seed,  # the same draws each time: what differs is the model
+        )
+        return [to_text(self.corpora.vocab.decode(ids)) for ids in samples]
+
+    def _score(self, model: LanguageModel, text: Corpus) -> Evaluation:
+        return_freed_memory()
+        streams = self.config.evaluation.streams
+        windows = held_out_windows(text, self.config.data.context, streams=streams)
+        return evaluate(model, self._stoppable(windows), self.corpora.vocab)
+
+    def _stoppable(self, windows: Iterable[HeldOutWindow]) -> Iterator[HeldOutWindow]:
+        for window in windows:
+            self.stop.check()
+            yield window
+
+    def _write_event(self, figures: Mapping[str, float | None]) -> None:
+        step = self.trainer.steps
+        event = {"epoch": self.trainer.windows.epoch_detail, "elapsed": self.elapsed, **figures}
+        self.log.write(step, event)
+        self.board.show_figures(step, event)
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds of this run, interruptions left out."""
+        return self._elapsed + time.perf_counter() - self._started
+
+    @property
+    def _now(self) -> tuple[int, int]:
+        """What a snapshot depends on: evaluating changes the state without a step."""
+        return self.trainer.steps, self._evaluated_step
+
+    @property
+    def _saved_step(self) -> int:
+        return self._saved[0] if self._saved else 0
+
+    def _is_worth_saving(self) -> bool:
+        """Whether it is the best so far, or the beginning of a branch, which lies elsewhere."""
+        is_branch = self._saved is None and self.trainer.steps > 0
+        return self._saved != self._now and (is_branch or self.record.best_step == self.trainer.steps)
+
+    def _save(self) -> None:
+        if self._saved == self._now:
+            return
+        self.trainer.check_weights()
+        self.log.sync()
+        self.board.sync()
+        return_freed_memory()
+        path = self.store.write(
+            self.trainer.steps,
+            self.trainer.model.weights(),
+            self.state_dict(),
+            self.corpora.vocab.to_bytes(),
+            config=self.config.to_dict(),
+            provenance=Provenance(
+                environment=self.environment,
+                sha256=self.corpora.hashes(),
+                num_tokens=self.corpora.train.num_tokens,
+                epoch=self.trainer.windows.epoch_detail,
+                best_step=self.record.best_step,
+                best_loss=self.record.best_loss,
+                elapsed=self.elapsed,
+            ),
+        )
+        self._saved = self._now
+        self.observer.on_snapshot(path)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that changes during training: tensors and JSON values, nested."""
+        return {
+            "trainer": self.trainer.state_dict(),
+            "record": self.record.state_dict(),
+            "evaluated_step": self._evaluated_step,
+            "logged_step": self._logged_step,
+            "log_lines": self.log.num_lines,
+            "elapsed": self.elapsed,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continues from a state that ``state_dict`` gave; the log is cut when it is opened."""
+        self.trainer.load_state_dict(state["trainer"])
+        self.record.load_state_dict(state.get("record", state))  # lmtrain 0.1.0 had it flat
+        self._evaluated_step = int(state["evaluated_step"])
+        self._logged_step = int(state["logged_step"])
+        self._reached = Reached.of(state, self.trainer.steps)
+        self._elapsed = float(state["elapsed"])
+
+    def _load(self, snapshot: Snapshot) -> None:
+        refuse_other_shapes(snapshot, self.trainer.model)
+        self.trainer.model.load_state_dict(snapshot.model_tensors(), strict=False)
+        state = snapshot.training_state()
+        try:
+            refuse_other_state(state["trainer"], self.trainer.model, self.config.train.batch_size)
+            self.load_state_dict(state)
+            if self.trainer.steps != snapshot.step:
+                raise ValueError(f"it is of step {self.trainer.steps}, the snapshot of step {snapshot.step}")
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
+            raise ModelError(f"{snapshot.path}: its training state does not fit this run: {error}") from error
+        if is_within(snapshot, self.store):
+            self._saved = self._now
+        best_step, best_loss = self.record.best_step, self.record.best_loss
+        if best_step is not None and best_step not in {snapshot.step, *self.store.steps()}:
+            self.record.forget_best()
+            self.observer.on_note(
+                f"the best snapshot so far, of step {best_step:,} with validation perplexity "
+                f"{perplexity(best_loss or 0.0, 1):.2f}, is not in {self.files.run_dir}: from here on, the "
+                "best is sought among those to come"
+            )
+        threads = snapshot.provenance.environment.get("threads")
+        if threads != self.environment["threads"]:
+            self.observer.on_note(
+                f"the run was made with {threads} threads, this one has {self.environment['threads']}: "
+                "sums may be rounded differently"
+            )
+
+    def _has_nothing_to_do(self, snapshot: Snapshot) -> bool:
+        test = self.corpora.hashes()["test"]
+        return (
+            is_within(snapshot, self.store)
+            and self._is_done()
+            and is_finished(snapshot.manifest, last_logged_step(self.files.log))
+            and test in (None, snapshot.provenance.sha256.get("test"))
+        )
+
+    def _announce(self) -> None:
+        steps = self.trainer.steps
+        is_sampled = self.config.model.softmax == "sampled"
+        self.board.describe(columns(), settings(self.config), _ESTIMATE if is_sampled else _EXACT)
+        self.observer.on_start(
+            RunStart(
+                self.files.run_dir, self.config, self.corpora, self.trainer, self.device, self.total_steps
+            )
+        )
+        if self.config.train.precision == "bfloat16" and not has_fast_bfloat16(self.device):
+            self.observer.on_note("bfloat16 is not computed in hardware here: float32 would be faster")
+        if self._reached.waiting:
+            self.log.write(steps, self._reached.waiting)
+            self.board.show_figures(steps, self._reached.waiting)
+        if steps == 0:
+            self.observer.on_samples(0, self._sample())
+        elif steps == self._evaluated_step:
+            self._show_model()  # TensorBoard has forgotten all of this step
+
+    def _finish(self) -> RunResult:
+        best, test = self._best_model(), None
+        try:
+            if self.corpora.test:
+                test = self._score(best, self.corpora.test)
+        except Interrupted as request:
+            raise Interrupted(
+                f"{request} during the test; training is done, the same command tests it",
+                request.signal_number,
+            ) from None
+        if test is not None:
+            self._write_event(_figures_of("test", test))
+        self._project_words(best)
+        self.board.finish()
+        self.board.sync()
+        self.log.sync()
+        self.store.finish(self.trainer.steps, self.corpora.hashes()["test"])
+        return self._result(test, was_finished=False)
+
+    def _best_model(self) -> LanguageModel:
+        """The best by validation, or the last where none was validated."""
+        step = self.record.best_step or self.trainer.steps
+        if step == self.trainer.steps:
+            return self.trainer.model
+        best = build_model(self.config.model, len(self.corpora.vocab))
+        best.load_state_dict(self.store.read(step).model_tensors(), strict=False)
+        return best.to(self.device)
+
+    def _project_words(self, model: LanguageModel) -> None:
+        """The vectors of the most frequent words, for TensorBoard's projector."""
+        words = self.corpora.vocab.words[:_PROJECTED_WORDS]
+        counts = self.corpora.train.word_counts(len(self.corpora.vocab))[: len(words)]
+        vectors = model.embedding.weight.detach()[: len(words)].cpu()
+        write_embedding(self.files.board, vectors, words, counts.tolist())
+
+    def _result(self, test: Evaluation | None, *, was_finished: bool) -> RunResult:
+        return RunResult(
+            self.files.run_dir,
+            was_finished,
+            self.trainer.steps,
+            self.record.best_step,
+            self.record.best_loss,
+            test,
+            source_perplexity(self.corpora.test.paths, test) if test and self.corpora.test else None,
+            self.elapsed,
+        )
+
+
+def _environment(seed: int, device: torch.device) -> dict[str, Any]:
+    return {
+        "command": command_line(),
+        "git_revision": git_revision(Path.cwd()),
+        "seed": seed,
+        "device": str(device),
+        **describe_environment(),
+    }
+
+
+def _figures_of(split: str, evaluation: Evaluation) -> dict[str, float | None]:
+    return {
+        f"{split}/loss": evaluation.loss,
+        f"{split}/perplexity": evaluation.perplexity,
+        f"{split}/accuracy": evaluation.accuracy,
+    }
+
+
+def _as_markdown(samples: list[str]) -> str:
+    """Each sample in lines that fit a screen, indented: TensorBoard's Markdown leaves them as they stand."""
+    lines = [line for sample in samples for line in [*sample.split("\n"), ""]]
+    wrapped = [fill(line, _SAMPLE_WIDTH, subsequent_indent="    ", break_long_words=False) for line in lines]
+    return indent("\n".join(wrapped), "    ").rstrip()

@@ -1,0 +1,157 @@
+"""What TensorBoard shows of a run: the figures of its log, texts, and what goes on inside the model."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from lmtrain.corpus.batching import line_extents, padded_window
+from lmtrain.corpus.corpus import Corpus
+from lmtrain.files.atomic import refusing_faults
+from lmtrain.inference.gates import gate_activations
+from lmtrain.model.language_model import LanguageModel
+from lmtrain.training import summaries
+from lmtrain.training.event_file import EventFile, shown_scalars
+from lmtrain.training.log import Event
+from lmtrain.training.summaries import HyperParameter, Setting
+
+_FINAL_FIGURES = ("valid/best_perplexity", "test/perplexity", "train/perplexity", "train/words_per_second")
+"""What stands beside the hyper-parameters: the last of each."""
+_MAX_STEPS, _MAX_LINES = 256, 16
+"""Of the validation text: time steps that are read, and lines in line context."""
+
+
+class Board:
+    """The TensorBoard files of a run, written once they are opened.
+
+    Args:
+        directory: Of the event files, made if it is not there.
+
+    Raises:
+        StorageError: They cannot be written (in all methods).
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._events: EventFile
+        self._last_step = -1
+
+    @contextmanager
+    def open(self, step: int, logged: Sequence[Event]) -> Iterator[None]:
+        """Opens a file to go on from a step.
+
+        TensorBoard forgets by whole steps. So what the log has of the present one is written anew, and with
+        it all figures from the first on that earlier files lack or have damaged.
+
+        Args:
+            step: Where the run stands.
+            logged: The events of its log.
+        """
+        with ExitStack() as files:
+            with self._refusing_faults():
+                shown = shown_scalars(self._directory)
+                lacking = (e.step for e in logged if {(e.step, tag) for tag in _charted(e.figures)} - shown)
+                first_step = min([step, *lacking])
+                self._events = EventFile(self._directory, first_step)
+                files.callback(self._events.close)
+            for event in logged:
+                if event.step >= first_step:
+                    self.show_figures(event.step, event.figures)
+            yield
+
+    def describe(
+        self,
+        columns: Sequence[HyperParameter],
+        settings: Mapping[str, Setting],
+        train_loss: str = "nats per token",
+    ) -> None:
+        """Says how to show the run.
+
+        Args:
+            columns: All hyper-parameters that a run may have.
+            settings: Those of this one, by name.
+            train_loss: What the loss is, for the title of its chart.
+        """
+        with self._refusing_faults():
+            self._events.add(summaries.layout(_charts(train_loss)))
+            self._events.add(summaries.experiment(columns, _FINAL_FIGURES))
+            self._events.add(summaries.session_start(settings))
+
+    def show_figures(self, step: int, figures: Mapping[str, float | None]) -> None:
+        """Shows an event of the log; of several of one step, the epoch once."""
+        charted = _charted(figures)
+        if step == self._last_step:
+            charted.pop("epoch", None)
+        self._last_step = step
+        with self._refusing_faults():
+            self._events.add(summaries.figures(charted), step)
+
+    def show_text(self, step: int, tag: str, markdown: str) -> None:
+        """Shows a text."""
+        with self._refusing_faults():
+            self._events.add(summaries.text(tag, markdown), step)
+
+    def show_distributions(self, step: int, numbers: Mapping[str, Tensor]) -> None:
+        """Shows how numbers are distributed, by tag, where any is finite."""
+        with self._refusing_faults():
+            for tag, values in numbers.items():
+                if (histogram := summaries.histogram(tag, values)) is not None:
+                    self._events.add(histogram, step)
+
+    def finish(self) -> None:
+        """Says that the run has come to its end."""
+        with self._refusing_faults():
+            self._events.add(summaries.session_end())
+
+    def sync(self) -> None:
+        """Waits until all is on the disk: a snapshot may then count on it."""
+        with self._refusing_faults():
+            self._events.sync()
+
+    def _refusing_faults(self) -> AbstractContextManager[None]:
+        return refusing_faults(self._directory)
+
+
+def _charted(figures: Mapping[str, float | None]) -> dict[str, float]:
+    """Without ``elapsed``, since TensorBoard has an axis of time of its own."""
+    return {tag: x for tag, x in figures.items() if x is not None and math.isfinite(x) and tag != "elapsed"}
+
+
+def _charts(train_loss: str) -> Mapping[str, Mapping[str, Sequence[str]]]:
+    """What stands in one chart, in TensorBoard's custom scalars."""
+    return {
+        "Training and validation": {
+            f"loss ({train_loss})": ("train/loss", "valid/loss"),
+            "perplexity": ("train/perplexity", "valid/perplexity"),
+        },
+        "Optimisation": {
+            "gradient norm, before and after clipping": ("train/grad_norm", "train/grad_norm_clipped"),
+            "learning rate": ("train/lr",),
+            "norms of the weights": ("weights/.*",),
+            "words per second": ("train/words_per_second",),
+        },
+    }
+
+
+def activations_on(model: LanguageModel, text: Corpus, context: str) -> dict[str, Tensor]:
+    """Gates and states, numbers by tag, while the same first words of a text are read.
+
+    Nothing is drawn at random, and the model is left as it was.
+
+    Args:
+        model: Any.
+        text: The validation text.
+        context: ``stream`` or ``line``.
+    """
+    if context == "line":
+        starts, lengths = line_extents(text.line_ends[:_MAX_LINES])
+    else:
+        starts, lengths = np.array([0]), np.array([text.num_tokens])
+    steps = slice(0, _MAX_STEPS)
+    input_ids, targets, _ = padded_window(text.ids, starts, lengths, text.eos_id, steps)
+    input_ids, targets = input_ids.to(model.device), targets.to(model.device)
+    activations = gate_activations(model, input_ids, model.initial_state(input_ids.shape[1]))
+    return {tag: values[targets >= 0] for tag, values in activations.items()}  # without padding
