@@ -86,6 +86,24 @@ def last_snapshot(run_dir: Path) -> Path:
     return max((run_dir / "snapshots").glob("step-*"))
 
 
+def logged(run_dir: Path) -> list[tuple[int, str]]:
+    """Step and kind of each event in the log: ``train``, ``valid`` or ``test``."""
+    rows = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+    kinds = ("train", "valid", "test")
+    return [(row["step"], kind) for row in rows for kind in kinds if f"{kind}/loss" in row]
+
+
+def every_event(logging: int, evaluation: int, end: int = STEPS) -> list[tuple[int, str]]:
+    """What ``logged`` gives of a run in which each event happened once."""
+    events = [
+        (step, kind)
+        for step in range(1, end + 1)
+        for kind, every in (("train", logging), ("valid", evaluation))
+        if step % every == 0 or step == end
+    ]
+    return [*events, (end, "test")]
+
+
 def fingerprint(run_dir: Path) -> str:
     """SHA-256 over all that the last snapshot and the log hold, clock readings left out."""
     last = last_snapshot(run_dir)

@@ -88,7 +88,7 @@ def find_upward_imports(sources: Sources) -> list[str]:
 
 
 def _room(dotted: str) -> str:
-    """``training`` for ``lmtrain.training.loop``; nothing for the package itself, which opens the house."""
+    """``training`` for ``lmtrain.training.log``; nothing for the package itself, which opens the house."""
     return f"{dotted}.".split(".")[1]
 
 

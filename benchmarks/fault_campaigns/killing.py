@@ -3,7 +3,6 @@
 import builtins
 import io
 import itertools
-import json
 import logging
 import os
 import random
@@ -21,6 +20,7 @@ from crashing import dies_at
 from fault_campaigns.program import PHASE_NAMES, STEP, WRITING, Watch, become, in_a_child, run_here, wait_for
 from fault_campaigns.small_run import SmallRun, Tally
 from fault_campaigns.visible import visible_writes
+from support import logged
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lmtrain.training.store import SnapshotStore
@@ -164,13 +164,13 @@ def _noting(names: list[str]) -> Iterator[None]:
 
 
 def _missing_or_repeated(run_dir: Path, steps: int) -> list[str]:
-    rows = [json.loads(line)["step"] for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+    steps_logged = [step for step, kind in logged(run_dir) if kind == "train"]
     logging.getLogger("tensorboard").setLevel(logging.ERROR)  # it warns of each restart
     events = EventAccumulator(str(run_dir / "tensorboard"), size_guidance={"scalars": 0}).Reload()
     shown = [event.step for event in events.Scalars("train/loss")]
     every = list(range(1, steps + 1))
     return [
         f"{name} does not hold each step once"
-        for name, found in (("metrics.jsonl", rows), ("TensorBoard", shown))
+        for name, found in (("metrics.jsonl", steps_logged), ("TensorBoard", shown))
         if found != every
     ]

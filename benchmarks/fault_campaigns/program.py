@@ -16,10 +16,9 @@ from typing import Any
 from unittest.mock import patch
 
 import torch
-from lmtrain.training.loop import TrainingLoop
 
 from lmtrain.cli import main
-from lmtrain.run import session
+from lmtrain.run.train import Run
 from lmtrain.training.store import SnapshotStore
 from lmtrain.training.trainer import Trainer
 
@@ -69,11 +68,11 @@ class Watch:
 
     def spy(self) -> None:
         """From here on, this process says what it is doing."""
-        self._follow(TrainingLoop, "run", LOOP)
+        self._follow(Run, "_train_to_the_end", LOOP)
         self._follow(Trainer, "step", STEP)
-        self._follow(TrainingLoop, "_evaluate_now", VALIDATION)
+        self._follow(Run, "_evaluate", VALIDATION)
         self._follow(SnapshotStore, "write", WRITING)
-        self._follow(session._Run, "_test", TESTING)
+        self._follow(Run, "_finish", TESTING)
 
     def _follow(self, owner: type, name: str, phase: int) -> None:
         original = getattr(owner, name)

@@ -133,6 +133,7 @@ class Run:
         self._logged_step = 0
         self._reached = Reached(last_step=0, num_lines=0)
         self._saved: tuple[int, int] | None = None
+        self._branched_at: int | None = None
         self._elapsed = 0.0
         self._started = time.perf_counter()
 
@@ -296,8 +297,8 @@ class Run:
 
     def _is_worth_saving(self) -> bool:
         """Whether it is the best so far, or the beginning of a branch, which lies elsewhere."""
-        is_branch = self._saved is None and self.trainer.steps > 0
-        return self._saved != self._now and (is_branch or self.record.best_step == self.trainer.steps)
+        steps_worth_it = (self.record.best_step, self._branched_at)
+        return self._saved != self._now and self.trainer.steps in steps_worth_it
 
     def _save(self) -> None:
         if self._saved == self._now:
@@ -358,6 +359,8 @@ class Run:
             raise ModelError(f"{snapshot.path}: its training state does not fit this run: {error}") from error
         if is_within(snapshot, self.store):
             self._saved = self._now
+        else:
+            self._branched_at = snapshot.step
         best_step, best_loss = self.record.best_step, self.record.best_loss
         if best_step is not None and best_step not in {snapshot.step, *self.store.steps()}:
             self.record.forget_best()

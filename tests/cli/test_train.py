@@ -16,7 +16,7 @@ import safetensors.torch
 import torch
 import yaml
 from program import STEPS_OF_EPOCHS, Outcome, Trained, files_in, lmtrain
-from support import last_snapshot
+from support import every_event, last_snapshot, logged
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lmtrain import __version__
@@ -91,17 +91,17 @@ def test_the_vocabulary_is_one_word_a_line(trained: Trained) -> None:
     assert sorted(words) == sorted({*text, "<unk>", "<eos>"})
 
 
-def test_the_log_has_one_line_a_step(trained: Trained) -> None:
+def test_the_log_has_one_line_an_event(trained: Trained) -> None:
     rows = rows_of(trained.run_dir)
-    tags = {row["step"]: list(row) for row in rows}
-    assert len(tags) == len(rows)
-    assert tags == {
-        9: ["step", "epoch", "elapsed", *VALID_TAGS],
-        10: ["step", "epoch", "elapsed", *TRAIN_TAGS],
-        17: ["step", "epoch", "elapsed", *VALID_TAGS],
-        20: ["step", "epoch", "elapsed", *TRAIN_TAGS],
-        25: ["step", "epoch", "elapsed", *TRAIN_TAGS, *VALID_TAGS, *TEST_TAGS],
-    }
+    assert [(row["step"], list(row)) for row in rows] == [
+        (9, ["step", "epoch", "elapsed", *VALID_TAGS]),
+        (10, ["step", "epoch", "elapsed", *TRAIN_TAGS]),
+        (17, ["step", "epoch", "elapsed", *VALID_TAGS]),
+        (20, ["step", "epoch", "elapsed", *TRAIN_TAGS]),
+        (25, ["step", "epoch", "elapsed", *TRAIN_TAGS]),
+        (25, ["step", "epoch", "elapsed", *VALID_TAGS]),
+        (25, ["step", "epoch", "elapsed", *TEST_TAGS]),
+    ]
     assert [row["epoch"] for row in rows] == [row["step"] * 36 / 300 for row in rows]
 
 
@@ -121,7 +121,7 @@ def test_a_table_goes_to_stdout_and_messages_to_stderr(trained: Trained) -> None
     assert lines[header].split("  ")[-1] == "elapsed"
     for line, step in zip(lines[header + 1 :], STEPS_OF_EPOCHS, strict=False):
         epoch, loss, ppl, valid_ppl, accuracy, lr, speed, elapsed = line.split()
-        row = next(row for row in rows if row["step"] == step)
+        row = next(row for row in rows if row["step"] == step and "valid/loss" in row)
         assert epoch == f"{step * 36 / 300:.2f}"
         assert float(ppl) == pytest.approx(torch.tensor(float(loss)).exp().item(), rel=1e-3)
         assert valid_ppl.rstrip("*") == f"{row['valid/perplexity']:.2f}"
@@ -226,7 +226,9 @@ def test_a_longer_training_goes_on(trained: Trained, tmp_path: Path) -> None:
     assert outcome.code == 0
     assert "continuing from step 25 of 34" in outcome.err
     assert "before training" not in outcome.out
-    assert [row["step"] for row in rows_of(folder / "runs" / "tiny")] == [9, 10, 17, 20, 25, 30, 34]
+    events = [(9, "valid"), (10, "train"), (17, "valid"), (20, "train"), (25, "train"), (25, "valid")]
+    events += [(30, "train"), (34, "train"), (34, "valid"), (34, "test")]
+    assert logged(folder / "runs" / "tiny") == events
 
 
 def test_validation_does_not_touch_training(trained: Trained, project: Path) -> None:
@@ -348,4 +350,4 @@ def test_a_signal_stops_a_run_and_the_same_command_continues(number: signal.Sign
     outcome = lmtrain(*words[3:], folder=project)
     assert outcome.code == 0
     assert f"continuing from step {stopped_at:,} of 800" in outcome.err
-    assert [row["step"] for row in rows_of(log.parent)] == list(range(10, 801, 10))
+    assert logged(log.parent) == every_event(logging=10, evaluation=400, end=800)

@@ -1,14 +1,13 @@
 """Whole runs that die, are stopped, fill the disk or diverge, and are continued by the same command."""
 
 import itertools
-import json
 import shutil
 from pathlib import Path
 
 import pytest
 import torch
 from crashing import dies_at, disk_with
-from support import STEPS, Silent, fingerprint, last_snapshot, make_corpus, run, settings
+from support import STEPS, Silent, every_event, fingerprint, last_snapshot, logged, make_corpus, run, settings
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lmtrain.errors import ConfigError, DivergenceError, ModelError, StorageError
@@ -47,8 +46,8 @@ def test_twenty_five_deaths_in_one_run(corpus: Path, tmp_path: Path) -> None:
         deaths += 1
     run(values, run_dir)
     assert fingerprint(run_dir) == fingerprint(tmp_path / "whole")
-    steps = [json.loads(line)["step"] for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
-    assert steps == list(range(1, STEPS + 1))
+    assert logged(run_dir) == every_event(logging=1, evaluation=3)
+    steps = list(range(1, STEPS + 1))
     events = EventAccumulator(str(run_dir / "tensorboard")).Reload()
     assert [event.step for event in events.Scalars("train/loss")] == steps
 

@@ -13,6 +13,7 @@ from support import STEPS, Silent, last_snapshot, run, settings
 from lmtrain.errors import DivergenceError
 from lmtrain.jobs.compare_runs import RunSummary, find_runs, summarise
 from lmtrain.run.layout import is_owned, owning
+from lmtrain.training.manifest import read_manifest, sealed
 from lmtrain.training.trainer import Trainer
 
 
@@ -93,8 +94,15 @@ def test_running_and_interrupted(corpus: Path, tmp_path: Path) -> None:
 
 
 def test_interrupted_in_the_test_is_interrupted(copied: Path) -> None:
-    log = copied / "metrics.jsonl"
+    log, manifest = copied / "metrics.jsonl", last_snapshot(copied) / "snapshot.json"
     log.write_text("".join(log.read_text().splitlines(keepends=True)[:-1]))
+    manifest.write_bytes(sealed({**read_manifest(manifest), "finished": False}))
+    assert summarise(copied).status == "interrupted"
+
+
+def test_begun_anew_with_a_later_end_is_interrupted(copied: Path) -> None:
+    with (copied / "metrics.jsonl").open("a") as file:
+        file.write(f'{{"step": {STEPS + 1}, "train/loss": 1.0}}\n')
     assert summarise(copied).status == "interrupted"
 
 

@@ -1,6 +1,5 @@
 """A run that is continued from any of its snapshots ends exactly as the one that was never interrupted."""
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from support import STEPS, Silent, fingerprint, last_snapshot, make_corpus, run, settings
+from support import STEPS, Silent, every_event, fingerprint, last_snapshot, logged, make_corpus, run, settings
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lmtrain.errors import Interrupted, UsageError
@@ -137,7 +136,7 @@ def test_a_stop_request_is_granted_and_continued(
     assert fingerprint(tmp_path / "part") == fingerprint(tmp_path / "whole")
 
 
-def test_each_step_is_logged_once_however_often_it_is_interrupted(corpus: Path, tmp_path: Path) -> None:
+def test_each_event_is_logged_once_however_often_it_is_interrupted(corpus: Path, tmp_path: Path) -> None:
     values = settings(corpus, snapshots__every=5, logging__every=1)
     run_dir = tmp_path / "run"
 
@@ -155,8 +154,8 @@ def test_each_step_is_logged_once_however_often_it_is_interrupted(corpus: Path, 
         with pytest.raises(KilledError):
             run(values, run_dir, observer=Silent(kill_at(step)))
     run(values, run_dir)
-    steps = [json.loads(line)["step"] for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
-    assert steps == list(range(1, STEPS + 1))
+    assert logged(run_dir) == every_event(logging=1, evaluation=3)
+    steps = list(range(1, STEPS + 1))
     events = EventAccumulator(str(run_dir / "tensorboard")).Reload()
     assert [event.step for event in events.Scalars("train/loss")] == steps
     assert [event.step for event in events.Scalars("valid/perplexity")] == [3, 6, 9, 12, 14]
@@ -229,10 +228,7 @@ def test_an_evaluation_that_was_put_off_is_logged_once(corpus: Path, tmp_path: P
         with pytest.raises(KilledError):
             run(values, tmp_path / "run", Silent(kill))
     run(values, tmp_path / "run")
-    steps = [
-        json.loads(line)["step"] for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
-    ]
-    assert steps == [7, 14]
+    assert logged(tmp_path / "run") == every_event(logging=100, evaluation=7)
 
 
 def test_a_branch_never_touches_another_run(corpus: Path, tmp_path: Path) -> None:
