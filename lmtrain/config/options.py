@@ -91,11 +91,14 @@ class DataOptions(Options):
 
 
 class DropoutOptions(Options):
-    """Probability of dropping a unit, by place."""
+    """Probability of being dropped, by place; one number is for input, layers and output."""
 
     input: Probability = Field(default=0.0, description="of the first layer's inputs, the embedded words")
     layers: Probability = Field(default=0.0, description="between recurrent layers")
     output: Probability = Field(default=0.0, description="before the softmax")
+    words: Probability = Field(default=0.0, description="of word types, from the embedding")
+    recurrent: Probability = Field(default=0.0, description="of recurrent weights (DropConnect)")
+    locked: bool = Field(default=False, description="input, layers and output: all time steps alike")
 
 
 class AdaptiveOptions(Options):
@@ -142,6 +145,9 @@ class ModelOptions(Options):
     embedding_dim: Size = Field(default=200, description="units of a word's embedding")
     hidden_size: Size = Field(default=200, description="units of a recurrent layer")
     num_layers: Annotated[int, Field(gt=0, le=1000)] = Field(default=2, description="recurrent layers")
+    last_hidden_size: Size | None = Field(
+        default=None, description="units of the last recurrent layer; null: hidden_size"
+    )
     tie_weights: bool = Field(default=False, description="embedding and softmax share weights")
     dropout: DropoutOptions = Field(
         default=DropoutOptions(), description="one probability for all places, or one by place"
@@ -164,6 +170,11 @@ class ModelOptions(Options):
     forget_gate_bias: float | None = Field(default=None, description="where it starts; lstm only")
     pretrained_embedding: File | None = Field(default=None, description="word2vec text file")
     freeze_embedding: bool = Field(default=False, description="leave the embedding untrained")
+
+    @property
+    def feature_size(self) -> int:
+        """Units that the softmax predicts from."""
+        return self.last_hidden_size or self.hidden_size
 
     @field_validator("dropout", mode="before", json_schema_input_type=Probability | DropoutOptions)
     @classmethod

@@ -73,16 +73,26 @@ def _model_contradictions(model: ModelOptions) -> Iterator[Contradiction]:
         yield Contradiction(
             ("model.activation", "model.cell"), f"relu is for Elman cells (cell is {model.cell})"
         )
-    if model.tie_weights and model.embedding_dim != model.hidden_size:
+    last = "hidden_size" if model.last_hidden_size is None else "last_hidden_size"
+    if model.tie_weights and model.embedding_dim != model.feature_size:
         yield Contradiction(
-            ("model.tie_weights", "model.embedding_dim", "model.hidden_size"),
-            "tied weights need embedding_dim and hidden_size to be equal "
-            f"(got {model.embedding_dim} and {model.hidden_size})",
+            ("model.tie_weights", "model.embedding_dim", f"model.{last}"),
+            f"tied weights need embedding_dim and {last} to be equal "
+            f"(got {model.embedding_dim} and {model.feature_size})",
+        )
+    if model.num_layers == 1 and model.feature_size != model.hidden_size:
+        yield Contradiction(
+            ("model.last_hidden_size", "model.num_layers"),
+            "with num_layers 1 the last layer is the only one; leave it out and set hidden_size",
         )
     if model.tie_weights and model.softmax == "adaptive":
         yield Contradiction(
             ("model.softmax", "model.tie_weights"),
             "an adaptive softmax has no row for each word that could be tied to the embedding",
+        )
+    if model.dropout.recurrent > 0 and model.cell == "sru":
+        yield Contradiction(
+            ("model.dropout.recurrent", "model.cell"), "sru has no recurrent weights that could be dropped"
         )
     if model.dropout.layers > 0 and model.num_layers == 1:
         yield Contradiction(

@@ -77,6 +77,7 @@ def export_safetensors(original: Original, out: Path) -> Export:
         UsageError: The folder holds files, or a part of the model has no layout in torch.
         StorageError: The disk or the system refused; nothing was left there.
     """
+    _refuse_different_sizes(original.model)
     with new_folder(out, last=CONFIG) as folder:
         weights = safetensors.torch.save(torch_layout(original.model), {"format": "pt", **_about(original)})
         write_synced(folder / SAFETENSORS, weights)
@@ -97,6 +98,7 @@ def export_onnx(original: Original, out: Path) -> Export:
         LmtrainError: onnxruntime computes something else than the model; nothing was left there.
     """
     _require_onnx()
+    _refuse_different_sizes(original.model)
     import onnx
 
     from lmtrain.export.onnx_check import greatest_difference
@@ -188,6 +190,15 @@ def _add_descriptions(folder: Path, original: Original) -> dict[str, int]:
     }
     write_synced(folder / CONFIG, (json.dumps(config, indent=2, ensure_ascii=False) + "\n").encode())
     return {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
+
+
+def _refuse_different_sizes(model: LanguageModel) -> None:
+    sizes = [layer.hidden_size for layer in model.recurrent_layers()]
+    if len(set(sizes)) > 1:
+        raise UsageError(
+            f"layers of different sizes ({', '.join(map(str, sizes))}) cannot be exported: torch's modules "
+            "and the ONNX graph have the states of all layers in one tensor"
+        )
 
 
 def _describe_model(original: Original) -> dict[str, Any]:

@@ -329,7 +329,8 @@ def _refuse_too_large(config: Config, corpora: Corpora, device: torch.device) ->
             copies = 4
     train, options = config.train, config.model
     window = train.batch_size * (train.bptt_len if config.data.context == "stream" else 1)
-    least = 4 * (copies * numbers + window * options.num_layers * options.hidden_size)
+    outputs = (options.num_layers - 1) * options.hidden_size + options.feature_size
+    least = 4 * (copies * numbers + window * outputs)
     available = available_memory(device)
     if available is not None and least > available:
         raise StorageError(

@@ -1,15 +1,15 @@
 """The language model: embedding, recurrent layers, softmax. It knows nothing of training."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import cast
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
 from lmtrain.model.cells import CELLS
-from lmtrain.model.dropout import Dropout, DropoutRates
+from lmtrain.model.dropout import Dropout, DropoutRates, LockedDropout, WeightDropout
 from lmtrain.model.noise import Noise
 from lmtrain.model.recurrent import RecurrentLayer, State
 from lmtrain.model.softmax import FullSoftmax, Softmax
@@ -43,11 +43,12 @@ class LanguageModel(nn.Module):
         embedding_dim: Size E of a word vector.
         hidden_size: Size H of a recurrent layer.
         num_layers: Number L of recurrent layers.
+        last_hidden_size: H of the last layer; by default that of the others.
         cell: One of those in ``lmtrain/model/cells/``, by name: ``lstm``.
         activation: ``tanh`` or, for the Elman cells, ``relu``.
-        softmax: The output layer, from H to V; by default a ``FullSoftmax``.
-        tie_weights: Whether a full softmax shares the matrix of the embedding; E must be H. Source: Press
-            and Wolf (2017), "Using the output embedding to improve language models".
+        softmax: The output layer, from the last H to V; by default a ``FullSoftmax``.
+        tie_weights: Whether a full softmax shares the matrix of the embedding; E must be the last H. Source:
+            Press and Wolf (2017), "Using the output embedding to improve language models".
         embedding_activation: ``none``, or ``tanh`` of the word vectors.
         dropout: Rates by place.
         noise: Where dropout masks are drawn.
@@ -65,6 +66,7 @@ class LanguageModel(nn.Module):
         hidden_size: int = 200,
         num_layers: int = 2,
         *,
+        last_hidden_size: int | None = None,
         cell: str = "lstm",
         activation: str = "tanh",
         softmax: Softmax | None = None,
@@ -79,8 +81,9 @@ class LanguageModel(nn.Module):
             raise ValueError(
                 f"no class in lmtrain/model/cells is cell {cell!r} with activation {activation!r}"
             )
-        if tie_weights and embedding_dim != hidden_size:
-            raise ValueError("tied weights need embedding_dim and hidden_size to be equal")
+        sizes = [embedding_dim, *[hidden_size] * (num_layers - 1), last_hidden_size or hidden_size]
+        if tie_weights and sizes[-1] != embedding_dim:
+            raise ValueError("tied weights need embedding_dim and the size of the last layer to be equal")
         rates, noise = dropout or DropoutRates(), noise or Noise()
         self.vocab_size = vocab_size
         self.precision = precision
@@ -88,15 +91,18 @@ class LanguageModel(nn.Module):
         self.embedding_activation = nn.Tanh() if embedding_activation == "tanh" else nn.Identity()
         self.layers = nn.ModuleList()
         self.dropouts = nn.ModuleList()  # before each layer, and before the softmax
-        for i in range(num_layers):
-            rate = rates.input if i == 0 else rates.layers
-            self.dropouts.append(Dropout(rate, noise))
-            input_size = embedding_dim if i == 0 else hidden_size
-            self.layers.append(CELLS[cell, activation](input_size, hidden_size))
-        self.dropouts.append(Dropout(rates.output, noise))
+        of_units = LockedDropout if rates.locked else Dropout
+        for i, (input_size, output_size) in enumerate(pairwise(sizes)):
+            self.dropouts.append(of_units(rates.layers if i else rates.input, noise))
+            self.layers.append(CELLS[cell, activation](input_size, output_size))
+        if rates.recurrent and not all(layer.state_maps() for layer in self.recurrent_layers()):
+            raise ValueError(f"a layer of cell {cell!r} has no recurrent weights to drop")
+        self.dropouts.append(of_units(rates.output, noise))
+        self.word_dropout = WeightDropout(rates.words, noise)
+        self.weight_dropout = WeightDropout(rates.recurrent, noise)
         self.is_tied = tie_weights
         self._looked_up: Tensor | None = None
-        self.softmax: Softmax = softmax or FullSoftmax(hidden_size, vocab_size)
+        self.softmax: Softmax = softmax or FullSoftmax(sizes[-1], vocab_size)
         if tie_weights:
             if not isinstance(self.softmax, FullSoftmax):
                 raise ValueError("only a softmax with one row a word can be tied to the embedding")
@@ -152,7 +158,8 @@ class LanguageModel(nn.Module):
         x = self.dropouts[0](embedded)
         reading = Reading([], [], [])
         for layer, before, dropout in zip(self.recurrent_layers(), state, self.dropouts[1:], strict=True):
-            raw, after = layer(x, before)  # (T, B, H)
+            with self._dropping_weights_of(layer):
+                raw, after = layer(x, before)  # (T, B, H)
             x = dropout(raw)
             reading.raw.append(raw)
             reading.dropped.append(x)
@@ -161,8 +168,19 @@ class LanguageModel(nn.Module):
 
     def _embed(self, input_ids: Tensor) -> Tensor:
         if self._looked_up is None:
-            return cast("Tensor", self.embedding(input_ids))
-        return nn.functional.embedding(input_ids, self._looked_up, sparse=True)
+            embedded: Tensor = self.embedding(input_ids)
+        else:
+            embedded = nn.functional.embedding(input_ids, self._looked_up, sparse=True)
+        if not self.word_dropout.is_on:
+            return embedded
+        scale: Tensor = self.word_dropout(embedded.new_ones(self.vocab_size))
+        return embedded * scale[input_ids][..., None]
+
+    def _dropping_weights_of(self, layer: RecurrentLayer) -> AbstractContextManager[None]:
+        """One mask for all time steps and streams of the window that is read in the block."""
+        if not self.weight_dropout.is_on:
+            return nullcontext()
+        return layer.replacing(self.weight_dropout(layer.state_weight()))
 
     def loss(self, input_ids: Tensor, targets: Tensor, state: ModelState) -> tuple[Tensor, Reading]:
         """The summed cost of a window's targets in nats, with a gradient, and the reading.

@@ -49,6 +49,10 @@ class Noise:
         whole = activations.new_empty(num_steps, self.columns.batch_size, *rest)
         return whole.bernoulli_(keep, generator=self._generator)[:, self.columns.mine]
 
+    def shared_mask_like(self, weight: Tensor, keep: float) -> Tensor:
+        """The same of any shape, for what all streams have in common: alike in all processes."""
+        return torch.empty_like(weight).bernoulli_(keep, generator=self._generator)
+
     def uniform(self, device: torch.device) -> Tensor:
         """A number from 0 to 1, the same in all processes: a float64 scalar."""
         return torch.rand((), dtype=torch.float64, device=device, generator=self._generator)

@@ -95,6 +95,7 @@ def build_model(
         options.embedding_dim,
         options.hidden_size,
         options.num_layers,
+        last_hidden_size=options.last_hidden_size,
         cell=options.cell,
         activation=options.activation,
         softmax=build_softmax(options, vocab_size, noise, proposal),
@@ -116,14 +117,14 @@ def build_softmax(
         case "adaptive":
             adaptive = options.adaptive
             try:
-                return AdaptiveSoftmax(options.hidden_size, vocab_size, adaptive.cutoffs, adaptive.div)
+                return AdaptiveSoftmax(options.feature_size, vocab_size, adaptive.cutoffs, adaptive.div)
             except ValueError as error:
                 raise ConfigError([f"model.adaptive.cutoffs: {error}"]) from error
         case "sampled":
             num_samples = options.sampled.num_samples
-            return SampledSoftmax(options.hidden_size, vocab_size, num_samples, proposal, noise)
+            return SampledSoftmax(options.feature_size, vocab_size, num_samples, proposal, noise)
         case _:
-            return FullSoftmax(options.hidden_size, vocab_size)
+            return FullSoftmax(options.feature_size, vocab_size)
 
 
 def build_trainer(config: Config, corpora: Corpora, device: torch.device) -> Trainer:

@@ -219,6 +219,10 @@ def describe_parts(model: LanguageModel) -> list[Part]:
 
 def _in_order(model: LanguageModel) -> Iterator[tuple[str, nn.Module]]:
     yield "embedding", model.embedding
+    if model.word_dropout.rate:
+        yield "words", model.word_dropout
+    if model.weight_dropout.rate:
+        yield "recurrent weights", model.weight_dropout
     places = [f"layers.{i}" for i in range(len(model.layers))] + ["softmax"]
     modules: list[nn.Module] = [*model.layers, model.softmax]
     for place, dropout, module in zip(places, model.dropouts, modules, strict=True):

@@ -66,13 +66,16 @@ def test_info_for_a_person(trained: Trained) -> None:
 
 
 def test_info_of_shared_weights_dropout_and_a_long_history(trained: Trained, tmp_path: Path) -> None:
-    changes = ("model.embedding_dim=7", "model.tie_weights=true", "model.dropout=0.25", "evaluation.every=1")
+    changes = ("model.embedding_dim=7", "model.tie_weights=true", "evaluation.every=1")
+    changes += ("model.dropout={input: 0.25, output: 0.25, words: 0.1, recurrent: 0.5}",)
     options = [word for change in changes for word in ("--set", change)]
     lmtrain("train", "--config", "config.yaml", *options, "--run-dir", tmp_path, folder=trained.folder)
     about = json.loads(lmtrain("info", tmp_path, "--snapshot", "last", "--json").out)
     names = [(part["name"], part["kind"]) for part in about["parts"]]
     assert names == [
         ("embedding", "Embedding"),
+        ("words", "WeightDropout 0.1"),
+        ("recurrent weights", "WeightDropout 0.5"),
         ("before layers.0", "Dropout 0.25"),
         ("layers.0", "LSTMLayer"),
         ("before softmax", "Dropout 0.25"),

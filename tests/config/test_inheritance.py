@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from lmtrain.config import load_config, load_config_with_origins
+from lmtrain.config.options import DropoutOptions
 from lmtrain.errors import ConfigError
 
 BASE = """\
@@ -53,7 +54,7 @@ def test_mappings_are_merged_and_lists_replaced() -> None:
     assert config.data.train == (Path("c.txt"),)
     assert config.data.valid == (Path("v.txt"),)
     assert config.model.hidden_size == 300
-    assert config.model.dropout.model_dump() == {"input": 0.2, "layers": 0.0, "output": 0.5}
+    assert config.model.dropout == DropoutOptions(input=0.2, output=0.5)
     assert (config.train.epochs, config.train.bptt_len) == (3, 9)
 
 
@@ -78,7 +79,7 @@ def test_null_and_single_values_stand_over_sections() -> None:
     config = load_config(
         child("base: base.yaml\nmodel: {dropout: 0.1}\ntrain: {epochs: null, max_steps: 5}\n")
     )
-    assert config.model.dropout.model_dump() == {"input": 0.1, "layers": 0.1, "output": 0.1}
+    assert config.model.dropout == DropoutOptions(input=0.1, layers=0.1, output=0.1)
     assert config.train.max_steps == 5
     assert load_config(child("base: base.yaml\nmodel:\n")).model.hidden_size == 200
 
@@ -103,7 +104,7 @@ def test_a_middle_config_hides_the_kind_below_it() -> None:
     config = load_config(
         child("base: middle.yaml\nmodel: {dropout: {output: 0.1}}\ntrain: {optimizer: {name: adam}}\n")
     )
-    assert config.model.dropout.model_dump() == {"input": 0.0, "layers": 0.0, "output": 0.1}
+    assert config.model.dropout == DropoutOptions(output=0.1)
     assert config.train.optimizer.lr == 0.001
 
 

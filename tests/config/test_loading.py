@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lmtrain.config import config_from_dict, load_config, load_config_with_origins
+from lmtrain.config.options import DropoutOptions
 from lmtrain.config.yaml_text import MAX_BYTES
 from lmtrain.errors import ConfigError
 
@@ -55,7 +56,7 @@ def test_every_key_is_read(file: Path) -> None:
     assert config.data.valid == (Path("v.txt"),)
     assert config.data.test == ()
     assert config.data.max_vocab == 10_000
-    assert config.model.dropout.model_dump() == {"input": 0.0, "layers": 0.0, "output": 0.5}
+    assert config.model.dropout == DropoutOptions(output=0.5)
     assert config.train.optimizer.model_dump() == {
         "name": "adam",
         "lr": 0.001,
@@ -281,6 +282,9 @@ def test_origins_name_file_line_override_or_default(file: Path) -> None:
         "model.dropout.input": "c.yaml:4",
         "model.dropout.layers": "c.yaml:4",
         "model.dropout.output": "c.yaml:4",
+        "model.dropout.words": "c.yaml:4",
+        "model.dropout.recurrent": "c.yaml:4",
+        "model.dropout.locked": "c.yaml:4",
         "train.optimizer.name": "--set",
         "train.early_stopping": "--set",
         "snapshots.keep": "--set",

@@ -7,6 +7,7 @@ import pytest
 from lmtrain.config import config_from_dict, load_config
 from lmtrain.config.differences import differences
 from lmtrain.config.loading import load_config_with_origins
+from lmtrain.config.options import DropoutOptions
 from lmtrain.errors import ConfigError
 
 TEXT = "name: x\ndata: {train: [a.txt]}\ntrain: {epochs: 1}\nmodel:\n  dropout:\n    "
@@ -21,7 +22,7 @@ def written(folder: Path, text: str, name: str = "c.yaml") -> Path:
 def test_dropout_of_the_embedding_is_that_of_the_input(tmp_path: Path) -> None:
     path = written(tmp_path, TEXT + "embedding: 0.3\n")
     config, origins = load_config_with_origins(path)
-    assert config.model.dropout.model_dump() == {"input": 0.3, "layers": 0.0, "output": 0.0}
+    assert config.model.dropout == DropoutOptions(input=0.3)
     assert origins["model.dropout.input"] == f"{path}:6"
     assert load_config(path, ["model.dropout.embedding=0.1"]).model.dropout.input == 0.1
     assert load_config(path, ["model.dropout={embedding: 0.2}"]).model.dropout.input == 0.2

@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from lmtrain.config import Config, load_config
+from lmtrain.config.options import DropoutOptions
 from lmtrain.errors import ConfigError
 
 SMALLEST: dict[str, Any] = {"name": "x", "data": {"train": "a.txt"}, "train": {"epochs": 1}}
@@ -44,8 +46,16 @@ def test_defaults() -> None:
             "embedding_dim": 200,
             "hidden_size": 200,
             "num_layers": 2,
+            "last_hidden_size": None,
             "tie_weights": False,
-            "dropout": {"input": 0.0, "layers": 0.0, "output": 0.0},
+            "dropout": {
+                "input": 0.0,
+                "layers": 0.0,
+                "output": 0.0,
+                "words": 0.0,
+                "recurrent": 0.0,
+                "locked": False,
+            },
             "embedding_activation": "none",
             "softmax": "full",
             "adaptive": {"cutoffs": None, "div": 4.0},
@@ -109,9 +119,10 @@ def test_defaults_of_schedules(options: dict[str, Any], defaults: dict[str, Any]
 
 
 @pytest.mark.parametrize(("num_layers", "layers"), [(1, 0.0), (2, 0.5)])
-def test_one_dropout_is_for_all_places_there_are(num_layers: int, layers: float) -> None:
+def test_one_dropout_is_for_all_units_and_for_no_words_or_weights(num_layers: int, layers: float) -> None:
     dropout = config_of(model={"dropout": 0.5, "num_layers": num_layers}).model.dropout
-    assert (dropout.input, dropout.layers, dropout.output) == (0.5, layers, 0.5)
+    assert dropout == DropoutOptions(input=0.5, layers=layers, output=0.5)
+    assert (dropout.words, dropout.recurrent, dropout.locked) == (0.0, 0.0, False)
 
 
 def test_epochs_may_be_a_part_of_one() -> None:
@@ -137,6 +148,13 @@ CONTRADICTIONS: list[tuple[dict[str, dict[str, Any]], str, str]] = [
     ({"model": {"cell": "lstm", "activation": "relu"}}, "model.activation", "cell is lstm"),
     ({"model": {"cell": "gru", "activation": "relu"}}, "model.activation", "cell is gru"),
     ({"model": {"cell": "gru", "forget_gate_bias": 0}}, "model.forget_gate_bias", "only lstm"),
+    (
+        {"model": {"tie_weights": True, "last_hidden_size": 9}},
+        "model.tie_weights",
+        "last_hidden_size to be equal (got 200 and 9)",
+    ),
+    ({"model": {"num_layers": 1, "last_hidden_size": 9}}, "model.last_hidden_size", "num_layers 1"),
+    ({"model": {"cell": "sru", "dropout": {"recurrent": 0.5}}}, "model.dropout.recurrent", "sru has no"),
     ({"model": ONE_LAYER}, "model.dropout.layers", "num_layers 1"),
     ({"model": {"freeze_embedding": True}}, "model.freeze_embedding", "pretrained"),
     ({"train": {"optimizer": NESTEROV}}, "train.optimizer.nesterov", "momentum"),
@@ -162,7 +180,7 @@ def test_contradictions(tmp_path: Path, sections: dict[str, dict[str, Any]], key
     line = 1 + list(values).index(key.partition(".")[0])
     assert problem.startswith(f"{tmp_path / 'c.yaml'}:{line}: {key}: ")
     assert words in problem
-    with pytest.raises(ValidationError, match=words):
+    with pytest.raises(ValidationError, match=re.escape(words)):
         Config.model_validate(values)
 
 
@@ -187,6 +205,8 @@ def test_nothing_says_how_long(tmp_path: Path) -> None:
         {"model": {"dropout": 0.5, "num_layers": 1}},
         {"model": {"dropout": {"layers": 0.0}, "num_layers": 1}},
         {"model": {"cell": "concat_elman", "activation": "relu"}},
+        {"model": {"tie_weights": True, "hidden_size": 9, "last_hidden_size": 200}},
+        {"model": {"num_layers": 1, "hidden_size": 9, "last_hidden_size": 9}},
         {"model": {"freeze_embedding": True, "pretrained_embedding": "v.txt"}},
         {"data": {"valid": "a.txt", "test": "a.txt"}},
         {"data": {"valid": "v.txt"}, "train": {"schedule": {"name": "plateau"}, **STOPPING}},
@@ -256,6 +276,7 @@ def test_what_to_yaml_writes_loads_as_an_equal_config(tmp_path: Path, values: di
 def test_to_yaml_is_fit_to_be_read() -> None:
     text = config_of(model={"dropout": 0.5}, train={"optimizer": {"name": "adam"}}).to_yaml()
     assert text.startswith("name: x\nseed: 1\ndata:\n  train: [a.txt]\n  valid: []\n")
-    assert "\n  dropout: {input: 0.5, layers: 0.5, output: 0.5}\n" in text
+    dropout = "{input: 0.5, layers: 0.5, output: 0.5, words: 0.0, recurrent: 0.0, locked: false}"
+    assert f"\n  dropout: {dropout}\n" in text
     assert "\n    betas: [0.9, 0.999]\n" in text
     assert text.endswith("\nlogging: {every: 50, samples: 3}\n")

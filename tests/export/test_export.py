@@ -120,6 +120,16 @@ def test_every_kind_of_model_is_checked_and_written(kind: Kind, trained: Origina
     assert "encoder.weight" in safetensors.torch.load_file(tmp_path / "torch" / "model.safetensors")
 
 
+@pytest.mark.parametrize("export", [export_onnx, export_safetensors])
+def test_layers_of_different_sizes_are_refused(
+    export: Callable[[Original, Path], object], trained: Original, tmp_path: Path
+) -> None:
+    uneven = dataclasses.replace(trained, model=LanguageModel(len(VOCAB), 6, 7, 3, last_hidden_size=5))
+    with pytest.raises(UsageError, match=r"layers of different sizes \(7, 7, 5\) cannot be exported"):
+        export(uneven, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_what_an_adaptive_softmax_is_rebuilt_from(corpus: Path, tmp_path: Path) -> None:
     changes = {"model__softmax": "adaptive", "model__adaptive": {"cutoffs": [3, 6], "div": 2.0}}
     trained = original_of(load_model(trained_in(tmp_path / "run", corpus, **changes), device="cpu"))

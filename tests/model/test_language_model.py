@@ -69,6 +69,19 @@ def test_tied_weights_are_one_matrix() -> None:
         LanguageModel(V, 6, 8, 1, tie_weights=True)
 
 
+def test_layers_of_different_sizes() -> None:
+    model = LanguageModel(V, 6, 8, 3, last_hidden_size=6, tie_weights=True)
+    sizes = [(layer.input_size, layer.hidden_size) for layer in model.recurrent_layers()]
+    assert sizes == [(6, 8), (8, 8), (8, 6)]
+    state = model.initial_state(3)
+    assert [tuple(tensor.shape for tensor in layer) for layer in state] == [((3, n),) * 2 for n in (8, 8, 6)]
+    reading = model(window()[0], state)
+    assert reading.features.shape == (5, 3, 6)
+    assert model.softmax.logits(reading.features).shape == (5, 3, V)
+    with pytest.raises(ValueError, match="the size of the last layer"):
+        LanguageModel(V, 8, 8, 3, last_hidden_size=6, tie_weights=True)
+
+
 def test_a_softmax_without_a_row_for_each_word_is_not_tied() -> None:
     with pytest.raises(ValueError, match="one row a word"):
         LanguageModel(V, 8, 8, 1, tie_weights=True, softmax=AdaptiveSoftmax(8, V))

@@ -43,6 +43,14 @@ def continued_from(step: int, whole: Path, values: dict[str, Any], run_dir: Path
 CASES: dict[str, dict[str, Any]] = {
     **{" ".join(key): dict(zip(("model__cell", "model__activation"), key, strict=True)) for key in CELLS},
     "tied": {"model__tie_weights": True, "model__embedding_dim": 7},
+    "dropped words and weights": {
+        "model__dropout": {"input": 0.3, "output": 0.3, "words": 0.2, "recurrent": 0.4, "locked": True},
+    },
+    "a narrow last layer": {
+        "model__tie_weights": True,
+        "model__last_hidden_size": 6,
+        "model__dropout": {"words": 0.2, "recurrent": 0.4},
+    },
     "adaptive": {"model__softmax": "adaptive"},
     "sampled": {"model__softmax": "sampled", "model__sampled": {"num_samples": 5}},
     "sampled unigram": {
@@ -97,7 +105,9 @@ def test_snapshots_do_not_change_training(corpus: Path, tmp_path: Path) -> None:
         assert last[0].read_bytes() == last[1].read_bytes()
 
 
-@pytest.mark.parametrize("case", ["elman tanh", "lstm tanh", "tied", "sampled", "bfloat16"])
+@pytest.mark.parametrize(
+    "case", ["elman tanh", "lstm tanh", "tied", "a narrow last layer", "sampled", "bfloat16"]
+)
 def test_so_do_the_paths_of_large_models(
     case: str, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
