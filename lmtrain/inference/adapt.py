@@ -165,16 +165,22 @@ class AdaptedReading(Strategy):
         self._memory = Memory(adaptation.cache.window) if adaptation.cache else None
         self._options = adaptation.dynamic
         self._statistics = statistics
-        self._descent: _Descent | None = None
+        self._descent: _Sgd | _Rms | None = None
         if adaptation.dynamic:
             self.mode = torch.enable_grad
 
     def begin(self, model: LanguageModel) -> None:
         """Takes the model, or a copy where weights are to change."""
         self.model = model
-        if self._options is not None:
-            self.model = copy.deepcopy(model)
-            self._descent = _Descent(self.model, self._options, self._statistics)
+        if self._options is None:
+            return
+        self.model = copy.deepcopy(model)
+        if self._options.rule == "sgd":
+            self._descent = _Sgd(self.model, self._options)
+        elif self._statistics is None:
+            raise ValueError("the rule rms needs statistics of the training text")
+        else:
+            self._descent = _Rms(self.model, self._options, self._statistics)
 
     @torch.no_grad()
     def token_costs(self, read: ReadWindow) -> TokenCosts:
@@ -303,38 +309,52 @@ def _loss(model: LanguageModel, read: ReadWindow) -> Tensor:
     return model.softmax.loss(read.features, read.targets)
 
 
-class _Descent:
-    """Changes the weights of a model as ``Dynamic`` says."""
+class _Sgd:
+    """Changes the weights of a model by their gradients."""
 
-    def __init__(self, model: LanguageModel, options: Dynamic, statistics: Statistics | None) -> None:
-        named = dict(model.named_parameters())
-        self._model = model
-        self._options = options
-        self._weights: list[Tensor] = list(named.values())
-        for weight in self._weights:
+    def __init__(self, model: LanguageModel, options: Dynamic) -> None:
+        self._softmax, self._lr = model.softmax, options.lr
+        # Of the word vectors those of the words read have a gradient, and few of many words are read at once.
+        shared = model.use_sparse_gradients()
+        self._below = [model.embedding.weight if shared is None else shared, *model.layers.parameters()]
+        for weight in self._below:
             weight.requires_grad_()
-        if options.rule == "rms":
-            if statistics is None:
-                raise ValueError("the rule rms needs statistics of the training text")
-            roots = [statistics[name].to(weight.device) for name, weight in named.items()]
-            mean = sum(float(root.double().sum()) for root in roots) / sum(root.numel() for root in roots)
-            self._roots = roots
-            self._pulls = [(options.decay / mean * root).clamp_(max=1.0) for root in roots]
-            self._trained = [weight.detach().clone() for weight in self._weights]
 
     def step(self, features: Tensor, targets: Tensor) -> None:
         """One step on the summed cost of the N targets, predicted from ``features`` (N, H) with a graph."""
-        loss = self._model.softmax.loss(features, targets)
-        # A cluster of an adaptive softmax that no word is of has none.
-        gradients = torch.autograd.grad(loss, self._weights, allow_unused=True, materialize_grads=True)
+        gradient = self._softmax.descend(features, targets, self._lr)
+        gradients = torch.autograd.grad(features, self._below, gradient)
         with torch.no_grad():
-            if self._options.rule == "rms":
-                self._rms(gradients)
-            else:
-                torch._foreach_add_(self._weights, gradients, alpha=-self._options.lr)
+            for weight, each in zip(self._below, gradients, strict=True):
+                if each.is_sparse:
+                    weight.index_add_(0, each._indices()[0], each._values(), alpha=-self._lr)
+                else:
+                    weight.add_(each, alpha=-self._lr)
 
-    def _rms(self, gradients: Sequence[Tensor]) -> None:
+
+class _Rms:
+    """Changes the weights of a model by their gradients over what these usually are, and draws them back."""
+
+    def __init__(self, model: LanguageModel, options: Dynamic, statistics: Statistics) -> None:
+        named = dict(model.named_parameters())
+        self._softmax, self._lr = model.softmax, options.lr
+        self._weights = [weight.requires_grad_() for weight in named.values()]
+        self._roots = [statistics[name].to(weight.device) for name, weight in named.items()]
+        mean = sum(float(root.double().sum()) for root in self._roots) / sum(map(torch.numel, self._roots))
+        self._pulls = [(options.decay / mean * root).clamp_(max=1.0) for root in self._roots]
+        self._trained = [weight.detach().clone() for weight in self._weights]
+
+    def step(self, features: Tensor, targets: Tensor) -> None:
+        """As of ``_Sgd``."""
+        loss = self._softmax.loss(features, targets)
+        # A cluster of an adaptive softmax that no word is of has no gradient.
+        gradients = torch.autograd.grad(loss, self._weights, allow_unused=True, materialize_grads=True)
+        self.follow(gradients)
+
+    @torch.no_grad()
+    def follow(self, gradients: Sequence[Tensor]) -> None:
+        """The step, given the gradient of each weight."""
         parts = zip(self._weights, gradients, self._roots, self._pulls, self._trained, strict=True)
         for weight, gradient, root, pull, trained in parts:
             weight.lerp_(trained, pull)
-            weight.addcdiv_(gradient, root + _EPSILON, value=-self._options.lr)
+            weight.addcdiv_(gradient, root + _EPSILON, value=-self._lr)

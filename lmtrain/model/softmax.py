@@ -55,6 +55,29 @@ class Softmax(nn.Module):
         """
         raise NotImplementedError
 
+    def descend(self, features: Tensor, targets: Tensor, lr: float) -> Tensor:
+        """A step of gradient descent on the summed cost, of the weights of this layer.
+
+        Args:
+            features: (N, H).
+            targets: Word ids, int64, shape (N), none of them negative.
+            lr: The length of the step, times the gradient.
+
+        Returns:
+            The gradient of the features, before the step, (N, H).
+        """
+        weights: list[Tensor] = list(self.parameters())
+        with torch.enable_grad():
+            features = features.detach().requires_grad_()
+            loss = self.loss(features, targets)
+            # A cluster of an adaptive softmax that no word is of has no gradient.
+            gradient, *own = torch.autograd.grad(
+                loss, [features, *weights], allow_unused=True, materialize_grads=True
+            )
+        with torch.no_grad():
+            torch._foreach_add_(weights, own, alpha=-lr)
+        return gradient
+
     def token_costs(self, features: Tensor, targets: Tensor) -> TokenCosts:
         """The exact cost of each target on its own, without a gradient; arguments as of ``loss``."""
         raise NotImplementedError
@@ -119,6 +142,16 @@ class FullSoftmax(Softmax):
             del logits, scores  # before the next chunk takes as much memory again
         is_target = targets >= 0
         return TokenCosts(torch.where(is_target, nats, 0.0), hits & is_target)
+
+    @torch.no_grad()
+    def descend(self, features: Tensor, targets: Tensor, lr: float) -> Tensor:
+        """See ``Softmax``. In place, since a gradient of the size of the weights costs passes over memory."""
+        gradient = self.logits(features).softmax(dim=1)  # of the logits, once the targets are taken off
+        gradient[torch.arange(len(targets), device=targets.device), targets] -= 1.0
+        of_features = gradient.to(features.dtype) @ self.weight.to(features.dtype)
+        self.weight.addmm_(gradient.t(), features.float(), alpha=-lr)
+        self.bias.add_(gradient.sum(dim=0), alpha=-lr)
+        return of_features
 
     def logits(self, features: Tensor) -> Tensor:
         """Log-probabilities but for the normaliser; see ``Softmax``."""

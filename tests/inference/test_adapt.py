@@ -1,5 +1,6 @@
 """Strategies of reading that learn: each by its equations, and none ever sees a word before it is scored."""
 
+import copy
 import math
 
 import numpy as np
@@ -20,7 +21,7 @@ from lmtrain.model.adaptive_softmax import AdaptiveSoftmax
 from lmtrain.model.cells import CELLS
 from lmtrain.model.language_model import LanguageModel, detach
 from lmtrain.model.sampled_softmax import SampledSoftmax
-from lmtrain.model.softmax import FullSoftmax
+from lmtrain.model.softmax import FullSoftmax, Softmax
 
 IDS = corpus_of(random_lines(30)).ids
 STATISTICS = {name: torch.rand_like(weight) + 0.1 for name, weight in make_model().named_parameters()}
@@ -78,6 +79,51 @@ def test_a_temperature_divides_the_logits() -> None:
     assert nats(model, Adaptation(temperature=0.7)).tolist() == pytest.approx(expected.tolist(), rel=1e-5)
 
 
+def test_steps_of_sgd() -> None:
+    adapted, model = nats(make_model(), SGD), make_model()
+    optimizer, state, expected = torch.optim.SGD(model.parameters(), 0.05), model.initial_state(1), []
+    for window in stream_windows(IDS, EOS, window_len=3):
+        reading = model(window.input_ids, state)
+        state = detach(reading.state)
+        logits = reading.features[:, 0] @ model.softmax.weight.t() + model.softmax.bias
+        costs = torch.nn.functional.cross_entropy(logits, window.targets[:, 0], reduction="none")
+        expected += costs.tolist()
+        optimizer.zero_grad()
+        costs.sum().backward()
+        optimizer.step()
+    assert adapted.tolist() == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_a_full_softmax_descends_as_any_other(precision: torch.dtype) -> None:
+    model = make_model()
+    features, targets = torch.randn(9, 6).to(precision), torch.randint(7, (9,))
+    other = copy.deepcopy(model.softmax)
+    tolerance = {"rtol": 1e-4, "atol": 1e-5} if precision == torch.float32 else {"rtol": 0.02, "atol": 0.02}
+    torch.testing.assert_close(
+        model.softmax.descend(features, targets, 0.1),
+        Softmax.descend(other, features, targets, 0.1),
+        **tolerance,
+    )
+    for ours, theirs in zip(model.softmax.parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, **tolerance)
+
+
+def test_tied_weights_get_both_gradients() -> None:
+    torch.manual_seed(3)
+    model = LanguageModel(7, 4, 4, 1, tie_weights=True)
+    for weight in model.parameters():
+        torch.nn.init.uniform_(weight, -0.5, 0.5)
+    window, *_ = stream_windows(IDS[:6], EOS)
+    strategy = Adaptation(dynamic=Dynamic(lr=0.1, every=6)).strategy()
+    list(Reader(model, strategy=strategy).costs([window]))
+    loss, _ = model.loss(window.input_ids, window.targets, model.initial_state(1))
+    loss.backward()
+    for trained, adapted in zip(model.parameters(), strategy.model.parameters(), strict=True):
+        assert trained.grad is not None
+        torch.testing.assert_close(adapted, trained - 0.1 * trained.grad, rtol=1e-4, atol=1e-6)
+
+
 def test_a_step_of_rms() -> None:
     model, how = make_model(), RMS.dynamic
     assert how is not None
@@ -94,10 +140,7 @@ def test_a_step_of_rms() -> None:
         expected = trained - how.lr * trained.grad / (root + 1e-8)
         torch.testing.assert_close(adapted, expected, rtol=1e-4, atol=1e-6)
     before = {name: weight.detach().clone() for name, weight in strategy.model.named_parameters()}
-    with torch.no_grad():
-        for gradient in strategy._descent._weights:  # type: ignore[attr-defined]
-            gradient.grad = None
-        strategy._descent._rms(tuple(map(torch.zeros_like, before.values())))  # type: ignore[attr-defined]
+    strategy._descent.follow([torch.zeros_like(weight) for weight in before.values()])  # type: ignore[attr-defined]
     for (name, trained), adapted in zip(model.named_parameters(), strategy.model.parameters(), strict=True):
         pull = (how.decay * STATISTICS[name] / roots.mean()).clamp(max=1)
         torch.testing.assert_close(adapted, before[name] + pull * (trained - before[name]))
