@@ -13,7 +13,7 @@ from pathlib import Path
 
 from common import median_ratio, parser, print_header, print_row, seconds, take_turns, write_json
 
-TARGET = 1.5
+TARGET = 1.3
 OURS, PLAIN = "lmtrain --help", "import typer"
 
 

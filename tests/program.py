@@ -52,6 +52,7 @@ def lmtrain(*arguments: object, folder: Path = Path(), stdin: bytes = b"") -> Ou
         with (
             chdir(folder),
             patch.object(sys, "argv", ["lmtrain", *map(str, arguments)]),
+            patch.object(sys, "warnoptions", ["error"]),  # here they are shown, and are errors
             patch.object(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin))),
             redirect_stdout(out),
             redirect_stderr(err),

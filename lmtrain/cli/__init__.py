@@ -5,10 +5,12 @@ import sys
 
 from lmtrain.errors import Interrupted
 from lmtrain.machine.interrupt import StopRequest
+from lmtrain.machine.process import name_files_in_utf8
 
 
 def main() -> None:
     """Runs a command; errors end it with one clear message and the exit code of their kind."""
+    name_files_in_utf8()
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(
             signal.SIGINT, signal.SIG_DFL

@@ -2,7 +2,8 @@
 
 import sys
 from importlib import import_module
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -54,6 +55,7 @@ class Group(TyperGroup):
         shared = [param for param in ctx.find_root().command.params if param.name == "quiet"]
         if command is not None:
             command.params += [param for param in shared if param not in command.params]
+            _refuse_empty_paths(ctx, command, rest)
         return name, command, rest
 
     def parse_args(self, ctx: Any, args: list[str]) -> Any:
@@ -62,6 +64,21 @@ class Group(TyperGroup):
             say(ctx.get_help(), sys.stderr)
             raise typer.Exit(2)
         return super().parse_args(ctx, args)
+
+
+def _refuse_empty_paths(ctx: Any, command: Any, args: list[str]) -> None:
+    """An empty path, as an unset variable of a shell gives it, would be the working directory."""
+    own = command.context_class(command, info_name=command.name, parent=ctx)
+    try:
+        typed, _, _ = command.make_parser(own).parse_args(list(args))
+    except typer.TyperException:  # is told when the command reads its words
+        return
+    for param in command.params:
+        kind = getattr(getattr(param, "type_descriptor", None), "annotation", None)
+        value = typed.get(param.name)
+        values = value if isinstance(value, list | tuple) else (value,)
+        if Path in (kind, *get_args(kind)) and "" in values:
+            raise typer.BadParameter("the path is empty", ctx=own, param=param)
 
 
 def be_quiet(ctx: typer.Context, value: bool) -> None:

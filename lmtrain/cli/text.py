@@ -20,6 +20,8 @@ from lmtrain.files.json_values import finite
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _COMMAND_INDENT = "    "
 """Begins a line that holds a command to be copied, which is never broken."""
+_MIN_WIDTH = 12
+"""Of a column of texts that is folded; below that nobody can read it."""
 
 
 @dataclass
@@ -105,21 +107,24 @@ def print_json_line(value: Any) -> None:
 
 
 def print_pairs(pairs: Sequence[tuple[str, object]]) -> None:
-    """Names and values in two columns; on a terminal long values are folded."""
-    if is_terminal(sys.stdout):
-        from rich.table import Table
-        from rich.text import Text
-
-        table = Table.grid(padding=(0, 2, 0, 0))
-        table.add_column(no_wrap=True)
-        table.add_column(overflow="fold")
-        for name, value in pairs:
-            table.add_row(Text(name), Text(str(value)))
-        _print_rich(table)
-        return
+    """Names and values in two columns; a terminal has long values folded, and a narrow one no columns."""
     width = max(len(name) for name, _ in pairs)
+    if not is_terminal(sys.stdout):
+        for name, value in pairs:
+            write_result(f"{name:<{width}}  {value}".rstrip())
+        return
+    from rich.table import Table
+    from rich.text import Text
+
+    if width_of(sys.stdout) < width + 2 + _MIN_WIDTH:
+        _print_rich(*(Text(visible(f"{name.strip()}  {value}"), overflow="fold") for name, value in pairs))
+        return
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
     for name, value in pairs:
-        write_result(f"{name:<{width}}  {value}".rstrip())
+        table.add_row(Text(name), Text(visible(str(value))))
+    _print_rich(table)
 
 
 def print_table(
@@ -131,6 +136,8 @@ def print_table(
 ) -> None:
     """A table that fits a terminal; where standard output is none, plain text of aligned columns.
 
+    A terminal that is too narrow for it has a block of lines for each row.
+
     Args:
         header: The heading of each column.
         rows: A text for each column.
@@ -139,14 +146,22 @@ def print_table(
         styles: For each row, the style of a column, as rich names it.
     """
     left = header[:1] if left is None else left
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
     if not is_terminal(sys.stdout):
-        widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
         for row in (header, *rows):
             cells = (
                 cell.ljust(width) if name in left else cell.rjust(width)
                 for cell, width, name in zip(row, widths, header, strict=True)
             )
             write_result("  ".join(cells).rstrip())
+        return
+    least = [
+        min(width, _MIN_WIDTH) if name in left else width for name, width in zip(header, widths, strict=True)
+    ]
+    if sum(least) + 2 * (len(least) - 1) > width_of(sys.stdout):
+        for row in rows:
+            print_pairs([(name.strip(), cell) for name, cell in zip(header, row, strict=True)])
+            write_result()
         return
     from rich.table import Table
     from rich.text import Text
@@ -156,7 +171,9 @@ def print_table(
         is_text = name in left
         table.add_column(name, justify="left" if is_text else "right", no_wrap=not is_text, overflow="fold")
     for row, style in zip(rows, styles or [{}] * len(rows), strict=True):
-        table.add_row(*(Text(cell, style.get(name, "")) for name, cell in zip(header, row, strict=True)))
+        table.add_row(
+            *(Text(visible(cell), style.get(name, "")) for name, cell in zip(header, row, strict=True))
+        )
     _print_rich(table)
 
 
@@ -218,10 +235,12 @@ def _bars_aside(stream: TextIO) -> Iterator[None]:
         yield
 
 
-def _print_rich(table: Any) -> None:
+def _print_rich(*blocks: Any) -> None:
     from rich.console import Console
 
-    Console(file=sys.stdout, width=width_of(sys.stdout)).print(table)
+    console = Console(file=sys.stdout, width=width_of(sys.stdout))
+    for block in blocks:
+        console.print(block)
 
 
 def _program() -> str:

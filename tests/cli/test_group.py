@@ -1,5 +1,6 @@
 """What all commands share."""
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -24,3 +25,25 @@ def test_quiet_leaves_errors_and_holds_for_one_command_alone(project: Path) -> N
     assert outcome.code == 2
     assert "nowhere" in outcome.err
     assert lmtrain("runs", project) == loud
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "eval runs/m --data=",
+        "train --config=",
+        "train --config x.yaml --run-dir=",
+        "info ''",
+        "data check ''",
+        "config show ''",
+        "plot runs/m ''",
+    ],
+)
+def test_an_empty_path_is_called_empty(command: str) -> None:
+    outcome = lmtrain(*shlex.split(command))
+    assert outcome.code == 2
+    assert "the path is empty" in outcome.err
+
+
+def test_other_values_may_be_empty(tmp_path: Path) -> None:
+    assert "the path is empty" not in lmtrain("generate", tmp_path / "none", "--prompt", "").err

@@ -4,6 +4,7 @@ import fcntl
 import json
 import math
 import os
+import re
 import select
 import shutil
 import struct
@@ -108,6 +109,22 @@ def test_a_table_fits_a_terminal() -> None:
     assert lines[1].rstrip().endswith("123,456")
     assert max(map(len, lines[1:])) <= 40
     assert "".join(line.split()[0] for line in lines[1:]) == name
+
+
+@pytest.mark.parametrize("width", range(8, 60, 3))
+def test_no_width_costs_a_figure(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    header = ("step", "name", "valid ppl", "elapsed")
+    rows = [("1,234,567", "a rather long name", "102.25*", "1:02:03"), ("100", "b", "0.02", "1s")]
+    with screen() as written:
+        monkeypatch.setenv("COLUMNS", str(width))
+        print_table(header, rows, left=("name",))
+        print_pairs([("best validation perplexity", "123,456.78"), ("b", "9")])
+        monkeypatch.delenv("COLUMNS")
+        text = written()
+    joined = "".join(text.split())
+    assert max(len(re.sub(r"\x1b\[[0-9;]*m", "", line).rstrip()) for line in text.splitlines()) <= width
+    figures = [cell for row in rows for cell in (row[0], *row[2:])] + ["123,456.78"]
+    assert [figure for figure in figures if figure not in (joined if width < 12 else text)] == []
 
 
 def test_messages_are_broken_at_spaces_and_commands_never() -> None:

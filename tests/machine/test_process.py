@@ -2,8 +2,10 @@
 
 import os
 import platform
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -42,3 +44,51 @@ def test_what_the_user_set_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("GOMP_SPINCOUNT")
     prepare_process()
     assert os.environ["GOMP_SPINCOUNT"] == "1000"
+
+
+@pytest.mark.parametrize(("asked", "shown"), [("", False), ("default", True)])
+def test_libraries_are_heard_where_they_are_asked_for(asked: str, shown: bool) -> None:
+    program = PREPARE + "import warnings; warnings.warn('from a library')"
+    environment = {**os.environ, "PYTHONWARNINGS": asked}
+    command = [sys.executable, "-c", program]
+    result = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    assert ("from a library" in result.stderr) == shown
+
+
+@pytest.fixture
+def eight_bits(tmp_path: Path) -> dict[str, str]:
+    """The environment of a locale of 8 bits."""
+    if shutil.which("localedef") is None:
+        pytest.skip("no localedef")
+    (tmp_path / "locales").mkdir()
+    command = ["localedef", "-i", "en_US", "-f", "ISO-8859-1", str(tmp_path / "locales" / "en_US")]
+    if subprocess.run(command, capture_output=True, check=False).returncode > 1:
+        pytest.skip("no sources of locales")
+    return {**os.environ, "LOCPATH": str(tmp_path / "locales"), "LC_ALL": "en_US"}
+
+
+@pytest.mark.parametrize("options", [(), ("-I",)])
+def test_files_are_named_in_utf_8_in_any_locale(
+    options: tuple[str, ...], eight_bits: dict[str, str], tmp_path: Path
+) -> None:
+    name = "t\u00e9\u65e5.txt"
+    (tmp_path / name).write_text("a b\n", "utf-8")
+    command = [
+        sys.executable,
+        *options,
+        "-m",
+        "lmtrain",
+        "config",
+        "new",
+        "--corpus",
+        name,
+        "--out",
+        "o.yaml",
+    ]
+    result = subprocess.run(command, cwd=tmp_path, env=eight_bits, capture_output=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert f"train: {name}" in (tmp_path / "o.yaml").read_text("utf-8")
+    check = [sys.executable, *options, "-m", "lmtrain", "data", "check", f"no-{name}"]
+    result = subprocess.run(check, cwd=tmp_path, env=eight_bits, capture_output=True, check=False)
+    assert result.returncode == 3
+    assert f"no-{name}" in result.stderr.decode("utf-8")
