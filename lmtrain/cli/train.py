@@ -66,11 +66,14 @@ def train(
     Example: lmtrain train --config mine.yaml --set train.epochs=3 --dry-run
     """
     from lmtrain.config import load_config
+    from lmtrain.files.paths import refuse_misplaced
     from lmtrain.run.layout import owning
 
     if as_json and not dry_run:
         raise UsageError("--json prints what --dry-run finds; a run writes metrics.jsonl")
     resolved = load_config(config, overrides or ())
+    if not resolved.data.synthetic:  # which are made where they are not
+        refuse_misplaced((*resolved.data.train, *resolved.data.valid, *resolved.data.test), config.parent)
     again = _command(config, overrides or (), run_dir, device)
     run_dir = run_dir or Path("runs") / resolved.name
     if dry_run:

@@ -12,7 +12,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from lmtrain.corpus.cache import CacheEntry, checksums, content_hash, default_cache_dir, hashed, writing
+from lmtrain.corpus.cache import CacheEntry, checksum, content_hash, default_cache_dir, hashed, writing
 from lmtrain.corpus.text import TextRules, mark_lines
 from lmtrain.corpus.vocab import Vocabulary
 from lmtrain.errors import DataError, StorageError
@@ -129,7 +129,7 @@ def load_corpus(
         payload = entry.payload(".npy")
         with writing(payload) as file:
             facts = _write_ids(file, _marked_files(paths, digests, rules), vocab)
-        entry.write({**facts, "checksums": checksums(payload)})
+        entry.write({**facts, "crc32": checksum(payload)})
         encoded = _open_ids(entry)
     if encoded is None:
         raise StorageError(f"{cache_dir}: the cache does not give back what was written to it")
@@ -230,7 +230,7 @@ def _open_ids(entry: CacheEntry) -> tuple[NDArray[np.int32], int, int] | None:
     facts = entry.read()
     path = entry.payload(".npy")
     try:
-        if facts is None or checksums(path) != facts["checksums"]:
+        if facts is None or checksum(path) != facts["crc32"]:
             return None
         ids: NDArray[np.int32] = np.load(path, mmap_mode="r", allow_pickle=False)
         return ids, facts["num_lines"], facts["num_oov"]

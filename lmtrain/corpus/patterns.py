@@ -50,6 +50,6 @@ def _identity(path: Path) -> object:
     """The same for all names of a file."""
     try:
         status = Path(os.path.realpath(path)).stat()  # which, unlike the system, follows any number of links
-    except OSError:
+    except (OSError, ValueError):
         return path
     return status.st_dev, status.st_ino

@@ -1,7 +1,10 @@
 """What a path that is not there may have been meant to be."""
 
+from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
+
+from lmtrain.errors import DataError
 
 
 def missing(path: Path) -> str:
@@ -9,6 +12,18 @@ def missing(path: Path) -> str:
     if path.is_symlink():
         return f"a link to {path.readlink()}, which does not exist"
     return f"no such file{meant(path)}"
+
+
+def refuse_misplaced(paths: Iterable[Path], folder: Path) -> None:
+    """Refuses paths that are not there, but would be from another folder, such as that of the config.
+
+    Raises:
+        DataError: One of the paths is such.
+    """
+    for path in paths:
+        if not path.exists() and (folder / path).exists():
+            hint = f"paths are relative to the current folder; did you mean {folder / path}?"
+            raise DataError(f"{path}: no such file; {hint}")
 
 
 def meant(path: Path) -> str:

@@ -217,6 +217,11 @@ def _stat(path: Path) -> os.stat_result:
         raise DataError(f"{path}: {missing(path)}") from None
     except OSError as error:
         raise DataError(f"{input_name(path)}: cannot be read: {error.strerror or error}") from error
+    except ValueError:  # a NUL, or a character that this locale's file names do not have
+        encoding = sys.getfilesystemencoding()
+        raise DataError(
+            f"{path}: no file can be named so in this locale ({encoding}); use one of UTF-8"
+        ) from None
     if stat.S_ISDIR(status.st_mode):
         is_current = " (as an empty name is)" if path == Path() else ""
         raise DataError(f"{path}: a directory{is_current}; name the text files in it")

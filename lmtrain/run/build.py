@@ -1,5 +1,6 @@
 """A config becomes objects."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -8,7 +9,7 @@ from lmtrain.config import Config
 from lmtrain.config.options import DataOptions, ModelOptions
 from lmtrain.corpus.batching import LineIterator, ParallelSequentialIterator, Windows
 from lmtrain.corpus.corpus import Corpus, build_vocabulary, load_corpus
-from lmtrain.corpus.patterns import expand_patterns
+from lmtrain.corpus.patterns import expand_patterns, same_files
 from lmtrain.corpus.synthetic.synthetic import write_synthetic
 from lmtrain.corpus.text import TextRules
 from lmtrain.corpus.vocab import Vocabulary
@@ -37,6 +38,18 @@ class Corpora:
     train: Corpus
     valid: Corpus | None
     test: Corpus | None
+
+    def notes(self) -> Iterator[str]:
+        """What deserves a word: files that are read twice."""
+        train = self.train.paths
+        yield from (
+            f"data.train names {path} twice"
+            for index, path in enumerate(train)
+            if same_files([path], train[:index])
+        )
+        for name, corpus in (("valid", self.valid), ("test", self.test)):
+            for path, other in same_files(corpus.paths if corpus else (), train):
+                yield f"data.{name}: {path} is a text of data.train too ({other}), and not unseen"
 
     def hashes(self) -> dict[str, str | None]:
         """SHA-256 of the vocabulary and of each text."""

@@ -76,6 +76,8 @@ def train(
         store.recover()
         snapshot = snapshot_to_continue(store, resume, observer.on_note)
         corpora = load_corpora(config)
+        for remark in corpora.notes():
+            observer.on_note(remark)
         if snapshot:
             refuse_differences(run_dir, snapshot, config, corpora)
         return Run(config, corpora, store, where, observer, stop).train(snapshot)

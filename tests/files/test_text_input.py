@@ -239,3 +239,13 @@ def test_an_unreadable_file_is_refused(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(DataError, match=r"corpus\.txt: cannot be read: Permission denied"):
         list(file_blocks(path))
+
+
+def test_a_name_that_the_locale_does_not_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> None:
+        str(path).encode("latin-1")
+
+    monkeypatch.setattr(Path, "stat", refuse)
+    monkeypatch.setattr(sys, "getfilesystemencoding", lambda: "iso-8859-1")
+    with pytest.raises(DataError, match=r"日\.txt: no file can be named so in this locale \(iso-8859-1\)"):
+        regular_file_stat(Path("日.txt"))

@@ -170,9 +170,10 @@ class _Scan:
         self.num_empty_lines += not self._num_words
         if self._num_words > self.longest_line[1]:
             self.longest_line = (self.num_lines, self._num_words)
+        num_inner_returns = self._num_returns - piece.endswith(b"\r")
         signs: dict[str, int] = {
-            "carriage_returns": piece.endswith(b"\r"),
-            "inner_carriage_returns": self._num_returns - piece.endswith(b"\r"),
+            "carriage_returns": piece.endswith(b"\r") and not num_inner_returns,
+            "inner_carriage_returns": num_inner_returns,
             "form_feeds": self._has_feeds,
             "runs_of_spaces": self._has_runs,
             "glued_full_stops": bool(words and self._num_words > 1 and _SENTENCE_END.search(words[-1])),

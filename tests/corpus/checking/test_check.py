@@ -142,7 +142,7 @@ def test_a_line_that_looks_odd_is_told(path: Path, kind: str, text: bytes, count
     assert report.is_usable
     found = {suspicion.kind: suspicion.count for suspicion in report.suspicions}
     assert found.pop(kind) == count
-    assert set(found) <= {"carriage_returns", "long_lines"}
+    assert set(found) <= {"long_lines"}
 
 
 def test_lines_of_ordinary_text_are_not_odd(path: Path) -> None:
