@@ -126,6 +126,24 @@ class SampledOptions(Options):
     )
 
 
+class MixtureOptions(Options):
+    """Of the mixture of softmaxes (Yang et al. 2018)."""
+
+    components: Annotated[int, Field(gt=0, le=1000)] = Field(
+        default=15, description="softmaxes that are mixed"
+    )
+
+
+class MogrifierOptions(Options):
+    """Of the Mogrifier LSTM (Melis et al. 2020)."""
+
+    rounds: Annotated[int, Field(ge=0, le=100)] = Field(
+        default=5, description="in which input and state gate each other; 0: an LSTM"
+    )
+    rank: Size | None = Field(default=None, description="of their matrices; null: full")
+    cap_input_gate: bool = Field(default=False, description="whether it is at most 1 less the forget gate")
+
+
 Cell = Literal[
     "elman",
     "concat_elman",
@@ -142,6 +160,7 @@ class ModelOptions(Options):
 
     cell: Cell = Field(default="lstm", description="recurrent cell")
     activation: Literal["tanh", "relu"] = Field(default="tanh", description="of Elman cells")
+    mogrifier: MogrifierOptions = MogrifierOptions()
     embedding_dim: Size = Field(default=200, description="units of a word's embedding")
     hidden_size: Size = Field(default=200, description="units of a recurrent layer")
     num_layers: Annotated[int, Field(gt=0, le=1000)] = Field(default=2, description="recurrent layers")
@@ -155,11 +174,12 @@ class ModelOptions(Options):
     embedding_activation: Literal["none", "tanh"] = Field(
         default="none", description="applied to the embedding"
     )
-    softmax: Literal["full", "adaptive", "sampled"] = Field(
-        default="full", description="over all words, in clusters by frequency, or trained on samples"
+    softmax: Literal["full", "adaptive", "sampled", "mixture"] = Field(
+        default="full", description="over all words, in clusters by frequency, trained on samples, or mixed"
     )
     adaptive: AdaptiveOptions = AdaptiveOptions()
     sampled: SampledOptions = SampledOptions()
+    mixture: MixtureOptions = MixtureOptions()
     init: Literal["uniform", "lecun_normal"] = Field(
         default="uniform", description="distribution weights start from"
     )
@@ -167,7 +187,9 @@ class ModelOptions(Options):
     recurrent_init: Literal["same", "orthogonal", "identity"] = Field(
         default="same", description="of recurrent weights: same as init, or a special matrix"
     )
-    forget_gate_bias: float | None = Field(default=None, description="where it starts; lstm only")
+    forget_gate_bias: float | None = Field(
+        default=None, description="where it starts; lstm and mogrifier only"
+    )
     pretrained_embedding: File | None = Field(default=None, description="word2vec text file")
     freeze_embedding: bool = Field(default=False, description="leave the embedding untrained")
 

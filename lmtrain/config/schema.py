@@ -74,7 +74,7 @@ def _model_contradictions(model: ModelOptions) -> Iterator[Contradiction]:
             ("model.activation", "model.cell"), f"relu is for Elman cells (cell is {model.cell})"
         )
     last = "hidden_size" if model.last_hidden_size is None else "last_hidden_size"
-    if model.tie_weights and model.embedding_dim != model.feature_size:
+    if model.tie_weights and model.softmax != "mixture" and model.embedding_dim != model.feature_size:
         yield Contradiction(
             ("model.tie_weights", "model.embedding_dim", f"model.{last}"),
             f"tied weights need embedding_dim and {last} to be equal "
@@ -99,10 +99,10 @@ def _model_contradictions(model: ModelOptions) -> Iterator[Contradiction]:
             ("model.dropout.layers", "model.num_layers"),
             "with num_layers 1 there is no place between layers; leave it out or set it to 0",
         )
-    if model.forget_gate_bias is not None and model.cell != "lstm":
+    if model.forget_gate_bias is not None and model.cell not in ("lstm", "mogrifier"):
         yield Contradiction(
             ("model.forget_gate_bias", "model.cell"),
-            f"only lstm has a forget gate (cell is {model.cell})",
+            f"it is of lstm and mogrifier (cell is {model.cell})",
         )
     if model.freeze_embedding and model.pretrained_embedding is None:
         yield Contradiction(

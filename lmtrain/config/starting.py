@@ -38,7 +38,7 @@ def _zaremba(epochs: int, bptt_len: int, constant_epochs: int, factor: float) ->
 _SIZES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "tiny": (
         "configs/quickstart.yaml",
-        {**_network(128, 1, {"embedding": 0.1, "output": 0.2}, 0.1), "tie_weights": True},
+        {**_network(128, 1, {"input": 0.1, "output": 0.2}, 0.1), "tie_weights": True},
         {
             "epochs": 6,
             "batch_size": 32,

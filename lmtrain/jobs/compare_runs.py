@@ -165,7 +165,7 @@ def _take_manifest(run: RunSummary, manifest: dict[str, Any]) -> None:
 def _describe(model: dict[str, Any]) -> str:
     words = [str(model["cell"]), f"{model['num_layers']}×{model['hidden_size']}"]
     words += ["tied"] if model["tie_weights"] else []
-    words += [model["softmax"]] if model["softmax"] in ("adaptive", "sampled") else []
+    words += [model["softmax"]] if model["softmax"] != "full" else []
     return " ".join(words)
 
 

@@ -5,6 +5,7 @@ import math
 import torch
 
 from lmtrain.model.cells.lstm import LSTMLayer
+from lmtrain.model.cells.mogrifier import MogrifierLayer
 from lmtrain.model.language_model import LanguageModel
 
 
@@ -29,8 +30,8 @@ def initialize(
         init_range: Of ``uniform``.
         recurrent_init: Of the maps from state to state: ``same`` as the others; ``orthogonal`` (Saxe
             et al., 2014); or ``identity`` (Le et al., 2015), a gated cell has one of them a gate.
-        forget_gate_bias: First bias of an LSTM's forget gates (Jozefowicz et al., 2015, recommend 1);
-            None leaves zero.
+        forget_gate_bias: First bias of the forget gates of an LSTM or Mogrifier (Jozefowicz et al., 2015,
+            recommend 1); None leaves zero.
     """
     for name, parameter in model.named_parameters():
         if "bias" in name:
@@ -49,5 +50,5 @@ def initialize(
                 torch.nn.init.orthogonal_(square, generator=generator)
             elif recurrent_init == "identity":
                 torch.nn.init.eye_(square)
-        if forget_gate_bias is not None and isinstance(layer, LSTMLayer):
+        if forget_gate_bias is not None and isinstance(layer, LSTMLayer | MogrifierLayer):
             layer.bias[layer.hidden_size : 2 * layer.hidden_size].fill_(forget_gate_bias)

@@ -1,15 +1,17 @@
 """The language model: embedding, recurrent layers, softmax. It knows nothing of training."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from lmtrain.model.cells import CELLS
 from lmtrain.model.dropout import Dropout, DropoutRates, LockedDropout, WeightDropout
+from lmtrain.model.mixture_softmax import MixtureSoftmax
 from lmtrain.model.noise import Noise
 from lmtrain.model.recurrent import RecurrentLayer, State
 from lmtrain.model.softmax import FullSoftmax, Softmax
@@ -46,9 +48,11 @@ class LanguageModel(nn.Module):
         last_hidden_size: H of the last layer; by default that of the others.
         cell: One of those in ``lmtrain/model/cells/``, by name: ``lstm``.
         activation: ``tanh`` or, for the Elman cells, ``relu``.
+        cell_options: What else the class of the cell takes, by name.
         softmax: The output layer, from the last H to V; by default a ``FullSoftmax``.
-        tie_weights: Whether a full softmax shares the matrix of the embedding; E must be the last H. Source:
-            Press and Wolf (2017), "Using the output embedding to improve language models".
+        tie_weights: Whether the softmax, full or a mixture, shares the matrix of the embedding; E must be the
+            last H for a full one. Source: Press and Wolf (2017), "Using the output embedding to improve
+            language models".
         embedding_activation: ``none``, or ``tanh`` of the word vectors.
         dropout: Rates by place.
         noise: Where dropout masks are drawn.
@@ -69,6 +73,7 @@ class LanguageModel(nn.Module):
         last_hidden_size: int | None = None,
         cell: str = "lstm",
         activation: str = "tanh",
+        cell_options: Mapping[str, Any] | None = None,
         softmax: Softmax | None = None,
         tie_weights: bool = False,
         embedding_activation: str = "none",
@@ -82,8 +87,6 @@ class LanguageModel(nn.Module):
                 f"no class in lmtrain/model/cells is cell {cell!r} with activation {activation!r}"
             )
         sizes = [embedding_dim, *[hidden_size] * (num_layers - 1), last_hidden_size or hidden_size]
-        if tie_weights and sizes[-1] != embedding_dim:
-            raise ValueError("tied weights need embedding_dim and the size of the last layer to be equal")
         rates, noise = dropout or DropoutRates(), noise or Noise()
         self.vocab_size = vocab_size
         self.precision = precision
@@ -94,7 +97,7 @@ class LanguageModel(nn.Module):
         of_units = LockedDropout if rates.locked else Dropout
         for i, (input_size, output_size) in enumerate(pairwise(sizes)):
             self.dropouts.append(of_units(rates.layers if i else rates.input, noise))
-            self.layers.append(CELLS[cell, activation](input_size, output_size))
+            self.layers.append(CELLS[cell, activation](input_size, output_size, **cell_options or {}))
         if rates.recurrent and not all(layer.state_maps() for layer in self.recurrent_layers()):
             raise ValueError(f"a layer of cell {cell!r} has no recurrent weights to drop")
         self.dropouts.append(of_units(rates.output, noise))
@@ -104,8 +107,10 @@ class LanguageModel(nn.Module):
         self._looked_up: Tensor | None = None
         self.softmax: Softmax = softmax or FullSoftmax(sizes[-1], vocab_size)
         if tie_weights:
-            if not isinstance(self.softmax, FullSoftmax):
+            if not isinstance(self.softmax, FullSoftmax | MixtureSoftmax):
                 raise ValueError("only a softmax with one row a word can be tied to the embedding")
+            if self.softmax.weight.shape[1] != embedding_dim:
+                raise ValueError("tied weights need embedding_dim and the size of the last layer to be equal")
             self.embedding.weight = self.softmax.weight
 
     @property

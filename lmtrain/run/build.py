@@ -18,6 +18,7 @@ from lmtrain.model.adaptive_softmax import AdaptiveSoftmax
 from lmtrain.model.dropout import DropoutRates
 from lmtrain.model.initialization import initialize
 from lmtrain.model.language_model import LanguageModel
+from lmtrain.model.mixture_softmax import MixtureSoftmax
 from lmtrain.model.noise import Noise
 from lmtrain.model.pretrained import Coverage, load_word_vectors
 from lmtrain.model.sampled_softmax import SampledSoftmax
@@ -111,6 +112,7 @@ def build_model(
         last_hidden_size=options.last_hidden_size,
         cell=options.cell,
         activation=options.activation,
+        cell_options=options.mogrifier.model_dump() if options.cell == "mogrifier" else {},
         softmax=build_softmax(options, vocab_size, noise, proposal),
         tie_weights=options.tie_weights,
         embedding_activation=options.embedding_activation,
@@ -136,6 +138,9 @@ def build_softmax(
         case "sampled":
             num_samples = options.sampled.num_samples
             return SampledSoftmax(options.feature_size, vocab_size, num_samples, proposal, noise)
+        case "mixture":
+            num_components = options.mixture.components
+            return MixtureSoftmax(options.feature_size, vocab_size, num_components, options.embedding_dim)
         case _:
             return FullSoftmax(options.feature_size, vocab_size)
 

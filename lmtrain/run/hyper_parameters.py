@@ -24,9 +24,10 @@ def settings(config: Config) -> dict[str, Setting]:
     """What is trained and how, by dotted key, without what does not apply."""
     sections = config.to_dict()
     model = sections["model"]
-    for softmax in ("adaptive", "sampled"):
-        if model["softmax"] != softmax:
-            del model[softmax]
+    choices = {"adaptive": "softmax", "sampled": "softmax", "mixture": "softmax", "mogrifier": "cell"}
+    for choice, key in choices.items():
+        if model[key] != choice:
+            del model[choice]
     return dict(_leaves({name: sections[name] for name in _SECTIONS}))
 
 

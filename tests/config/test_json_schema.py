@@ -101,5 +101,5 @@ def test_explanations_list_choices() -> None:
     model = tree.child(tree.root, "model")
     assert model is not None
     keys = dict(tree.children(model))
-    assert tree.explanation(keys["cell"]) == "recurrent cell (elman, concat_elman, lstm, gru)"
+    assert tree.explanation(keys["cell"]) == "recurrent cell (elman, concat_elman, lstm, gru, mogrifier, sru)"
     assert tree.explanation(keys["hidden_size"]) == "units of a recurrent layer"

@@ -121,12 +121,14 @@ snapshots: {keep: true}
         "c.yaml:8: model.layers: unknown key; did you mean 'num_layers'? "
         "('layers' itself belongs under model.dropout)",
         "c.yaml:10: model.num_layers: given twice, first at c.yaml:9; keep one",
-        'c.yaml:11: model.cell: unknown choice (got "lsmt"); allowed: elman, concat_elman, lstm, gru',
+        'c.yaml:11: model.cell: unknown choice (got "lsmt"); allowed: elman, concat_elman, lstm, gru, '
+        "mogrifier, sru",
         "c.yaml:12: model.dropout: too large (got 1.5); "
-        "allowed: a number >= 0 and < 1 or a mapping with embedding, layers, output",
+        "allowed: a number >= 0 and < 1 or a mapping with input, layers, output, words, "
+        "recurrent, locked",
         "c.yaml:13: model.tie_weights: tied weights need embedding_dim and hidden_size to be equal "
         "(got 100 and 200)",
-        'c.yaml:15: model.softmax: unknown choice (got "sample"); allowed: full, adaptive, sampled',
+        'c.yaml:15: model.softmax: unknown choice (got "sample"); allowed: full, adaptive, sampled, mixture',
         "c.yaml:16: model.init_range: not a finite number (got Infinity); allowed: a number > 0",
         'c.yaml:17: model.freeze_embedding: of the wrong kind (got "yes"); allowed: true or false',
         "c.yaml:19: train.hidden_size: unknown key; it belongs under model",

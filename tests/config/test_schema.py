@@ -43,6 +43,7 @@ def test_defaults() -> None:
         "model": {
             "cell": "lstm",
             "activation": "tanh",
+            "mogrifier": {"rounds": 5, "rank": None, "cap_input_gate": False},
             "embedding_dim": 200,
             "hidden_size": 200,
             "num_layers": 2,
@@ -60,6 +61,7 @@ def test_defaults() -> None:
             "softmax": "full",
             "adaptive": {"cutoffs": None, "div": 4.0},
             "sampled": {"num_samples": 1000, "distribution": "log_uniform"},
+            "mixture": {"components": 15},
             "init": "uniform",
             "init_range": 0.1,
             "recurrent_init": "same",
@@ -147,7 +149,7 @@ CONTRADICTIONS: list[tuple[dict[str, dict[str, Any]], str, str]] = [
     ({"model": {"tie_weights": True, "softmax": "adaptive"}}, "model.softmax", "no row for each word"),
     ({"model": {"cell": "lstm", "activation": "relu"}}, "model.activation", "cell is lstm"),
     ({"model": {"cell": "gru", "activation": "relu"}}, "model.activation", "cell is gru"),
-    ({"model": {"cell": "gru", "forget_gate_bias": 0}}, "model.forget_gate_bias", "only lstm"),
+    ({"model": {"cell": "gru", "forget_gate_bias": 0}}, "model.forget_gate_bias", "of lstm and mogrifier"),
     (
         {"model": {"tie_weights": True, "last_hidden_size": 9}},
         "model.tie_weights",
@@ -182,6 +184,11 @@ def test_contradictions(tmp_path: Path, sections: dict[str, dict[str, Any]], key
     assert words in problem
     with pytest.raises(ValidationError, match=re.escape(words)):
         Config.model_validate(values)
+
+
+def test_a_mixture_is_tied_whatever_the_hidden_size() -> None:
+    model = {"tie_weights": True, "hidden_size": 9, "softmax": "mixture"}
+    assert Config.model_validate(values_of(model=model)).model.tie_weights
 
 
 def test_all_contradictions_come_at_once(tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def test_comments_are_the_schema_s_own() -> None:
         ("SgdOptions", "lr"),
     ):
         assert of_key[key] == schema[definition]["properties"][key]["description"]
-    assert of_key["cell"].endswith("(elman, concat_elman, lstm, gru)")
+    assert of_key["cell"].endswith("(elman, concat_elman, lstm, gru, mogrifier, sru)")
     assert all(line.endswith(":") or "#" in line or not line for line in lines)
 
 

@@ -20,6 +20,7 @@ from lmtrain.inference.windows import stream_windows
 from lmtrain.model.adaptive_softmax import AdaptiveSoftmax
 from lmtrain.model.cells import CELLS
 from lmtrain.model.language_model import LanguageModel, detach
+from lmtrain.model.mixture_softmax import MixtureSoftmax
 from lmtrain.model.sampled_softmax import SampledSoftmax
 from lmtrain.model.softmax import FullSoftmax, Softmax
 
@@ -190,10 +191,10 @@ def test_details_are_of_the_adapted_distribution(how: Adaptation) -> None:
 
 
 @pytest.mark.parametrize("key", CELLS, ids=str)
-@pytest.mark.parametrize("softmax", [FullSoftmax, AdaptiveSoftmax, SampledSoftmax])
+@pytest.mark.parametrize("softmax", [FullSoftmax, AdaptiveSoftmax, SampledSoftmax, MixtureSoftmax])
 @pytest.mark.parametrize("how", [CACHE, SGD, BOTH], ids=str)
 def test_every_cell_and_softmax(key: tuple[str, str], softmax: type, how: Adaptation) -> None:
-    more = {SampledSoftmax: (5,), AdaptiveSoftmax: ([3],)}.get(softmax, ())
+    more = {SampledSoftmax: (5,), AdaptiveSoftmax: ([3],), MixtureSoftmax: (2, 4)}.get(softmax, ())
     torch.manual_seed(1)
     model = LanguageModel(7, 4, 4, 1, cell=key[0], activation=key[1], softmax=softmax(4, 7, *more))
     for weight in model.parameters():

@@ -45,10 +45,12 @@ def test_a_finished_run(run_dir: Path) -> None:
     assert json.loads(json.dumps(told.to_dict()))["path"] == str(run_dir)
 
 
-def test_tied_and_adaptive_models_say_so(corpus: Path, tmp_path: Path) -> None:
+def test_tied_adaptive_and_mixed_models_say_so(corpus: Path, tmp_path: Path) -> None:
     run(settings(corpus, model__tie_weights=True, model__embedding_dim=7, train__max_steps=1), tmp_path / "a")
     run(settings(corpus, model__softmax="adaptive", model__cell="gru", train__max_steps=1), tmp_path / "b")
-    assert [summarise(tmp_path / name).model for name in "ab"] == ["lstm 2×7 tied", "gru 2×7 adaptive"]
+    run(settings(corpus, model__softmax="mixture", train__max_steps=1), tmp_path / "c")
+    found = [summarise(tmp_path / name).model for name in "abc"]
+    assert found == ["lstm 2×7 tied", "gru 2×7 adaptive", "lstm 2×7 mixture"]
 
 
 @pytest.mark.parametrize(

@@ -56,8 +56,9 @@ def test_recurrent_maps(cell: str) -> None:
                 assert torch.equal(square, torch.eye(64)) == (kind == "identity")
 
 
-def test_forget_gate_bias_is_that_of_the_forget_gate() -> None:
-    bias = drawn(forget_gate_bias=1.5).layers[0].bias
+@pytest.mark.parametrize("cell", ["lstm", "mogrifier"])
+def test_forget_gate_bias_is_that_of_the_forget_gate(cell: str) -> None:
+    bias = drawn(cell, forget_gate_bias=1.5).layers[0].bias
     assert bias.reshape(4, 64)[1].eq(1.5).all()
     assert not bias.reshape(4, 64)[[0, 2, 3]].any()
 

@@ -9,6 +9,7 @@ from lmtrain.model.adaptive_softmax import AdaptiveSoftmax
 from lmtrain.model.dropout import DropoutRates
 from lmtrain.model.initialization import initialize
 from lmtrain.model.language_model import LanguageModel, detach
+from lmtrain.model.mixture_softmax import MixtureSoftmax
 from lmtrain.model.noise import Noise
 from lmtrain.model.sampled_softmax import SampledSoftmax
 from lmtrain.model.softmax import Softmax
@@ -87,7 +88,16 @@ def test_a_softmax_without_a_row_for_each_word_is_not_tied() -> None:
         LanguageModel(V, 8, 8, 1, tie_weights=True, softmax=AdaptiveSoftmax(8, V))
 
 
-@pytest.mark.parametrize("softmax", [AdaptiveSoftmax(8, V, [4, 8]), SampledSoftmax(8, V, 5)])
+def test_a_mixture_is_tied_by_its_latent_vectors() -> None:
+    model = LanguageModel(V, 6, 8, 1, tie_weights=True, softmax=MixtureSoftmax(8, V, 2, 6))
+    assert model.embedding.weight is model.softmax.weight
+    with pytest.raises(ValueError, match="embedding_dim"):
+        LanguageModel(V, 8, 8, 1, tie_weights=True, softmax=MixtureSoftmax(8, V, 2, 6))
+
+
+@pytest.mark.parametrize(
+    "softmax", [AdaptiveSoftmax(8, V, [4, 8]), SampledSoftmax(8, V, 5), MixtureSoftmax(8, V, 2, 5)]
+)
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
 def test_any_softmax_predicts_in_any_precision(softmax: Softmax, precision: torch.dtype) -> None:
     model = make(softmax=softmax, precision=precision)

@@ -37,6 +37,9 @@ def test_what_stands_first_exists() -> None:
         ({}, "train.max_steps", "train.epochs"),
         ({}, "model.dropout.layers", "model.sampled.num_samples"),
         ({"model__softmax": "sampled"}, "model.sampled.num_samples", "model.adaptive.div"),
+        ({"model__softmax": "mixture"}, "model.mixture.components", "model.sampled.num_samples"),
+        ({}, "model.cell", "model.mogrifier.rounds"),
+        ({"model__cell": "mogrifier"}, "model.mogrifier.rounds", "model.mixture.components"),
         ({"train__optimizer": {"name": "adam"}}, "train.optimizer.betas", "train.optimizer.momentum"),
     ],
 )

@@ -11,6 +11,7 @@ import torch
 from support import STEPS, trained_in
 
 from lmtrain.errors import ModelError, UsageError
+from lmtrain.model.cells.mogrifier import MogrifierLayer
 from lmtrain.run.layout import find_snapshot
 from lmtrain.run.trained import load_model, refuse_other_shapes
 from lmtrain.training.snapshot import Snapshot, read_snapshot
@@ -110,12 +111,13 @@ def test_tied_weights_are_one_matrix_again(corpus: Path, tmp_path: Path) -> None
     assert model.embedding.weight is model.softmax.weight
 
 
-@pytest.mark.parametrize("softmax", ["adaptive", "sampled"])
+@pytest.mark.parametrize("softmax", ["adaptive", "sampled", "mixture"])
 def test_models_of_any_softmax_are_loaded_and_used(softmax: str, corpus: Path, tmp_path: Path) -> None:
     changes = {
         "model__softmax": softmax,
         "model__adaptive": {"cutoffs": [3, 6]},
         "model__sampled": {"num_samples": 5, "distribution": "unigram"},
+        "model__mixture": {"components": 3},
     }
     trained = load_model(trained_in(tmp_path / "run", corpus, **changes), "best", "cpu")
     loss = trained.snapshot.provenance.best_loss
@@ -143,6 +145,16 @@ def test_an_adaptive_softmax_of_an_earlier_version_is_used_and_continued(
     continued = trained_in(tmp_path / "run", corpus, **changes, train__max_steps=8)
     ours, theirs = (load_model(run, "last", "cpu").model.state_dict() for run in (continued, whole))
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_the_options_of_a_cell_are_those_of_the_config(corpus: Path, tmp_path: Path) -> None:
+    options = {"rounds": 3, "rank": 2, "cap_input_gate": True}
+    changes = {"model__cell": "mogrifier", "model__mogrifier": options}
+    trained = load_model(trained_in(tmp_path / "run", corpus, **changes), device="cpu")
+    for layer in trained.model.recurrent_layers():
+        assert isinstance(layer, MogrifierLayer)
+        assert layer.cap_input_gate
+        assert [len(modulation.weights) for modulation in layer.modulations] == [2, 2, 2]
 
 
 def test_cutoffs_that_do_not_suit_the_vocabulary_are_refused(run_dir: Path, tmp_path: Path) -> None:

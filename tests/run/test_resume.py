@@ -57,6 +57,11 @@ CASES: dict[str, dict[str, Any]] = {
         "model__softmax": "sampled",
         "model__sampled": {"num_samples": 5, "distribution": "unigram"},
     },
+    "mixture": {"model__softmax": "mixture", "model__mixture": {"components": 3}, "model__tie_weights": True},
+    "mogrifier of low rank": {
+        "model__cell": "mogrifier",
+        "model__mogrifier": {"rounds": 3, "rank": 2, "cap_input_gate": True},
+    },
     "bfloat16": {"train__precision": "bfloat16"},
     "line context": {"data__context": "line"},
     "sum over time": {"train__loss_reduction": "sum_over_time"},
