@@ -11,7 +11,7 @@ import select
 import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from io import UnsupportedOperation
 from itertools import chain
@@ -64,14 +64,26 @@ def file_blocks(path: Path, block_bytes: int = _BLOCK_BYTES) -> Iterator[bytes]:
     Raises:
         DataError: The file is missing, a directory, damaged, or cannot be read.
     """
+    with reading(path), _opened(path) as stream:
+        blocks = _whole_start(_as_they_come(stream, block_bytes), SIGNATURES)
+        start = next(blocks, b"")
+        blocks = chain([start], blocks) if start else iter(())
+        if suffix := compression_of(start, path):
+            blocks = _joined(decompressed(blocks, suffix, input_name(path)), block_bytes)
+        yield from blocks
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turns what the system says of a block that reads a file into one clear error.
+
+    Raises:
+        DataError: The file is missing or cannot be read.
+    """
     try:
-        with _opened(path) as stream:
-            blocks = _whole_start(_as_they_come(stream, block_bytes), SIGNATURES)
-            start = next(blocks, b"")
-            blocks = chain([start], blocks) if start else iter(())
-            if suffix := compression_of(start, path):
-                blocks = _joined(decompressed(blocks, suffix, input_name(path)), block_bytes)
-            yield from blocks
+        yield
+    except FileNotFoundError:
+        raise DataError(f"{path}: {missing(path)}") from None
     except OSError as error:
         raise DataError(f"{input_name(path)}: cannot be read: {error.strerror or error}") from error
 
@@ -212,11 +224,8 @@ def _not_utf8(text: bytes, place: _Position, name: str) -> DataError:
 
 def _stat(path: Path) -> os.stat_result:
     try:
-        status = path.stat()
-    except FileNotFoundError:
-        raise DataError(f"{path}: {missing(path)}") from None
-    except OSError as error:
-        raise DataError(f"{input_name(path)}: cannot be read: {error.strerror or error}") from error
+        with reading(path):
+            status = path.stat()
     except ValueError:  # a NUL, or a character that this locale's file names do not have
         encoding = sys.getfilesystemencoding()
         raise DataError(

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, BinaryIO, cast
 
 from lmtrain.errors import DataError
-from lmtrain.files.text_input import file_blocks
+from lmtrain.files.text_input import file_blocks, reading
 
 _BLOCK_BYTES = 1 << 16
 _DAMAGES = (
@@ -81,11 +81,10 @@ def _blocks(stream: IO[bytes], path: Path) -> Iterator[bytes]:
 @contextlib.contextmanager
 def _damages_told(path: Path) -> Iterator[None]:
     try:
-        yield
+        with reading(path):
+            yield
     except _DAMAGES as error:
         raise DataError(f"{path}: damaged, or no archive ({error or type(error).__name__})") from error
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
 class _Unpacked(io.RawIOBase):

@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 from lmtrain import __version__
 from lmtrain.errors import DataError, StorageError, UnreachableError
+from lmtrain.files.atomic import refusing_faults
 
 Watch = Callable[[Iterable[bytes], str, int | None], Iterable[bytes]]
 """Hands on the blocks of a file that it is given, with the file's name and size; None if that is unknown."""
@@ -21,6 +22,7 @@ Watch = Callable[[Iterable[bytes], str, int | None], Iterable[bytes]]
 _AGENT = f"lmtrain/{__version__}"
 # Some hosts refuse whatever does not look like a browser.
 _BROWSER_AGENT = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"
+_ADVICE = "free space there, or set LMTRAIN_CACHE to another folder"
 _ATTEMPTS = 3
 _CONNECT_SECONDS = 10.0
 _STALL_SECONDS = 30.0
@@ -57,14 +59,14 @@ def download(
     base = os.path.basename(unquote(urlsplit(url).path))  # noqa: PTH119  (of a URL)
     name = f"{hashlib.sha256(url.encode()).hexdigest()[:12]}-{base or 'file'}"
     with contextlib.ExitStack() as stack:
-        try:
+        with refusing_faults(folder, "downloads cannot be kept there", _ADVICE):
             folder.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(FileLock(folder / f"{name}.lock", timeout=0))
-        except Timeout:
-            raise StorageError(f"{url}: another process is fetching it; wait for that one") from None
-        except OSError as error:
-            raise _unwritable(folder, error) from error
-        path = _retrieved(url, digest, folder / name, _Partial(folder / f"{name}.part", max_bytes, watch))
+            try:
+                stack.enter_context(FileLock(folder / f"{name}.lock", timeout=0))
+            except Timeout:
+                raise StorageError(f"{url}: another process is fetching it; wait for that one") from None
+            partial = _Partial(folder / f"{name}.part", max_bytes, watch)
+            path = _retrieved(url, digest, folder / name, partial)
         yield path
         path.unlink()
 
@@ -88,13 +90,6 @@ def _retrieved(url: str, digest: str, path: Path, partial: "_Partial") -> Path:
         raise UnreachableError(f"{url}: {_reason(error)}") from error
     except ValueError as error:
         raise DataError(f"{url}: gives another file; its {digest.partition(':')[0]} is not right") from error
-    except OSError as error:
-        raise _unwritable(path.parent, error) from error
-
-
-def _unwritable(folder: Path, error: OSError) -> StorageError:
-    hint = "free space there, or set LMTRAIN_CACHE to another folder"
-    return StorageError(f"{folder}: downloads cannot be kept there: {error.strerror or error}; {hint}")
 
 
 class _Partial:

@@ -245,7 +245,7 @@ def test_a_mirror_that_is_none(
                 *("file://host/folder", ""),
             )
         ),
-        ("gone/tiny-v1.zip", DataError, r"gone/tiny-v1\.zip: cannot be read: No such file"),
+        ("gone/tiny-v1.zip", DataError, r"gone/tiny-v1\.zip: no such file"),
     ],
 )
 def test_a_mirror_that_is_not_there(tiny: Web, mirror: str, kind: type[Exception], message: str) -> None:
