@@ -1,5 +1,6 @@
 """Held-out texts of the seven words of ``tiny_models``."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy.typing as npt
 from tiny_models import VOCAB
 
 from lmtrain.corpus.corpus import Corpus
+from lmtrain.inference.ngram import NGramModel
 from lmtrain.report.measure.held_out import HeldOutText
 
 
@@ -28,3 +30,8 @@ def random_corpus(num_tokens: int, seed: int = 0) -> Corpus:
 def text_of(ids: npt.NDArray[Any], context: str = "stream") -> HeldOutText:
     """The same, to be asked about."""
     return HeldOutText(corpus_of(ids), context)
+
+
+def line_log_probs(model: NGramModel, words: Sequence[str]) -> npt.NDArray[np.float64]:
+    """Ln p of the W words of a line and of its end, shape (W + 1,)."""
+    return model.log_probs(model._vocab.encode_line(words))

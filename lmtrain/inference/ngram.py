@@ -20,7 +20,7 @@ import os
 import re
 import tempfile
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -78,10 +78,6 @@ class NGramModel:
         """SHA-256 of the file, in hexadecimal."""
         with self.path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
-
-    def line_log_probs(self, words: Sequence[str]) -> NDArray[np.float64]:
-        """Log probabilities (natural log) of the W words of a line and of its end, shape (W + 1,)."""
-        return self.log_probs(self._vocab.encode_line(words))
 
     def log_probs(self, ids: Iterable[int]) -> NDArray[np.float64]:
         """Log probabilities (natural log) of the N tokens of a text, shape (N,).

@@ -35,8 +35,8 @@ from lmtrain.run.layout import (
 )
 from lmtrain.run.observer import Observer, RunResult, RunStart, TableRow
 from lmtrain.run.result import source_perplexity
-from lmtrain.run.trained import refuse_other_shapes, refuse_other_state
 from lmtrain.training.board import Board, activations_on
+from lmtrain.training.fitting import refuse_other_shapes, refuse_other_state
 from lmtrain.training.log import Log, Reached, last_logged_step
 from lmtrain.training.projector import write_embedding
 from lmtrain.training.record import Record

@@ -101,9 +101,7 @@ def test_tuning_on_the_text_itself_is_pointed_out(trained: Trained, arpa: Path) 
     options = ("--data", "valid.txt", "--ngram", arpa, "--tune-on", "valid.txt")
     outcome = lmtrain("eval", "runs/tiny", *options, folder=trained.folder)
     assert outcome.code == 0
-    assert (
-        "valid.txt: the weight is tuned on a text that is evaluated with it, which flatters it" in outcome.err
-    )
+    assert "valid.txt: is evaluated with what was tuned on it, which flatters the model" in outcome.err
     lines = {line[:17].strip(): line[17:].strip() for line in outcome.out.splitlines()}
     assert {"of the model", "of the n-gram", "n-gram weight"} <= set(lines)
     assert lines["n-gram weight"].endswith(", tuned on valid.txt")
@@ -121,7 +119,10 @@ def test_several_texts_with_a_mixture(trained: Trained, arpa: Path) -> None:
     ("command", "message"),
     [
         (("eval", "--data", "test.txt", "--weight", 0.5), "--weight is that of an n-gram model"),
-        (("eval", "--data", "test.txt", "--tune-on", "valid.txt"), "--tune-on tunes the weight"),
+        (
+            ("eval", "--data", "test.txt", "--tune-on", "valid.txt"),
+            "--tune-on tunes an adaptation or the weight",
+        ),
         (
             ("eval", "--data", "test.txt", "--ngram", "x", "--weight", 0.5, "--tune-on", "valid.txt"),
             "--weight and --tune-on exclude each other",

@@ -222,6 +222,23 @@ def test_nbest_words_are_kept_as_they_are(trained: Trained, tmp_path: Path) -> N
     assert outcome.err == ""  # it knows both
 
 
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (("--extended",), "the {} cat\n"),
+        (("--format", "json"), "the {} cat\n"),
+        (("--format", "kaldi"), "{} the cat\n"),
+        (("--format", "nbest"), "-1 -2 3 the {} cat\n"),
+    ],
+)
+def test_words_and_ids_come_out_as_they_went_in(
+    options: tuple[str, ...], text: str, trained: Trained
+) -> None:
+    word = "\x1b[1mcat\x1b[0m\u200b\u202e"
+    out = score(trained, *options, text=text.format(word)).out
+    assert (word if "json" not in options else json.dumps(word, ensure_ascii=False)[1:-1]) in out
+
+
 def test_all_forms_say_the_same(trained: Trained) -> None:
     by_line = {
         "tsv": [0.0] * 4,
@@ -345,4 +362,7 @@ def test_a_disk_that_is_full(trained: Trained) -> None:
     command = [sys.executable, "-m", "lmtrain", "score", str(trained.run_dir), "-"]
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(command, input=b"the\n", stdout=full, stderr=subprocess.PIPE, check=False)
-    assert (done.returncode, done.stderr) == (6, b"lmtrain: the system: No space left on device\n")
+    assert (done.returncode, done.stderr) == (
+        6,
+        b"lmtrain: standard output: cannot be written: No space left on device\n",
+    )

@@ -13,7 +13,8 @@ from support import STEPS, trained_in
 from lmtrain.errors import ModelError, UsageError
 from lmtrain.model.cells.mogrifier import MogrifierLayer
 from lmtrain.run.layout import find_snapshot
-from lmtrain.run.trained import load_model, refuse_other_shapes
+from lmtrain.run.trained import load_model
+from lmtrain.training.fitting import refuse_other_shapes
 from lmtrain.training.snapshot import Snapshot, read_snapshot
 from lmtrain.training.store import SnapshotStore
 
