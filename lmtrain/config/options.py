@@ -315,8 +315,15 @@ class TrainOptions(Options):
     max_steps: Count | None = Field(default=None, description="parameter updates")
     batch_size: Count = Field(default=20, description="parallel streams (or lines)")
     bptt_len: Count = Field(default=35, description="words of a window; stream context only")
+    random_bptt: bool = Field(default=False, description="windows of random length near it, lr scaled")
     loss_reduction: Literal["mean", "sum_over_time"] = Field(
         default="mean", description="over all tokens, or summed over time and averaged over streams"
+    )
+    activation_regularization: NonNegative = Field(
+        default=0.0, description="times the mean square of the last layer's outputs, after dropout"
+    )
+    temporal_regularization: NonNegative = Field(
+        default=0.0, description="times the mean square of their change by a word, before dropout"
     )
     max_grad_norm: Positive | None = Field(default=5.0, description="gradients are clipped to it")
     precision: Literal["float32", "bfloat16"] = Field(

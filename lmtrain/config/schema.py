@@ -121,6 +121,13 @@ def _train_contradictions(config: Config) -> Iterator[Contradiction]:
         yield Contradiction(
             ("train.max_steps", "train.epochs"), "both epochs and max_steps are given; set one to null"
         )
+    if config.data.context == "line":
+        # Lines are read whole, and padded where others are longer.
+        for key in ("random_bptt", "activation_regularization", "temporal_regularization"):
+            if getattr(train, key):
+                yield Contradiction(
+                    (f"train.{key}", "data.context"), f"{key} needs one running text: data.context stream"
+                )
     sgd = train.optimizer
     if isinstance(sgd, SgdOptions) and sgd.nesterov and sgd.momentum == 0:
         yield Contradiction(

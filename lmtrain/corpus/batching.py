@@ -25,6 +25,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from lmtrain.corpus.window_lengths import RandomLengths
+
 IGNORED = -100
 """The target id of padding: it costs no loss and no gradient."""
 
@@ -74,6 +76,7 @@ class ParallelSequentialIterator:
         bptt_len: Time steps T of a window: the truncation of backpropagation through time.
         repeat: Whether to go on for ever. Otherwise one sweep of ``ceil(N / B)`` time steps is read,
             whose last window may be short.
+        lengths: T of each window, where it is not ``bptt_len``.
 
     Yields:
         ``(input_ids, targets)``, both int64 of shape (T, B).
@@ -84,7 +87,14 @@ class ParallelSequentialIterator:
 
     carries_state = True
 
-    def __init__(self, ids: Ids, batch_size: int, bptt_len: int, repeat: bool = True) -> None:
+    def __init__(
+        self,
+        ids: Ids,
+        batch_size: int,
+        bptt_len: int,
+        repeat: bool = True,
+        lengths: RandomLengths | None = None,
+    ) -> None:
         if bptt_len < 1:
             raise ValueError(f"bptt_len must be at least 1, not {bptt_len}")
         if not 1 <= batch_size <= len(ids):
@@ -95,6 +105,8 @@ class ParallelSequentialIterator:
         self.iteration = 0
         """Time steps taken: words read by each stream."""
         self.is_new_epoch = False
+        self._lengths = lengths
+        self._windows_read = 0
         self._ids = np.asarray(ids)
         self._offsets = np.arange(batch_size, dtype=np.int64) * len(ids) // batch_size
 
@@ -110,13 +122,15 @@ class ParallelSequentialIterator:
 
     def steps_for(self, epochs: float) -> int:
         """Windows from the very start until ``epoch_detail`` reaches ``epochs``."""
+        if self._lengths:
+            return self._lengths.windows_for(-int(-epochs * len(self._ids) // self.batch_size))
         return -int(-epochs * len(self._ids) // (self.batch_size * self.bptt_len))
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> Window:
-        length = self.bptt_len
+        length = self._lengths[self._windows_read] if self._lengths else self.bptt_len
         if not self.repeat:
             sweep = -(-len(self._ids) // self.batch_size)
             length = min(length, sweep - self.iteration)
@@ -128,17 +142,21 @@ class ParallelSequentialIterator:
         )  # (T + 1, B)
         epoch_before = self.epoch
         self.iteration += length
+        self._windows_read += 1
         self.is_new_epoch = self.epoch > epoch_before
         return tokens[:-1], tokens[1:]
 
     def state_dict(self) -> dict[str, Any]:
         """The position, as JSON values."""
-        return {"iteration": self.iteration, "is_new_epoch": self.is_new_epoch}
+        state = {"iteration": self.iteration, "is_new_epoch": self.is_new_epoch}
+        return {**state, "windows_read": self._windows_read} if self._lengths else state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continues from a position that ``state_dict`` gave."""
         self.iteration = _position(state["iteration"])
         self.is_new_epoch = bool(state["is_new_epoch"])
+        if self._lengths:
+            self._windows_read = _position(state["windows_read"])
 
 
 class LineIterator:

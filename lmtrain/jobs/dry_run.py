@@ -349,7 +349,7 @@ def _steps_done(run_dir: Path, config: Config, corpora: Corpora) -> int:
 
 
 def _tokens_per_step(config: Config, corpora: Corpora, steps_per_epoch: int) -> float:
-    if config.data.context == "line":
+    if config.data.context == "line" or config.train.random_bptt:
         return corpora.train.num_tokens / steps_per_epoch
     return config.train.batch_size * config.train.bptt_len
 

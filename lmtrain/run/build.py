@@ -13,6 +13,7 @@ from lmtrain.corpus.patterns import expand_patterns, same_files
 from lmtrain.corpus.synthetic.synthetic import write_synthetic
 from lmtrain.corpus.text import TextRules
 from lmtrain.corpus.vocab import Vocabulary
+from lmtrain.corpus.window_lengths import RandomLengths
 from lmtrain.errors import ConfigError, DataError
 from lmtrain.model.adaptive_softmax import AdaptiveSoftmax
 from lmtrain.model.dropout import DropoutRates
@@ -24,6 +25,7 @@ from lmtrain.model.pretrained import Coverage, load_word_vectors
 from lmtrain.model.sampled_softmax import SampledSoftmax
 from lmtrain.model.softmax import FullSoftmax, Softmax
 from lmtrain.training.optimizer import Optimizer
+from lmtrain.training.regularization import ActivationPenalty
 from lmtrain.training.schedule import Constant, Plateau, Schedule, StepDecay, WarmupDecay, one_cycle
 from lmtrain.training.trainer import Trainer
 
@@ -182,8 +184,18 @@ def build_trainer(config: Config, corpora: Corpora, device: torch.device) -> Tra
         if rows is not None:
             optimizer.add_gradient_of(rows, model.embedding.weight)
     schedule = build_schedule(config, count_steps(config, windows))
-    reduction = config.train.loss_reduction
-    return Trainer(model, windows, optimizer, schedule, noise, loss_reduction=reduction)
+    train = config.train
+    penalty = ActivationPenalty(train.activation_regularization, train.temporal_regularization)
+    return Trainer(
+        model,
+        windows,
+        optimizer,
+        schedule,
+        noise,
+        loss_reduction=train.loss_reduction,
+        penalty=penalty if penalty != ActivationPenalty() else None,
+        bptt_len=train.bptt_len if train.random_bptt else None,
+    )
 
 
 def load_pretrained(config: Config, corpora: Corpora, model: LanguageModel) -> Coverage | None:
@@ -205,7 +217,8 @@ def build_windows(config: Config, corpora: Corpora) -> Windows:
     if config.data.context == "line":
         corpus = corpora.train
         return LineIterator(corpus.ids, corpus.line_ends, corpora.vocab.eos_id, train.batch_size, config.seed)
-    return ParallelSequentialIterator(corpora.train.ids, train.batch_size, train.bptt_len)
+    lengths = RandomLengths(train.bptt_len, config.seed) if train.random_bptt else None
+    return ParallelSequentialIterator(corpora.train.ids, train.batch_size, train.bptt_len, lengths=lengths)
 
 
 def count_steps(config: Config, windows: Windows) -> int:

@@ -14,6 +14,7 @@ from lmtrain.model.language_model import LanguageModel, ModelState, detach
 from lmtrain.model.noise import Noise
 from lmtrain.training.norms import global_norm
 from lmtrain.training.optimizer import Optimizer
+from lmtrain.training.regularization import ActivationPenalty
 from lmtrain.training.schedule import Schedule
 
 
@@ -110,6 +111,9 @@ class Trainer:
         noise: The source of all random draws of training, which the model has too.
         loss_reduction: ``mean`` over all tokens of a window, or ``sum_over_time``: summed over the window
             and averaged over streams.
+        penalty: Added to the loss, in proportion to its words; the loss that is logged is without it.
+        bptt_len: The length of the windows that the learning rate is meant for: where another one is read, it
+            is scaled by the ratio. None never scales it.
     """
 
     def __init__(
@@ -121,6 +125,8 @@ class Trainer:
         noise: Noise,
         *,
         loss_reduction: str = "mean",
+        penalty: ActivationPenalty | None = None,
+        bptt_len: int | None = None,
     ) -> None:
         if loss_reduction not in ("mean", "sum_over_time"):
             raise ValueError(f"unknown loss_reduction {loss_reduction!r}")
@@ -134,6 +140,8 @@ class Trainer:
         """State after the last window; None before the first, and where it is not carried."""
         self.noise = noise
         self._loss_reduction = loss_reduction
+        self._penalty = penalty
+        self._bptt_len = bptt_len
         self._device = model.device
         self.meter = Meter(self._device)
         """Since the last line of the log."""
@@ -153,6 +161,8 @@ class Trainer:
         self.model.train()
         lr_factor = self.schedule.factor(self.steps, self.windows.epoch)
         input_ids, targets = next(self.windows)
+        if self._bptt_len:
+            lr_factor *= len(input_ids) / self._bptt_len
         num_tokens = int((targets >= 0).sum())
         hidden = self.hidden or self.model.initial_state(input_ids.shape[1])
         nats, reading = self.model.loss(
@@ -160,7 +170,8 @@ class Trainer:
             targets.to(self._device, non_blocking=True),
             hidden,
         )
-        loss = nats / (num_tokens if self._loss_reduction == "mean" else input_ids.shape[1])
+        penalized = nats + num_tokens * self._penalty.of(reading) if self._penalty else nats
+        loss = penalized / (num_tokens if self._loss_reduction == "mean" else input_ids.shape[1])
         loss.backward()  # type: ignore[no-untyped-call]
         self.steps += 1
         grad_norm = self.optimizer.update(loss, lr_factor, self.steps)

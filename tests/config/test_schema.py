@@ -74,7 +74,10 @@ def test_defaults() -> None:
             "max_steps": None,
             "batch_size": 20,
             "bptt_len": 35,
+            "random_bptt": False,
             "loss_reduction": "mean",
+            "activation_regularization": 0.0,
+            "temporal_regularization": 0.0,
             "max_grad_norm": 5.0,
             "precision": "float32",
             "optimizer": {
@@ -159,6 +162,14 @@ CONTRADICTIONS: list[tuple[dict[str, dict[str, Any]], str, str]] = [
     ({"model": {"cell": "sru", "dropout": {"recurrent": 0.5}}}, "model.dropout.recurrent", "sru has no"),
     ({"model": ONE_LAYER}, "model.dropout.layers", "num_layers 1"),
     ({"model": {"freeze_embedding": True}}, "model.freeze_embedding", "pretrained"),
+    *(
+        ({"data": {"context": "line"}, "train": {key: value}}, f"train.{key}", "one running text")
+        for key, value in (
+            ("random_bptt", True),
+            ("activation_regularization", 2.0),
+            ("temporal_regularization", 1.0),
+        )
+    ),
     ({"train": {"optimizer": NESTEROV}}, "train.optimizer.nesterov", "momentum"),
     ({"train": {"schedule": {"name": "plateau"}}}, "train.schedule.name", "data.valid"),
     ({"train": STOPPING}, "train.early_stopping", "data.valid"),

@@ -51,6 +51,8 @@ CASES: dict[str, dict[str, Any]] = {
         "model__last_hidden_size": 6,
         "model__dropout": {"words": 0.2, "recurrent": 0.4},
     },
+    "penalties": {"train__activation_regularization": 2.0, "train__temporal_regularization": 1.0},
+    "random windows": {"train__random_bptt": True},
     "adaptive": {"model__softmax": "adaptive"},
     "sampled": {"model__softmax": "sampled", "model__sampled": {"num_samples": 5}},
     "sampled unigram": {

@@ -9,11 +9,13 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from lmtrain.corpus.batching import LineIterator, ParallelSequentialIterator
+from lmtrain.corpus.window_lengths import RandomLengths
 from lmtrain.errors import DivergenceError
 from lmtrain.model.initialization import initialize
 from lmtrain.model.language_model import LanguageModel
 from lmtrain.model.noise import Noise
 from lmtrain.training.optimizer import Optimizer
+from lmtrain.training.regularization import ActivationPenalty
 from lmtrain.training.schedule import Constant
 from lmtrain.training.trainer import Trainer
 
@@ -185,3 +187,45 @@ def test_padding_gives_no_gradient() -> None:
         model.loss(x, y, model.initial_state(1))[0].backward()
     for got, parameter in zip(together, model.parameters(), strict=True):
         torch.testing.assert_close(got, parameter.grad, rtol=1e-4, atol=1e-6)
+
+
+def penalized(reduction: str, lr: float, penalty: ActivationPenalty | None) -> Trainer:
+    trainer = make(lr, reduction, max_grad_norm=None)
+    trainer._penalty = penalty
+    return trainer
+
+
+def test_penalties_agree_between_the_reductions_and_are_not_logged() -> None:
+    penalty = ActivationPenalty(2.0, 1.0)
+    mean, summed = penalized("mean", 0.7, penalty), penalized("sum_over_time", 0.1, penalty)  # T is 7
+    plain = penalized("mean", 0.7, None)
+    for trainer in (mean, summed, plain):
+        trainer.step()
+    weights = [list(trainer.model.weights().values()) for trainer in (mean, summed, plain)]
+    torch.testing.assert_close(weights[0], weights[1])
+    assert not torch.allclose(weights[0][1], weights[2][1])
+    losses = [trainer.meter.read(0.1).loss for trainer in (mean, summed, plain)]
+    assert losses[0] == losses[1] == losses[2]
+
+
+def test_the_gradient_is_that_of_loss_and_penalty_together() -> None:
+    trainer, model = penalized("mean", 0.7, ActivationPenalty(2.0, 1.0)), make().model
+    input_ids, targets = next(ParallelSequentialIterator(IDS, 4, 7))
+    nats, reading = model.loss(input_ids, targets, model.initial_state(4))
+    y = reading.raw[-1]
+    (nats / 28 + 2 * (y**2).mean() + ((y[1:] - y[:-1]) ** 2).mean()).backward()
+    trainer.step()
+    for after, before in zip(trainer.model.parameters(), model.parameters(), strict=True):
+        torch.testing.assert_close(after, before - 0.7 * before.grad)
+
+
+def test_the_rate_of_a_window_is_in_proportion_to_its_length() -> None:
+    trainer = make(lr=0.5)
+    trainer.windows = ParallelSequentialIterator(IDS, 4, 7, lengths=RandomLengths(7, seed=1))
+    trainer._bptt_len = 7
+    rates, lengths = [], RandomLengths(7, seed=1)
+    for _ in range(4):
+        trainer.step()
+        rates.append(trainer.optimizer.lr)
+    assert rates == pytest.approx([0.5 * lengths[i] / 7 for i in range(4)])
+    assert len(set(rates)) > 1
