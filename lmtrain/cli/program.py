@@ -15,6 +15,11 @@ COMMANDS = (
     Named("train", "train:train", "Trains a language model, or continues an interrupted run."),
     Named("eval", "evaluate:evaluate", "Measures the perplexity of held-out text."),
     Named("score", "score:score", "Prints the surprisal of every word, or a score for each line."),
+    Named(
+        "adapt-stats",
+        "adapt_stats:adapt_stats",
+        "Measures gradients on the training text, which dynamic evaluation by the rule rms divides by.",
+    ),
     Named("generate", "generate:generate", "Writes text with a model."),
     Named("export", "export:export", "Takes a model elsewhere, where it runs without lmtrain."),
     Named("sweep", "sweep:sweep", "Searches for good values of some keys of a config, by Optuna."),

@@ -1,6 +1,7 @@
 """``--adapt`` of ``eval`` and ``score``: what is asked for, tuned, kept and said."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -100,3 +101,23 @@ def test_alternatives_teach_nothing(trained: Trained) -> None:
     )
     assert outcome.code == 2
     assert "lists alternatives" in outcome.err
+
+
+def test_statistics_are_collected_once_and_used(trained: Trained, tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    shutil.copytree(trained.run_dir, run_dir)
+    model = Trained(trained.folder, run_dir, trained.outcome)
+    before = files_in(run_dir)
+    rms = ["--adapt", "dynamic", "--adapt-set", "dynamic.rule=rms", "--adapt-set", "dynamic.lr=0.001"]
+    outcome = lmtrain("adapt-stats", run_dir, "--data", "train.txt", folder=trained.folder)
+    assert outcome.code == 0, outcome.err
+    (added,) = files_in(run_dir).keys() - before.keys()
+    assert added.endswith("gradients.safetensors")
+    assert "adapt:dynamic(rms,0.001,5,0.0)|" in str(evaluate(model, *rms)["signature"])
+    best = evaluate(model, *rms, "--adapt-set", "dynamic.decay=0.01")
+    assert best["perplexity"] != evaluate(model)["perplexity"]
+    assert evaluate(model, *rms, "--tune-on", "test.txt")["adapt"]
+    (run_dir / added).write_bytes(b"damaged")
+    outcome = lmtrain("eval", run_dir, "--data", "valid.txt", *rms, folder=trained.folder)
+    assert outcome.code == 4
+    assert "collect the statistics again" in outcome.err
