@@ -26,9 +26,9 @@ def adapt_stats(
     snapshot: SnapshotOption = None,
     device: DeviceOption = "auto",
 ) -> None:
-    """Measures gradients on the training text, which dynamic evaluation by the rule rms divides by.
+    """Measures gradients of the training text, which the rule rms divides by.
 
-    Once for each model; they are kept beside its weights.
+    They are kept beside the weights, for --adapt dynamic --adapt-set dynamic.rule=rms of eval and score.
 
     Example: lmtrain adapt-stats runs/quickstart --data data/toy-english/train.txt
     """

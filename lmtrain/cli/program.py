@@ -18,7 +18,7 @@ COMMANDS = (
     Named(
         "adapt-stats",
         "adapt_stats:adapt_stats",
-        "Measures gradients on the training text, which dynamic evaluation by the rule rms divides by.",
+        "Measures gradients of the training text, which the rule rms divides by.",
     ),
     Named("generate", "generate:generate", "Writes text with a model."),
     Named("export", "export:export", "Takes a model elsewhere, where it runs without lmtrain."),

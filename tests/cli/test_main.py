@@ -22,7 +22,9 @@ from lmtrain.machine import environment
 OPTIONS = {
     "": "--version --help --install-completion --show-completion",
     "train": "--config --set --run-dir --resume --device --dry-run --json",
-    "eval": "MODEL --data --context --streams --batch-size --adapt --snapshot --json",
+    "eval": "MODEL --data --context --streams --batch-size --adapt --adapt-set --temperature --tuning "
+    "--tune-on --save-tuning --snapshot --json",
+    "adapt-stats": "MODEL --data --num-tokens --snapshot --device",
     "generate": "MODEL --prompt --prompts --interactive --num-words --num-sentences --num-samples "
     "--temperature --top-k --top-p --min-p --greedy --beam --length-penalty --seed --allow-unk --detokenize "
     "--snapshot --json",
@@ -31,7 +33,7 @@ OPTIONS = {
     "env": "--json",
     "plot": "RUN --out",
     "diagnose": "MODEL --data --out --compare --positions --words --seed --snapshot --json",
-    "score": "MODEL FILE --format --context --extended --ngram --weight --snapshot --device",
+    "score": "MODEL FILE --format --context --extended --adapt --adapt-set --temperature --tuning --ngram --weight --snapshot --device",
     "export": "MODEL --format --out --snapshot --json",
     "data": "list fetch check synth",
     "data list": "--json",
