@@ -26,11 +26,11 @@ def adapt_stats(
     snapshot: SnapshotOption = None,
     device: DeviceOption = "auto",
 ) -> None:
-    """Measures gradients of the training text, which the rule rms divides by.
+    """Measures gradients of a training text, for the rule rms.
 
     They are kept beside the weights, for --adapt dynamic --adapt-set dynamic.rule=rms of eval and score.
 
-    Example: lmtrain adapt-stats runs/quickstart --data data/toy-english/train.txt
+    Example: lmtrain adapt-stats runs/quickstart --data text/train.txt
     """
     from lmtrain.run.trained import load_model
 

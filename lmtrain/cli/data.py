@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lmtrain.corpus.text import TextRules
 
 app = typer.Typer(
-    help="""Corpora: known ones fetched, texts checked, synthetic ones made.
+    help="""Corpora: fetched, checked, or synthetic ones made.
 
     Example: lmtrain data list
     """,

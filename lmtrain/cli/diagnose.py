@@ -56,7 +56,7 @@ def diagnose(
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Writes a report on what a model has learnt and where it fails.
+    """Reports what a model has learnt and where it fails.
 
     How far gradients and memory reach, which words are hard, whether its probabilities can be trusted,
     whether verbs agree, which words it takes to be alike, what its gates do: report.md with pictures, and

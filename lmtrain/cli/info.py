@@ -93,7 +93,7 @@ def _figure(value: float | None, form: str) -> str:
 
 
 def env(as_json: JsonOption = False) -> None:
-    """Prints what an issue report needs: versions, threads, devices.
+    """Prints what an issue report needs: versions, devices.
 
     Example: lmtrain env
     """

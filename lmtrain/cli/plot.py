@@ -24,7 +24,7 @@ def plot(
         typer.Option(metavar="FILE", help="The picture: .png, .svg or .pdf. An earlier one is replaced."),
     ] = Path("plot.png"),
 ) -> None:
-    """Draws perplexity, loss and learning rate of runs in one picture.
+    """Draws perplexity, loss and learning rate of runs.
 
     Perplexity is drawn against the words seen and against time.
 

@@ -18,17 +18,17 @@ COMMANDS = (
     Named(
         "adapt-stats",
         "adapt_stats:adapt_stats",
-        "Measures gradients of the training text, which the rule rms divides by.",
+        "Measures gradients of a training text, for the rule rms.",
     ),
     Named("generate", "generate:generate", "Writes text with a model."),
     Named("export", "export:export", "Takes a model elsewhere, where it runs without lmtrain."),
     Named("sweep", "sweep:sweep", "Searches for good values of some keys of a config, by Optuna."),
     Named("info", "info:info", "Says what a model is and how it was trained."),
     Named("runs", "runs:runs", "Compares the runs in a folder, in a table that can be sorted."),
-    Named("env", "info:env", "Prints what an issue report needs: versions, threads, devices."),
-    Named("plot", "plot:plot", "Draws perplexity, loss and learning rate of runs in one picture."),
-    Named("diagnose", "diagnose:diagnose", "Writes a report on what a model has learnt and where it fails."),
-    Named("data", "data", "Corpora: known ones fetched, texts checked, synthetic ones made."),
+    Named("env", "info:env", "Prints what an issue report needs: versions, devices."),
+    Named("plot", "plot:plot", "Draws perplexity, loss and learning rate of runs."),
+    Named("diagnose", "diagnose:diagnose", "Reports what a model has learnt and where it fails."),
+    Named("data", "data", "Corpora: fetched, checked, or synthetic ones made."),
     Named("config", "config", "Configs: started, checked, or shown with every value."),
 )
 """In the order of the help. What stands here of a command is the first line of its own help."""

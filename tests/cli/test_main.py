@@ -33,7 +33,8 @@ OPTIONS = {
     "env": "--json",
     "plot": "RUN --out",
     "diagnose": "MODEL --data --out --compare --positions --words --seed --snapshot --json",
-    "score": "MODEL FILE --format --context --extended --adapt --adapt-set --temperature --tuning --ngram --weight --snapshot --device",
+    "score": "MODEL FILE --format --context --extended --adapt --adapt-set --temperature --tuning --ngram "
+    "--weight --snapshot --device",
     "export": "MODEL --format --out --snapshot --json",
     "data": "list fetch check synth",
     "data list": "--json",
