@@ -33,6 +33,7 @@ CAMPAIGNS: dict[str, Callable[[Path, float], Tally]] = {
     "damage": storage.damage,
     "disk": storage.disk,
     "term": stopping.term,
+    "imports": stopping.imports,
     "nan": stopping.nan,
     "yaml": misuse.yaml,
     "hostile": misuse.hostile,

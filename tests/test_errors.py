@@ -32,7 +32,7 @@ def test_exit_codes() -> None:
 
 def test_the_docstring_draws_the_tree() -> None:
     drawn = re.findall(r"^    ([│├└─ ]*)(\w+) +(\d+)", errors.__doc__ or "", re.MULTILINE)
-    assert {name: int(code) for _, name, code in drawn} == {**CODES, "Interrupted": 130}
+    assert {name: int(code) for _, name, code in drawn} == {**CODES, "Interrupted": 129}
     depths = {name: len(branch) // 4 for branch, name, _ in drawn}
     root = len(LmtrainError.__mro__)
     assert depths == {"Interrupted": 0, **{k.__name__: len(k.__mro__) - root for k in _family(LmtrainError)}}
@@ -52,6 +52,8 @@ def test_a_config_error_lists_every_problem() -> None:
     ]
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGHUP, 129), (signal.SIGINT, 130), (signal.SIGTERM, 143)]
+)
 def test_an_interruption_exits_as_shells_expect(number: signal.Signals, code: int) -> None:
     assert Interrupted("stopped", number).exit_code == code

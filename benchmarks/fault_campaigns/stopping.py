@@ -83,6 +83,57 @@ def _stopped_early(run: SmallRun, run_dir: Path, draws: random.Random) -> tuple[
     return "the interpreter's start", _badly_ended(ending), ending.seconds
 
 
+def imports(folder: Path, scale: float) -> Tally:
+    """SIGINT and SIGTERM while a module is being imported, torch's C extension importing NumPy among them."""
+    run = SmallRun(folder / "small")
+    (folder / "hook").mkdir()
+    (folder / "hook" / "sitecustomize.py").write_text(_AT_IMPORT)
+    names = folder / "names.txt"
+    _imported(run, folder, {"NAMES": str(names)})
+    met = names.read_text().split()
+    met = met[met.index("lmtrain.cli.program") :]
+    wanted = max(2, round(50 * scale))
+    modules = met[:: max(1, len(met) // wanted)][:wanted]
+    tally = Tally(2 * len(modules))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        for module in modules:
+            code, said = _imported(run, folder, {"AT": module, "SIGNAL": str(int(number))})
+            tally.count(
+                f"{number.name} while importing {module}",
+                None if code == 128 + number else f"exit {code}: {said[-300:]}",
+                None if f"stopped by {number.name}" in said else "says something else",
+                "a traceback" if "Traceback" in said else None,
+            )
+    tally.notes.append(f"{len(modules)} of {len(met)} modules, from {modules[0]} to {modules[-1]}")
+    return tally
+
+
+def _imported(run: SmallRun, folder: Path, hook: dict[str, str]) -> tuple[int, str]:
+    """Exit code and messages of a run that is begun with the hook."""
+    command = [sys.executable, "-m", "lmtrain", *run.arguments(folder / "run")]
+    environment = {**os.environ, "PYTHONPATH": str(folder / "hook"), **hook}
+    result = subprocess.run(command, cwd=run.folder, env=environment, capture_output=True, text=True)
+    shutil.rmtree(folder / "run", ignore_errors=True)
+    return result.returncode, result.stderr
+
+
+_AT_IMPORT = """\
+import os, signal, sys
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if "NAMES" in os.environ:
+            with open(os.environ["NAMES"], "a") as file:
+                file.write(name + "\\n")
+        if name == os.environ.get("AT"):
+            del os.environ["AT"]
+            os.kill(os.getpid(), int(os.environ["SIGNAL"]))
+
+sys.meta_path.insert(0, Finder())
+"""
+"""A ``sitecustomize`` that sends a signal, or notes all names, when modules are looked for."""
+
+
 def _badly_ended(ending: Ending) -> str | None:
     # Before the program can listen, the system ends it, which a shell shows as the same 143.
     badly = unless(ending, 0, _STOPPED, -signal.SIGTERM)

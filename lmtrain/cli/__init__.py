@@ -12,9 +12,8 @@ def main() -> None:
     """Runs a command; errors end it with one clear message and the exit code of their kind."""
     name_files_in_utf8()
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(
-            signal.SIGINT, signal.SIG_DFL
-        )  # while the interpreter shuts down nothing would catch it
+        # Its KeyboardInterrupt would be caught by nobody while the interpreter shuts down.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     with StopRequest():
         try:
             from lmtrain.cli.program import run

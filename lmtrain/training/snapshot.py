@@ -198,7 +198,8 @@ def checked_manifest(path: Path) -> Manifest:
             return Manifest.model_validate(body)
         except ValidationError as error:
             first = error.errors()[0]
-            raise ValueError(f"{MANIFEST}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+            message = first["msg"].removeprefix("Value error, ")  # pydantic's own words
+            raise ValueError(f"{MANIFEST}: {'.'.join(map(str, first['loc']))}: {message}") from error
 
 
 def _check_size(path: Path, size: int) -> None:

@@ -318,7 +318,7 @@ def test_a_loss_beyond_any_perplexity_is_no_fault_of_ours(project: Path) -> None
     assert "Traceback" not in outcome.err
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_a_run_and_the_same_command_continues(number: signal.Signals, project: Path) -> None:
     options = ["--set", "train.epochs=null", "--set", "train.max_steps=800", "--set", "evaluation.every=400"]
     arguments = ["train", "--config", "config.yaml", *options, "--set", "snapshots.every=1000"]

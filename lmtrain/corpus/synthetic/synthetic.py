@@ -132,7 +132,7 @@ def _write_toy_english(texts: Mapping[str, Path], source: Path, seed: int) -> li
         digest = hashlib.sha256(f"toy-english {seed} {split}".encode()).digest()
         rng = random.Random(int.from_bytes(digest, "big"))  # noqa: S311  (no secret: a corpus)
         sentences = [toy_english().sample(rng) for _ in range(_NUM_LINES[split])]
-        rows = (" ".join(f"{x:.6f}" for x in sentence.log_probs) for sentence in sentences)
+        rows = (" ".join(f"{x:z.6f}" for x in sentence.log_probs) for sentence in sentences)
         written.append(_write_lines(path, (" ".join(sentence.words) for sentence in sentences)))
         written.append(_write_lines(_sidecar(path), rows))
     entropy = toy_english().entropy()

@@ -237,3 +237,11 @@ def test_a_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "out").touch()
     with pytest.raises(StorageError, match=r"out.* cannot be written: .*--out"):
         write_synthetic("counting", tmp_path / "out")
+
+
+def test_what_is_certain_has_log_probability_nought(corpus: Path) -> None:
+    rows = "".join(
+        path.read_text() for path in corpus.iterdir() if path.name not in ("train.txt", "valid.txt")
+    )
+    assert " 0.000000" in rows
+    assert "-0.000000" not in rows
