@@ -48,6 +48,16 @@ def train(
             autocompletion=complete_resume,
         ),
     ] = "auto",
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=1024,
+            metavar="N",
+            help="Threads of the processor, as train.threads.  [default: by the size of the model]",
+            show_default=False,
+        ),
+    ] = None,
     device: DeviceOption = "auto",
     dry_run: Annotated[
         bool,
@@ -71,10 +81,11 @@ def train(
 
     if as_json and not dry_run:
         raise UsageError("--json prints what --dry-run finds; a run writes metrics.jsonl")
-    resolved = load_config(config, overrides or ())
+    overrides = [*(overrides or ()), *([f"train.threads={threads}"] if threads else [])]
+    resolved = load_config(config, overrides)
     if not resolved.data.synthetic:  # which are made where they are not
         refuse_misplaced((*resolved.data.train, *resolved.data.valid, *resolved.data.test), config.parent)
-    again = _command(config, overrides or (), run_dir, device)
+    again = _command(config, overrides, run_dir, device)
     run_dir = run_dir or Path("runs") / resolved.name
     if dry_run:
         from lmtrain.jobs.dry_run import dry_run as try_out
@@ -163,7 +174,8 @@ class _Terminal(Observer):
         note(
             f"{start.config.name}: {options.cell} {options.num_layers} × {options.hidden_size}, "
             f"{parameters:,} parameters, vocabulary {len(corpora.vocab):,}, "
-            f"{corpora.train.num_tokens:,} training tokens, on {start.device}, {start.config.train.precision}"
+            f"{corpora.train.num_tokens:,} training tokens, on {start.device}, "
+            f"{start.config.train.precision}, {start.threads} thread{'s' if start.threads > 1 else ''}"
         )
         note(f"watch it in a browser:\n{tensorboard_command(start.run_dir)}")
         if start.step:

@@ -19,6 +19,7 @@ RESUMABLE_KEYS = LENGTH_KEYS | {
     "data.test",
     "data.synthetic",
     "train.early_stopping",
+    "train.threads",
     "evaluation.every",
     "evaluation.streams",
     "snapshots",

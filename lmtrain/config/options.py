@@ -191,7 +191,9 @@ class ModelOptions(Options):
         default=None, description="where it starts; lstm and mogrifier only"
     )
     pretrained_embedding: File | None = Field(default=None, description="word2vec text file")
-    freeze_embedding: bool = Field(default=False, description="leave the embedding untrained")
+    freeze_embedding: bool = Field(
+        default=False, description="leave the embedding untrained, and a softmax tied to it"
+    )
 
     @property
     def feature_size(self) -> int:
@@ -328,6 +330,9 @@ class TrainOptions(Options):
     max_grad_norm: Positive | None = Field(default=5.0, description="gradients are clipped to it")
     precision: Literal["float32", "bfloat16"] = Field(
         default="float32", description="of the products; weights and sums are float32"
+    )
+    threads: Annotated[int, Field(gt=0, le=1024)] | None = Field(
+        default=None, description="of the processor; null: by the size of the model, or as the run had"
     )
     optimizer: Optimizer = Field(default=SgdOptions(), description="makes the updates")
     schedule: Schedule = Field(default=ConstantSchedule(), description="of the learning rate")

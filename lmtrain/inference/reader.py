@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from lmtrain.inference.windows import HeldOutWindow, Positions
+from lmtrain.machine.device import sent
 from lmtrain.model.language_model import LanguageModel, ModelState, detach
 from lmtrain.model.softmax import TokenCosts, TokenDetails
 
@@ -103,7 +104,7 @@ class Reader:
             with model.evaluating(self._precision), self._strategy.mode():
                 if self._state is None or not window.goes_on:
                     self._state = model.initial_state(window.input_ids.shape[1])
-                reading = model(window.input_ids.to(device, non_blocking=True), self._state)
+                reading = model(sent(window.input_ids, device), self._state)
                 read = ReadWindow(window, *_without_padding(reading.features, window.targets), reading.state)
                 answer = ask(read)
                 self._strategy.learn(read)

@@ -20,7 +20,7 @@ from lmtrain.config.options import ConstantSchedule, SgdOptions
 from lmtrain.corpus.corpus import Corpus
 from lmtrain.errors import Interrupted, StorageError
 from lmtrain.inference.evaluation import Evaluation
-from lmtrain.machine.device import resolve_device
+from lmtrain.machine.device import compute_reproducibly, resolve_device
 from lmtrain.machine.interrupt import StopRequest
 from lmtrain.machine.memory import PeakMemory, available_memory
 from lmtrain.run.build import Corpora, build_model, build_windows, count_steps, load_corpora
@@ -142,6 +142,7 @@ def dry_run(config: Config, run_dir: Path | None = None, device: str = "auto") -
     """
     run_dir = run_dir or Path("runs") / config.name
     where = resolve_device(device)
+    compute_reproducibly(where)
     peak = PeakMemory(where)
     corpora = load_corpora(config)
     _refuse_too_large(config, corpora, where)

@@ -6,8 +6,13 @@ from functools import cache
 from typing import Any, cast
 
 import torch
+from torch import Tensor
 
 from lmtrain.errors import UsageError
+
+_CUBLAS_WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
+_REPEATABLE_WORKSPACES = (":4096:8", ":16:8")
+"""With which cuBLAS and cuDNN compute the same each time: fast, or of little memory."""
 
 
 @cache
@@ -39,14 +44,22 @@ def resolve_device(name: str) -> torch.device:
         raise UsageError(f"--device {name}: unknown; allowed: auto, cpu, cuda, cuda:N")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise UsageError(f"--device {name}: this machine has {torch.cuda.device_count()} CUDA devices")
-    if device.type == "cuda":
-        _compute_the_same_each_time()
     return device
 
 
-def _compute_the_same_each_time() -> None:
-    """Lets CUDA take deterministic kernels and float32 as it is written, so that a run can be repeated."""
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+def sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the CPU on a device; nobody waits until it has arrived."""
+    if device.type == "cuda":
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)
+
+
+def compute_reproducibly(device: torch.device) -> None:
+    """From now on, CUDA takes deterministic kernels and float32 as it is written: a run can be repeated."""
+    if device.type != "cuda":
+        return
+    if os.environ.get(_CUBLAS_WORKSPACE) not in _REPEATABLE_WORKSPACES:
+        os.environ[_CUBLAS_WORKSPACE] = _REPEATABLE_WORKSPACES[0]
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.allow_tf32 = False

@@ -124,8 +124,9 @@ class LanguageModel(nn.Module):
 
     @contextmanager
     def evaluating(self, precision: torch.dtype = torch.float32) -> Iterator[None]:
-        """For the length of a block, computes in evaluation mode and in ``precision``."""
-        before = self.training, self.precision
+        """For the length of a block, computes in evaluation mode and in ``precision``, on CUDA too."""
+        before, cudnn = (self.training, self.precision), torch.backends.cudnn
+        allowed_tf32, cudnn.allow_tf32 = cudnn.allow_tf32, False
         self.eval()
         self.precision = precision
         try:
@@ -133,6 +134,7 @@ class LanguageModel(nn.Module):
         finally:
             self.train(before[0])
             self.precision = before[1]
+            cudnn.allow_tf32 = allowed_tf32
 
     def use_sparse_gradients(self) -> Tensor | None:
         """Lets word vectors that a window does not touch have no gradient at all, not even of zeros.

@@ -15,6 +15,7 @@ from lmtrain.corpus.text import TextRules
 from lmtrain.corpus.vocab import Vocabulary
 from lmtrain.corpus.window_lengths import RandomLengths
 from lmtrain.errors import ConfigError, DataError
+from lmtrain.machine.threads import available_threads, threads_for
 from lmtrain.model.adaptive_softmax import AdaptiveSoftmax
 from lmtrain.model.dropout import DropoutRates
 from lmtrain.model.initialization import initialize
@@ -145,6 +146,22 @@ def build_softmax(
             return MixtureSoftmax(options.feature_size, vocab_size, num_components, options.embedding_dim)
         case _:
             return FullSoftmax(options.feature_size, vocab_size)
+
+
+def threads_of(config: Config, vocab_size: int, device: torch.device) -> int:
+    """How many threads a config is trained with: as it says, or else by the work of a step."""
+    train, options = config.train, config.model
+    if train.threads or device.type != "cpu":
+        return train.threads or available_threads()
+    with torch.device("meta"):
+        model = build_model(options, vocab_size)
+    of_layers, of_softmax = (
+        sum(weight.numel() for weight in part.parameters()) for part in (model.layers, model.softmax)
+    )
+    if options.softmax == "sampled":
+        of_softmax = min(of_softmax, options.sampled.num_samples * options.hidden_size)
+    tokens = train.batch_size * train.bptt_len
+    return threads_for(3 * tokens * (of_layers + of_softmax))  # forward, and the gradients of both factors
 
 
 def build_trainer(config: Config, corpora: Corpora, device: torch.device) -> Trainer:

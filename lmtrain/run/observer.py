@@ -22,6 +22,7 @@ class RunStart:
     corpora: "Corpora"
     trainer: "Trainer"
     device: "torch.device"
+    threads: int
     total_steps: int
 
     @property

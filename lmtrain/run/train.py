@@ -17,12 +17,21 @@ from lmtrain.inference.continuation import to_text
 from lmtrain.inference.evaluation import Evaluation, evaluate, perplexity
 from lmtrain.inference.generate import generate
 from lmtrain.inference.windows import HeldOutWindow, held_out_windows
-from lmtrain.machine.device import has_fast_bfloat16, resolve_device
+from lmtrain.machine.device import compute_reproducibly, has_fast_bfloat16, resolve_device
 from lmtrain.machine.environment import command_line, describe_environment, git_revision
 from lmtrain.machine.interrupt import StopRequest
 from lmtrain.machine.process import return_freed_memory
+from lmtrain.machine.threads import MOST_THREADS, use_threads
 from lmtrain.model.language_model import LanguageModel
-from lmtrain.run.build import Corpora, build_model, build_trainer, count_steps, load_corpora, load_pretrained
+from lmtrain.run.build import (
+    Corpora,
+    build_model,
+    build_trainer,
+    count_steps,
+    load_corpora,
+    load_pretrained,
+    threads_of,
+)
 from lmtrain.run.hyper_parameters import columns, settings
 from lmtrain.run.layout import (
     RunFiles,
@@ -72,6 +81,7 @@ def train(
     """
     with StopRequest() as stop, owning(run_dir):
         where = resolve_device(device)
+        compute_reproducibly(where)
         store = SnapshotStore(RunFiles(run_dir).snapshots, config.snapshots.keep)
         store.recover()
         snapshot = snapshot_to_continue(store, resume, observer.on_note)
@@ -124,6 +134,7 @@ class Run:
         self.device = device
         self.observer = observer
         self.stop = stop
+        use_threads(threads_of(config, len(corpora.vocab), device))
         self.trainer = build_trainer(config, corpora, device)
         self.total_steps = count_steps(config, self.trainer.windows)
         stopping = config.train.early_stopping
@@ -371,12 +382,21 @@ class Run:
                 f"{perplexity(best_loss or 0.0, 1):.2f}, is not in {self.files.run_dir}: from here on, the "
                 "best is sought among those to come"
             )
-        threads = snapshot.provenance.environment.get("threads")
-        if threads != self.environment["threads"]:
-            self.observer.on_note(
-                f"the run was made with {threads} threads, this one has {self.environment['threads']}: "
-                "sums may be rounded differently"
-            )
+        self._keep_threads(snapshot.provenance.environment.get("threads"))
+
+    def _keep_threads(self, of_run: object) -> None:
+        """A run goes on with the threads that it had, unless it is told otherwise: sums depend on them."""
+        if of_run == self.environment["threads"]:
+            return
+        if self.config.train.threads is None and isinstance(of_run, int) and 0 < of_run <= MOST_THREADS:
+            use_threads(of_run)
+            self.environment["threads"] = of_run
+            self.observer.on_note(f"threads: {of_run}, as the run had; train.threads would change it")
+            return
+        self.observer.on_note(
+            f"the run was made with {of_run} threads, this one has {self.environment['threads']}: "
+            "sums may be rounded differently"
+        )
 
     def _has_nothing_to_do(self, snapshot: Snapshot) -> bool:
         test = self.corpora.hashes()["test"]
@@ -393,7 +413,13 @@ class Run:
         self.board.describe(columns(), settings(self.config), _ESTIMATE if is_sampled else _EXACT)
         self.observer.on_start(
             RunStart(
-                self.files.run_dir, self.config, self.corpora, self.trainer, self.device, self.total_steps
+                self.files.run_dir,
+                self.config,
+                self.corpora,
+                self.trainer,
+                self.device,
+                self.environment["threads"],
+                self.total_steps,
             )
         )
         if self.config.train.precision == "bfloat16" and not has_fast_bfloat16(self.device):

@@ -10,6 +10,7 @@ from torch import Tensor
 from lmtrain.corpus.batching import Windows
 from lmtrain.errors import DivergenceError
 from lmtrain.inference.evaluation import perplexity
+from lmtrain.machine.device import sent
 from lmtrain.model.language_model import LanguageModel, ModelState, detach
 from lmtrain.model.noise import Noise
 from lmtrain.training.norms import global_norm
@@ -165,11 +166,7 @@ class Trainer:
             lr_factor *= len(input_ids) / self._bptt_len
         num_tokens = int((targets >= 0).sum())
         hidden = self.hidden or self.model.initial_state(input_ids.shape[1])
-        nats, reading = self.model.loss(
-            input_ids.to(self._device, non_blocking=True),
-            targets.to(self._device, non_blocking=True),
-            hidden,
-        )
+        nats, reading = self.model.loss(sent(input_ids, self._device), sent(targets, self._device), hidden)
         penalized = nats + num_tokens * self._penalty.of(reading) if self._penalty else nats
         loss = penalized / (num_tokens if self._loss_reduction == "mean" else input_ids.shape[1])
         loss.backward()  # type: ignore[no-untyped-call]

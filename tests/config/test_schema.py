@@ -80,6 +80,7 @@ def test_defaults() -> None:
             "temporal_regularization": 0.0,
             "max_grad_norm": 5.0,
             "precision": "float32",
+            "threads": None,
             "optimizer": {
                 "name": "sgd",
                 "lr": 1.0,

@@ -1,0 +1,27 @@
+"""How many threads compute."""
+
+from functools import cache
+
+import torch
+
+MOST_THREADS = 1024
+_WORK_OF_A_THREAD = 300_000_000
+"""Multiplications of a step that one more thread is worth: some milliseconds. The threads of a small model
+wait for each other at each time step; where other programs run, that takes far longer than the work."""
+
+
+@cache
+def available_threads() -> int:
+    """As many as the processor has cores, or ``OMP_NUM_THREADS`` says."""
+    return torch.get_num_threads()
+
+
+def threads_for(multiplications: int) -> int:
+    """How many threads a training step of so many multiplications gets, the same at every start."""
+    return max(1, min(available_threads(), multiplications // _WORK_OF_A_THREAD))
+
+
+def use_threads(number: int) -> None:
+    """Computes with so many threads from now on."""
+    available_threads()  # known only before
+    torch.set_num_threads(number)
