@@ -113,7 +113,7 @@ def evaluate(
     _refuse_contradictions(options, ngram, weight, tune_on, save_tuning)
     weight = kept_weight(tuning) if weight is None else weight
     paths = expand_patterns(data)
-    loaded = load_model(model, snapshot, device)
+    loaded = load_model(model, snapshot, device, note)
     interpolation = interpolation_of(loaded, ngram, weight)
     if tune_on is not None:
         if adapt != "none" or save_tuning is not None:

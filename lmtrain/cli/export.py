@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from lmtrain.cli.options import JsonOption, ModelArgument, SnapshotOption
-from lmtrain.cli.text import print_json, print_pairs, size
+from lmtrain.cli.text import note, print_json, print_pairs, size
 
 
 def export(
@@ -34,7 +34,7 @@ def export(
     from lmtrain.export.export import SHAPES, Original, export_onnx, export_safetensors
     from lmtrain.run.trained import load_model
 
-    trained = load_model(model, snapshot, "cpu")
+    trained = load_model(model, snapshot, "cpu", note)
     original = Original(
         trained.model,
         trained.vocab,

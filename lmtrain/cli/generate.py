@@ -137,7 +137,7 @@ def generate(
     if interactive and num_words is None and num_sentences is None:
         num_sentences = 1
     write = partial(
-        load_model(model, snapshot, device).generate_many,
+        load_model(model, snapshot, device, note).generate_many,
         num_words=num_words,
         num_sentences=num_sentences,
         num_samples=num_samples,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from lmtrain.cli.options import JsonOption, ModelArgument, SnapshotOption
-from lmtrain.cli.text import duration, print_json, print_pairs, print_table, write_result
+from lmtrain.cli.text import duration, note, print_json, print_pairs, print_table, write_result
 
 if TYPE_CHECKING:
     from lmtrain.run.result import Part, Validation
@@ -24,7 +24,7 @@ def info(model: ModelArgument, snapshot: SnapshotOption = None, as_json: JsonOpt
     """
     from lmtrain.run.trained import load_model
 
-    about = load_model(model, snapshot, "cpu").describe()
+    about = load_model(model, snapshot, "cpu", note).describe()
     if as_json:
         print_json(about.to_dict())
         return
@@ -55,7 +55,8 @@ def info(model: ModelArgument, snapshot: SnapshotOption = None, as_json: JsonOpt
     )
     _print_parts(about.parts)
     if about.history:
-        _print_history(about.history, about.best_step)
+        is_estimate = about.config.model.softmax == "sampled"
+        _print_history(about.history, about.best_step, "~train ppl" if is_estimate else "train ppl")
 
 
 def _print_parts(parts: "Sequence[Part]") -> None:
@@ -69,7 +70,7 @@ def _print_parts(parts: "Sequence[Part]") -> None:
     print_table(("part", "kind", "weights", "parameters", "share"), rows, left=("part", "kind", "weights"))
 
 
-def _print_history(history: "Sequence[Validation]", best_step: int | None) -> None:
+def _print_history(history: "Sequence[Validation]", best_step: int | None, train: str) -> None:
     """At most so many validations, evenly spread, the best and the last among them."""
     stride = -(-len(history) // _MAX_ROWS)
     shown = [each for i, each in enumerate(reversed(history)) if i % stride == 0 or each.step == best_step]
@@ -85,7 +86,7 @@ def _print_history(history: "Sequence[Validation]", best_step: int | None) -> No
         for each in reversed(shown)
     ]
     write_result()
-    print_table(("step", "epoch", "train ppl", "valid ppl ", "lr", "elapsed"), rows, left=())
+    print_table(("step", "epoch", train, "valid ppl ", "lr", "elapsed"), rows, left=())
 
 
 def _figure(value: float | None, form: str) -> str:

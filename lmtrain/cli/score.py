@@ -91,7 +91,7 @@ def score(
     if adaptation.is_ordered and kind.holds_alternatives:
         raise UsageError(f"--format {form} lists alternatives: nothing is to be learnt from one for the next")
     weight = kept_weight(tuning) if weight is None else weight
-    loaded = load_model(model, snapshot, device)
+    loaded = load_model(model, snapshot, device, note)
     writer = kind(file, extended, loaded.vocab)
     interpolation = interpolation_of(loaded, ngram, weight)
     scorer = loaded.scorer(

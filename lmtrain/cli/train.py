@@ -1,5 +1,6 @@
 """``lmtrain train``."""
 
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -86,6 +87,7 @@ def train(
     if not resolved.data.synthetic:  # which are made where they are not
         refuse_misplaced((*resolved.data.train, *resolved.data.valid, *resolved.data.test), config.parent)
     again = _command(config, overrides, run_dir, device)
+    resuming = " " + shlex.join(["--resume", resume]) if resume != "auto" else ""
     run_dir = run_dir or Path("runs") / resolved.name
     if dry_run:
         from lmtrain.jobs.dry_run import dry_run as try_out
@@ -105,9 +107,11 @@ def train(
 
             result = train_run(resolved, terminal, run_dir=run_dir, resume=resume, device=device)
         except Interrupted as request:
-            what = "" if terminal.has_started else " before the first step; the same command trains"
-            without = "" if resume == "auto" else ", without --resume"
-            raise Interrupted(f"{request}{what}{without}:\n{again}", request.signal_number) from None
+            if terminal.has_started:
+                what = ", without --resume" if resume != "auto" else ""
+            else:
+                what, again = " before the first step; the same command trains", again + resuming
+            raise Interrupted(f"{request}{what}:\n{again}", request.signal_number) from None
         terminal.on_end(result)
 
 
@@ -155,6 +159,7 @@ class _Terminal(Observer):
     def __init__(self) -> None:
         self._progress: Progress | None = None
         self._has_header = False
+        self._has_estimate = False
         self._samples: list[str] = []
 
     def __enter__(self) -> Self:
@@ -178,6 +183,9 @@ class _Terminal(Observer):
             f"{start.config.train.precision}, {start.threads} thread{'s' if start.threads > 1 else ''}"
         )
         note(f"watch it in a browser:\n{tensorboard_command(start.run_dir)}")
+        self._has_estimate = options.softmax == "sampled"
+        if self._has_estimate:
+            note("~train: estimated with sampled words, lies low; valid and test are exact")
         if start.step:
             note(f"continuing from step {start.step:,} of {start.total_steps:,}")
         self._progress = Progress(start.total_steps, "steps", initial=start.step)
@@ -188,14 +196,17 @@ class _Terminal(Observer):
 
     def on_figures(self, step: int, figures: "TrainingFigures") -> None:  # noqa: ARG002
         assert self._progress is not None  # noqa: S101
-        self._progress.show(
-            f"loss {figures.loss:.3f}, ppl {figures.perplexity:.1f}, {figures.words_per_second:,.0f} words/s"
-        )
+        mark = "~" if self._has_estimate else ""
+        speed = f"{figures.words_per_second:,.0f} words/s"
+        self._progress.show(f"{mark}loss {figures.loss:.3f}, {mark}ppl {figures.perplexity:.1f}, {speed}")
 
     def on_row(self, row: TableRow) -> None:
         if not self._has_header:
             self._has_header = True
-            _print(" epoch  train loss  train ppl  valid ppl  valid acc        lr  words/s  elapsed")
+            mark = "~" if self._has_estimate else " "
+            _print(
+                f" epoch {mark}train loss {mark}train ppl  valid ppl  valid acc        lr  words/s  elapsed"
+            )
         valid = (
             f"{row.valid.perplexity:9.2f}{'*' if row.is_best else ' '} {row.valid.accuracy:9.4f}"
             if row.valid

@@ -21,11 +21,11 @@ RESUMABLE_KEYS = LENGTH_KEYS | {
     "train.early_stopping",
     "train.threads",
     "evaluation.every",
-    "evaluation.streams",
     "snapshots",
     "logging",
 }
 """Keys, and sections, that may change when a run is resumed: no weight so far depends on them.
+``evaluation.streams`` is not among them: validations are compared, for the best, patience and ``plateau``.
 
 Texts may be found elsewhere: a run compares their content, by the hashes its snapshots hold, not their paths.
 """

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from difflib import get_close_matches
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -213,7 +214,17 @@ def _range(kind: str, value: dict[str, Any]) -> tuple[Range | None, list[str]]:
         wrong.append(f"step: of the wrong kind (got {shown(step)}); allowed: {number} > 0")
     elif is_log and step is not None:
         wrong.append("step: a logarithmic range has no steps; leave out one of log and step")
+    elif step is not None and not wrong and (rest := (_exact(high) - _exact(low)) % _exact(step)):
+        last = shown(type(high)(_exact(high) - rest))
+        wrong.append(
+            f"step: {shown(high)} is not {shown(low)} plus a multiple of {shown(step)}; end with {last}"
+        )
     return (None if wrong else Range(low, high, is_whole, is_log, step)), wrong
+
+
+def _exact(value: float) -> Fraction:
+    """As it is written, in decimals."""
+    return Fraction(str(value))
 
 
 def _is_number(value: object, is_whole: bool) -> bool:

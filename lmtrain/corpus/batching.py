@@ -17,7 +17,9 @@ One epoch is N words read by all streams together. No word is dropped, and the h
 stream is carried from window to window without a break.
 """
 
+import math
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import Any, Protocol, Self
 
 import numpy as np
@@ -122,9 +124,10 @@ class ParallelSequentialIterator:
 
     def steps_for(self, epochs: float) -> int:
         """Windows from the very start until ``epoch_detail`` reaches ``epochs``."""
+        tokens = Fraction(str(epochs)) * len(self._ids)
         if self._lengths:
-            return self._lengths.windows_for(-int(-epochs * len(self._ids) // self.batch_size))
-        return -int(-epochs * len(self._ids) // (self.batch_size * self.bptt_len))
+            return self._lengths.windows_for(math.ceil(tokens / self.batch_size))
+        return math.ceil(tokens / (self.batch_size * self.bptt_len))
 
     def __iter__(self) -> Self:
         return self
@@ -217,7 +220,7 @@ class LineIterator:
 
     def steps_for(self, epochs: float) -> int:
         """Batches from the very start until ``epoch_detail`` reaches ``epochs``."""
-        return -int(-epochs * self._num_batches // 1)
+        return math.ceil(Fraction(str(epochs)) * self._num_batches)  # 1.1 of 100 is 110, not 111
 
     def __iter__(self) -> Self:
         return self

@@ -2,8 +2,11 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from lmtrain.errors import ModelError, UsageError
 from lmtrain.files.atomic import write_file
@@ -54,7 +57,15 @@ def read_curves(run_dir: Path, name: str) -> RunCurves:
             f"{run_dir}: neither environment.json nor a snapshot says how long its training text is"
         )
     rows = [{"step": event.step, **event.figures} for event in events]
-    return curves_of(name, rows, num_tokens)
+    return replace(curves_of(name, rows, num_tokens), has_estimate=_has_estimate(run_dir))
+
+
+def _has_estimate(run_dir: Path) -> bool:
+    try:
+        config = yaml.safe_load(RunFiles(run_dir).config.read_text(encoding="utf-8"))
+        return bool(config["model"]["softmax"] == "sampled")
+    except (OSError, ValueError, LookupError, TypeError, yaml.YAMLError):
+        return False
 
 
 def _training_tokens(run_dir: Path) -> int | None:

@@ -10,6 +10,7 @@ seed comes from the trial's number, so that an interrupted sweep goes on as if i
 """
 
 import math
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     import optuna
 
 _NAME = "sweep"
-_DEFINITION, _END = "definition", "end"
+_DEFINITION, _END, _EVALUATED = "definition", "end", "evaluated"
 
 
 @dataclass(frozen=True)
@@ -99,9 +100,18 @@ def sweep(
         return SweepResult(sweep_dir, was_finished, study.records(), study.best())
 
 
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """What Optuna warns its programmers of is none of our users' business."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
 class _Study:
     """The study of Optuna in a sweep's directory."""
 
+    @_without_warnings()
     def __init__(self, space: Space, sweep_dir: Path, seed: int, prune_after: int | None) -> None:
         self._optuna = _import_optuna()
         self.space = space
@@ -127,6 +137,7 @@ class _Study:
             )
             raise ConfigError(problems, headline)
 
+    @_without_warnings()
     def next_trial(self, num_trials: int) -> "optuna.Trial | None":
         """One that was interrupted, else a new one, until there are so many."""
         trials = self._study.get_trials(deepcopy=False)
@@ -140,10 +151,12 @@ class _Study:
             trial = self._study.ask()
         return trial
 
+    @_without_warnings()
     def values(self, trial: "optuna.Trial") -> dict[str, Any]:
         """What the trial is to try, by the name of the parameter; proposed once, then kept."""
         return {parameter.name: _suggested(trial, parameter) for parameter in self.space.parameters}
 
+    @_without_warnings()
     def end(self, trial: "optuna.Trial", state: str, value: float | None = None) -> None:
         """Notes how a trial ended. All that did not complete count as bad, so that their like is avoided."""
         trial.set_user_attr(_END, state)
@@ -161,6 +174,11 @@ class _Study:
         """One trial."""
         return self.records()[number]
 
+    def last_reported(self, number: int) -> int:
+        """The number of the last evaluation of a trial that takes part in pruning; 0 before the first."""
+        seen = self._study.get_trials(deepcopy=False)[number].intermediate_values
+        return max(seen, default=0)
+
     def best(self) -> TrialRecord | None:
         """The trial of the lowest perplexity among those that ran to their end."""
         complete = [trial for trial in self.records() if trial.state == COMPLETE]
@@ -174,6 +192,7 @@ class _Study:
 
     def _record(self, frozen: "optuna.trial.FrozenTrial") -> TrialRecord:
         seen = frozen.intermediate_values
+        evaluations = len(frozen.user_attrs.get(_EVALUATED, seen))
         values = {
             p.name: _value_of(p, frozen.params[p.name])
             for p in self.space.parameters
@@ -182,7 +201,7 @@ class _Study:
         state = frozen.user_attrs.get(_END, UNFINISHED) if frozen.state.is_finished() else UNFINISHED
         run_dir = self.sweep_dir / f"trial-{frozen.number:04d}"
         lowest = frozen.value if state == COMPLETE else min(seen.values(), default=None)
-        return TrialRecord(frozen.number, state, lowest, len(seen), values, run_dir)
+        return TrialRecord(frozen.number, state, lowest, evaluations, values, run_dir)
 
     def _write_best(self, best: TrialRecord) -> None:
         config = self.space.config(best.values)
@@ -205,7 +224,7 @@ def _run(trial: "optuna.Trial", study: _Study, observer: SweepObserver, device: 
         observer.on_note(str(error))
         study.end(trial, INVALID)
         return
-    watch = _Pruning(observer, trial, config, record.evaluations)
+    watch = _Pruning(observer, trial, config, study.last_reported(trial.number))
     try:
         result = train(config, watch, run_dir=record.run_dir, device=device)
     except DivergenceError as error:
@@ -237,6 +256,7 @@ class _Pruning(Observer):
         self._total_steps = 0
         self.has_pruned = False
 
+    @_without_warnings()
     def on_row(self, row: TableRow) -> None:
         """Reports.
 
@@ -245,6 +265,8 @@ class _Pruning(Observer):
         """
         self._observer.on_row(row)
         assert row.valid is not None  # noqa: S101  (there are validation texts)
+        evaluated = self._trial.user_attrs.get(_EVALUATED, [])
+        self._trial.set_user_attr(_EVALUATED, sorted({*evaluated, row.step}))
         done = row.epoch if isinstance(self._every, str) else row.step / self._every
         number = math.floor(done + 1e-9)  # the last one may come early: it is not compared with others
         if number > self._num_reported:

@@ -49,6 +49,8 @@ class RunCurves:
     points: tuple[Point, ...]
     test_perplexity: float
     """NaN if it was not tested."""
+    has_estimate: bool = False
+    """Whether the loss on the training text is one of a sampled softmax, which lies low."""
 
     @property
     def best_perplexity(self) -> float:
@@ -84,7 +86,8 @@ def curves_of(name: str, rows: Iterable[Mapping[str, float | None]], num_tokens:
         seconds = _number(row, "elapsed") if "elapsed" in row else training_seconds
         losses = _number(row, "train/loss"), _number(row, "valid/loss")
         points.append(Point(int(_number(row, "step")), words, seconds, *losses, _number(row, "train/lr")))
-        test_perplexity = _exp(_number(row, "test/loss"))
+        if "test/loss" in row:
+            test_perplexity = _exp(_number(row, "test/loss"))
     return RunCurves(name, tuple(points), test_perplexity)
 
 
@@ -179,7 +182,7 @@ def _add_legend(figure: Figure, runs: Sequence[RunCurves]) -> None:
         handles.append(
             Line2D([], [], color=style.colour, linestyle=style.dashes, marker=style.marker, label=label)
         )
-    handles.append(Line2D([], [], color=GREY, linewidth=0.8, label="thin: training text"))
+    handles.append(Line2D([], [], color=GREY, linewidth=0.8, label=_thin(runs)))
     handles.append(Line2D([], [], color=GREY, marker="o", label="marks: validation text"))
     is_short = len(runs) <= _MAX_NAMES_ABOVE
     figure.legend(
@@ -187,6 +190,11 @@ def _add_legend(figure: Figure, runs: Sequence[RunCurves]) -> None:
         loc="outside upper center" if is_short else "outside right upper",
         ncols=2 if is_short else 1,
     )
+
+
+def _thin(runs: Sequence[RunCurves]) -> str:
+    names = ", ".join(run.name for run in runs if run.has_estimate)
+    return "thin: training text" + (f" (~{names}: an estimate, lies low)" if names else "")
 
 
 def _number(row: Mapping[str, float | None], key: str) -> float:

@@ -407,7 +407,12 @@ def _shortest(weight: float) -> str:
     return repr(float(weight)).removesuffix(".0")
 
 
-def load_model(path: Path, which: str | None = None, device: str = "auto") -> TrainedModel:
+def load_model(
+    path: Path,
+    which: str | None = None,
+    device: str = "auto",
+    note: Callable[[str], object] = str,
+) -> TrainedModel:
     """Loads a model.
 
     Args:
@@ -415,13 +420,14 @@ def load_model(path: Path, which: str | None = None, device: str = "auto") -> Tr
         which: For a run directory: ``best``, ``last`` or a step; by default the best by validation, else
             the last.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        note: Told of damaged snapshots that do not matter.
 
     Raises:
         ModelError: There is no such model, or it is damaged.
         UsageError: There is no such device, or ``which`` has no meaning here.
     """
     where = resolve_device(device)
-    snapshot = find_snapshot(path, which)
+    snapshot = find_snapshot(path, which, note)
     try:
         config = config_from_dict(snapshot.config, str(snapshot.path))
         vocab = _read_vocabulary(snapshot)

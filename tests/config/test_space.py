@@ -140,6 +140,14 @@ model.dropout.output: {float: [0, 0.5]}
         ("seed: {float: [.nan, 1]}", "seed: float: of the wrong kind (got [NaN, 1])"),
         ("seed: {int: [1, 2], log: 1}", "seed: log: of the wrong kind (got 1); allowed: true or false"),
         (
+            "model.hidden_size: {int: [5, 16], step: 4}",
+            "model.hidden_size: step: 16 is not 5 + a multiple of 4; end with 13",
+        ),
+        (
+            "model.dropout: {float: [0, 0.75], step: 0.1}",
+            "model.dropout: step: 0.75 is not 0 + a multiple of 0.1; end with 0.7",
+        ),
+        (
             "seed: {int: [1, 2], step: 0}",
             "seed: step: of the wrong kind (got 0); allowed: a whole number > 0",
         ),

@@ -208,3 +208,10 @@ def test_more_lines_at_once_than_there_are_is_refused() -> None:
     tokens, ends = corpus_of([[1], [2]])
     with pytest.raises(ValueError, match="2 lines"):
         LineIterator(tokens, ends, EOS, 3)
+
+
+@pytest.mark.parametrize(("epochs", "steps"), [(1.1, 110), (1.105, 111), (0.07, 7), (2.2, 220), (3, 300)])
+def test_epochs_are_taken_as_they_are_written(epochs: float, steps: int) -> None:
+    ends = np.arange(1, 200, 2)  # 100 lines of a word
+    assert LineIterator(np.zeros(200, np.int32), ends, eos_id=0, batch_size=1).steps_for(epochs) == steps
+    assert ParallelSequentialIterator(np.zeros(200), batch_size=2, bptt_len=1).steps_for(epochs) == steps

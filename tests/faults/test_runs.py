@@ -121,6 +121,7 @@ CHANGES = {
     "dropout": (lambda v: v["model"].update(dropout=0.1), "model.dropout.input: 0.3 → 0.1"),
     "batch": (lambda v: v["train"].update(batch_size=5), "train.batch_size: 4 → 5"),
     "lr": (lambda v: v["train"]["optimizer"].update(lr=0.25), "train.optimizer.lr: 0.5 → 0.25"),
+    "streams": (lambda v: v["evaluation"].update(streams=2), "evaluation.streams: 1 → 2"),
     "vocabulary": (lambda v: v["data"].update(min_count=14), "the vocabulary: "),
 }
 
@@ -152,7 +153,6 @@ def test_what_may_change_may_change(corpus: Path, tmp_path: Path) -> None:
         train__max_steps=None,
         train__epochs=3,
         evaluation__every="epoch",
-        evaluation__streams=2,
         snapshots__every=7,
         snapshots__keep=1,
         logging__every=1,

@@ -4,13 +4,16 @@ import json
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import optuna
 import pytest
 import yaml
-from support import Silent, last_snapshot, run, settings
+from support import Silent, last_snapshot, logged, run, settings
 
 from lmtrain.config import load_config
 from lmtrain.config.document import Document
@@ -202,3 +205,25 @@ def test_what_a_sweep_needs(
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(UsageError, match=r"pip install 'lmtrain\[sweep\]'"):
         search(space(), tmp_path / "sweep", 1)
+
+
+def test_the_validation_in_the_end_counts_and_takes_no_part_in_pruning(
+    space: Callable[..., Space], tmp_path: Path
+) -> None:
+    (trial,) = search(space(evaluation__every=4), tmp_path / "sweep", 1).trials
+    assert [step for step, kind in logged(trial.run_dir) if kind == "valid"] == [4, 8, 12, 14]
+    assert trial.evaluations == 4
+
+
+def test_warnings_for_programmers_are_left_out(
+    space: Callable[..., Space], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = optuna.Trial.suggest_float
+
+    def warn(*arguments: Any, **options: Any) -> float:
+        warnings.warn("an experiment", optuna.exceptions.ExperimentalWarning, stacklevel=1)
+        np.log(np.zeros(1))
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(optuna.Trial, "suggest_float", warn)
+    assert search(space(), tmp_path / "sweep", 1).best

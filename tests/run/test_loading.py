@@ -202,3 +202,35 @@ def test_whole_snapshots_that_hold_no_model(
     read_snapshot(path)
     with pytest.raises(ModelError, match=message):
         load_model(path)
+
+
+def test_a_damaged_newest_snapshot_does_not_stop_one_who_asks_for_the_best(
+    run_dir: Path, tmp_path: Path
+) -> None:
+    snapshot = find_snapshot(run_dir, "3")
+    provenance = snapshot.provenance.model_copy(update={"best_step": 5})
+    for step in (3, 5, 9):
+        rewritten(dataclasses.replace(snapshot, step=step), tmp_path / "snapshots", provenance=provenance)
+    newest = tmp_path / "snapshots" / "step-00000009"
+    (newest / "model.safetensors").write_bytes(b"damaged")
+    assert step_of(tmp_path, None) == step_of(tmp_path, "best") == 5
+    (newest / "snapshot.json").write_bytes(b"{}")
+    notes: list[str] = []
+    assert find_snapshot(tmp_path, None, notes.append).step == 5
+    assert "step-00000009: damaged snapshot" in notes[0]
+    with pytest.raises(ModelError, match="step-00000009: damaged snapshot"):
+        find_snapshot(tmp_path, "last")
+    for step in (3, 5):
+        (tmp_path / "snapshots" / f"step-{step:08d}" / "snapshot.json").unlink()
+    with pytest.raises(ModelError, match="no snapshot is whole"):
+        find_snapshot(tmp_path)
+
+
+def test_the_newest_is_not_read_to_learn_which_is_the_best(
+    run_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    original = SnapshotStore.read
+    monkeypatch.setattr(SnapshotStore, "read", lambda self, step: read.append(step) or original(self, step))
+    best = find_snapshot(run_dir)
+    assert read == [best.step]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from support import STEPS, Silent, every_event, fingerprint, last_snapshot, logged, make_corpus, run, settings
+from support import STEPS, Silent, every_event, fingerprint, last_snapshot, logged, run, settings
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lmtrain.errors import Interrupted, UsageError
@@ -17,11 +17,6 @@ from lmtrain.model.cells import CELLS
 from lmtrain.run import build
 from lmtrain.training.manifest import read_manifest, sealed
 from lmtrain.training.store import SnapshotStore
-
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_corpus(tmp_path_factory.mktemp("corpus"))
 
 
 def continued_from(step: int, whole: Path, values: dict[str, Any], run_dir: Path) -> str:
@@ -264,3 +259,131 @@ def test_a_branch_never_touches_another_run(corpus: Path, tmp_path: Path) -> Non
     assert after == before
     run(settings(corpus), tmp_path / "branch", resume=str(tmp_path / "b" / "snapshots" / "step-00000007"))
     assert last_snapshot(tmp_path / "branch").name == f"step-{STEPS:08d}"
+
+
+def files_of(*run_dirs: Path) -> dict[Path, bytes]:
+    paths = (path for run_dir in run_dirs for path in run_dir.rglob("*"))
+    return {path: path.read_bytes() for path in paths if path.is_file() and path.name != ".lock"}
+
+
+class _KilledError(Exception):
+    pass
+
+
+def _kill(step: int) -> None:
+    raise _KilledError
+
+
+def test_a_branch_has_its_beginning_at_once(corpus: Path, tmp_path: Path) -> None:
+    """The same command, without --resume, goes on from there even after a kill."""
+    values, branch = settings(corpus, snapshots__every="epoch", snapshots__keep=1), tmp_path / "branch"
+    run(settings(corpus), tmp_path / "whole")
+    chosen = tmp_path / "whole" / "snapshots" / "step-00000007"
+    with pytest.raises(_KilledError):
+        run(values, branch, Silent(_kill), resume=str(chosen))
+    assert last_snapshot(branch).name == chosen.name
+    observer = Silent()
+    run(values, branch, observer)
+    assert observer.first_step == 7
+    same = [last_snapshot(tmp_path / name) / "model.safetensors" for name in ("branch", "whole")]
+    assert same[0].read_bytes() == same[1].read_bytes()
+
+
+def test_a_branch_off_a_finished_run_is_a_run(corpus: Path, tmp_path: Path) -> None:
+    run(settings(corpus), tmp_path / "whole")
+    before = files_of(tmp_path / "whole")
+    result = run(settings(corpus), tmp_path / "branch", resume=str(last_snapshot(tmp_path / "whole")))
+    assert not result.was_finished
+    assert last_snapshot(tmp_path / "branch").name == f"step-{STEPS:08d}"
+    assert logged(tmp_path / "branch") == [(STEPS, "test")]
+    assert run(settings(corpus), tmp_path / "branch").was_finished
+    assert files_of(tmp_path / "whole") == before
+
+
+@pytest.mark.parametrize(
+    ("resume", "message"),
+    [
+        ("", "--resume: nothing is named; allowed: auto, never or a snapshot directory"),
+        ("{}", "a run directory; name one of its snapshots, such as .*/snapshots/step-00000014$"),
+    ],
+)
+def test_what_is_no_snapshot_to_resume_from(
+    resume: str, message: str, corpus: Path, run_dir: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        run(settings(corpus), tmp_path / "branch", resume=resume.format(run_dir))
+    assert not (tmp_path / "branch").exists()
+
+
+def test_a_test_text_added_to_a_finished_run_is_tested(corpus: Path, tmp_path: Path) -> None:
+    without = settings(corpus, data__test=None, snapshots__keep=1)
+    run(without, tmp_path / "run")
+    assert run(without, tmp_path / "run").was_finished
+    result = run(settings(corpus), tmp_path / "run")
+    assert result.test is not None
+    assert logged(tmp_path / "run") == every_event(logging=2, evaluation=3)
+    before = files_of(tmp_path / "run")
+    assert run(settings(corpus), tmp_path / "run").was_finished
+    assert run(without, tmp_path / "run").was_finished  # nothing is left to be done
+    assert files_of(tmp_path / "run") == before
+    other = tmp_path / "other.txt"
+    other.write_text("w1 w4 w9\n")
+    again = run(settings(corpus, data__test=str(other)), tmp_path / "run")
+    assert again.test is not None
+    assert again.test.num_tokens == 4
+    assert logged(tmp_path / "run") == every_event(logging=2, evaluation=3)  # in place of the other
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"train__schedule": {"name": "plateau"}, "train__optimizer": {"name": "sgd", "lr": 30.0}},
+        {
+            "train__early_stopping": {"patience": 2},
+            "train__optimizer": {"name": "sgd", "lr": 20.0},
+            "evaluation__every": 2,
+        },
+    ],
+    ids=["plateau", "early stopping"],
+)
+@pytest.mark.parametrize("first_end", [5, 7, 9, 11])
+def test_training_that_is_extended_is_as_if_it_had_been_meant_so(
+    first_end: int, changes: dict[str, Any], corpus: Path, tmp_path: Path
+) -> None:
+    """The validation at its first end, which would not have been made, counts for the best model alone."""
+    changes = {"evaluation__every": 3, "train__max_steps": 30, **changes}
+    whole = run(settings(corpus, **changes), tmp_path / "whole")
+    run(settings(corpus, **{**changes, "train__max_steps": first_end}), tmp_path / "run")
+    assert run(settings(corpus, **changes), tmp_path / "run").steps == whole.steps
+    same = [last_snapshot(tmp_path / name) / "model.safetensors" for name in ("run", "whole")]
+    assert same[0].read_bytes() == same[1].read_bytes()
+    validated = [step for step, kind in logged(tmp_path / "run") if kind == "valid"]
+    assert set(validated) == {
+        min(first_end, whole.steps),
+        *(s for s, kind in logged(tmp_path / "whole") if kind == "valid"),
+    }
+    assert validated == sorted(set(validated))
+
+
+def test_a_best_snapshot_that_is_gone_is_told(corpus: Path, tmp_path: Path) -> None:
+    run(settings(corpus, train__max_steps=9), tmp_path / "run")
+    store = SnapshotStore(tmp_path / "run" / "snapshots")
+    best = store.read(9).provenance.best_step
+    assert best is not None
+    for step in {best, 9} - {8}:
+        shutil.rmtree(store.path_of(step))
+    observer = Silent()
+    run(settings(corpus), tmp_path / "run", observer)
+    told = [note for note in observer.notes if f"best snapshot so far, of step {best}" in note]
+    assert bool(told) == (best != 9)
+
+
+def test_steps_that_tensorboard_has_lost_come_from_the_log(corpus: Path, tmp_path: Path) -> None:
+    values = settings(corpus, logging__every=1, train__max_steps=9)
+    run(values, tmp_path / "run")
+    (events,) = (tmp_path / "run" / "tensorboard").glob("events*")
+    events.write_bytes(events.read_bytes()[:5000])
+    run(settings(corpus, logging__every=1), tmp_path / "run")
+    shown = EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload()
+    assert [event.step for event in shown.Scalars("train/loss")] == list(range(1, STEPS + 1))
+    assert [event.step for event in shown.Scalars("valid/perplexity")] == [3, 6, 9, 12, 14]
