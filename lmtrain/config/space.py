@@ -217,7 +217,7 @@ def _range(kind: str, value: dict[str, Any]) -> tuple[Range | None, list[str]]:
     elif step is not None and not wrong and (rest := (_exact(high) - _exact(low)) % _exact(step)):
         last = shown(type(high)(_exact(high) - rest))
         wrong.append(
-            f"step: {shown(high)} is not {shown(low)} plus a multiple of {shown(step)}; end with {last}"
+            f"step: {shown(high)} is not {shown(low)} + a multiple of {shown(step)}; end with {last}"
         )
     return (None if wrong else Range(low, high, is_whole, is_log, step)), wrong
 

