@@ -95,7 +95,9 @@ def test_the_signature_names_what_a_number_depends_on(trained: Trained) -> None:
 
 def test_it_finds_what_training_found(trained: Trained) -> None:
     rows = map(json.loads, (trained.run_dir / "metrics.jsonl").read_text().splitlines())
-    logged = {row["step"]: row for row in rows}
+    logged: dict[int, dict[str, float]] = {}
+    for row in rows:  # a line an event
+        logged.setdefault(row["step"], {}).update(row)
     assert figures(trained)["perplexity"] == pytest.approx(logged[25]["test/perplexity"], rel=1e-6)
     for step in (9, 17, 25):
         found = figures(trained, "--snapshot", step, data="valid.txt")
