@@ -29,7 +29,9 @@ def complete_snapshot(ctx: typer.Context, incomplete: str) -> list[str]:
     named = ctx.params.get("model") or next(
         iter(ctx.args), None
     )  # still there where an option lacks its value
-    paths = Path(named, "snapshots").glob("step-*") if named else ()
+    from lmtrain.run.layout import RunFiles
+
+    paths = RunFiles(Path(named)).snapshots.glob("step-*") if named else ()
     steps = sorted(int(number) for path in paths if (number := path.name.removeprefix("step-")).isdecimal())
     return _starting(["best", "last", *map(str, steps)], incomplete)
 

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from lmtrain.run.layout import run_of
+
 
 def labels_of(paths: Sequence[Path]) -> list[str]:
     """The name of each run directory, with the step for a snapshot; paths where names would be the same."""
@@ -12,6 +14,6 @@ def labels_of(paths: Sequence[Path]) -> list[str]:
 
 def _label(path: Path) -> str:
     whole = path.resolve()
-    if whole.parent.name == "snapshots":
-        return f"{whole.parent.parent.name}@{whole.name.removeprefix('step-').lstrip('0') or '0'}"
+    if (run := run_of(whole)) is not None:
+        return f"{run.run_dir.name}@{whole.name.removeprefix('step-').lstrip('0') or '0'}"
     return whole.name

@@ -65,6 +65,12 @@ class RunFiles:
         return self.run_dir / ".lock"
 
 
+def run_of(snapshot: Path) -> RunFiles | None:
+    """The run that the directory of a snapshot belongs to; None where it lies elsewhere."""
+    run = RunFiles(snapshot.parent.parent)
+    return run if run.snapshots == snapshot.parent else None
+
+
 @contextmanager
 def owning(run_dir: Path) -> Iterator[None]:
     """Holds the lock of a run directory, made if missing; the lock dies with the process.

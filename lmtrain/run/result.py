@@ -14,7 +14,7 @@ from lmtrain.corpus.synthetic.synthetic import source_log_probs
 from lmtrain.inference.evaluation import Evaluation, perplexity
 from lmtrain.inference.mixture import Interpolation
 from lmtrain.model.language_model import LanguageModel
-from lmtrain.run.layout import RunFiles
+from lmtrain.run.layout import run_of
 from lmtrain.training.log import read_log
 from lmtrain.training.snapshot import Provenance
 
@@ -247,10 +247,11 @@ def _describe_part(name: str, module: nn.Module, owners: dict[int, str], total: 
 
 def read_history(snapshot: Path, last_step: int) -> list[Validation]:
     """The validations of a snapshot's run, up to a step; none where there is no log to tell."""
-    if snapshot.parent.name != "snapshots":
+    run = run_of(snapshot)
+    if run is None:
         return []
     try:
-        rows, _ = read_log(RunFiles(snapshot.parents[1]).log)
+        rows, _ = read_log(run.log)
     except (OSError, ValueError):
         return []
     history: list[Validation] = []
