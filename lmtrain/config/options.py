@@ -292,6 +292,26 @@ class OneCycleSchedule(Options):
     final_fraction: Fraction = Field(default=1e-4, description="of lr, at the last step")
 
 
+class NoAveraging(Options):
+    """The weights that are trained are those that are evaluated."""
+
+    name: Literal["none"] = "none"
+
+
+class AsgdOptions(Options):
+    """Mean of the weights since validation stopped improving (NT-ASGD, Merity et al. 2018)."""
+
+    name: Literal["asgd"] = "asgd"
+    nonmono: Count = Field(default=5, description="latest evaluations that are not compared with")
+
+
+class EmaOptions(Options):
+    """Exponential moving average of the weights after each step."""
+
+    name: Literal["ema"] = "ema"
+    decay: Probability = Field(default=0.999, description="of a step's share, with each further one")
+
+
 class EarlyStoppingOptions(Options):
     """When to stop before the end."""
 
@@ -299,6 +319,7 @@ class EarlyStoppingOptions(Options):
 
 
 Optimizer = Annotated[SgdOptions | AdamOptions | AdamWOptions, Field(discriminator="name")]
+Averaging = Annotated[NoAveraging | AsgdOptions | EmaOptions, Field(discriminator="name")]
 Schedule = Annotated[
     ConstantSchedule
     | StepDecaySchedule
@@ -336,6 +357,7 @@ class TrainOptions(Options):
     )
     optimizer: Optimizer = Field(default=SgdOptions(), description="makes the updates")
     schedule: Schedule = Field(default=ConstantSchedule(), description="of the learning rate")
+    averaging: Averaging = Field(default=NoAveraging(), description="of weights that are evaluated")
     early_stopping: EarlyStoppingOptions | None = Field(default=None, description="null: never")
 
 

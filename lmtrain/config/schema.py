@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from lmtrain.config.options import (
+    AsgdOptions,
     DataOptions,
     EvaluationOptions,
     LoggingOptions,
@@ -138,6 +139,10 @@ def _train_contradictions(config: Config) -> Iterator[Contradiction]:
         if isinstance(train.schedule, PlateauSchedule):
             yield Contradiction(
                 ("train.schedule.name", "data.valid"), "plateau needs validation texts: data.valid"
+            )
+        if isinstance(train.averaging, AsgdOptions):
+            yield Contradiction(
+                ("train.averaging.name", "data.valid"), "asgd needs validation texts: data.valid"
             )
         if train.early_stopping is not None:
             yield Contradiction(

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from lmtrain.config import Config
-from lmtrain.config.options import ConstantSchedule, SgdOptions
+from lmtrain.config.options import ConstantSchedule, EmaOptions, NoAveraging, SgdOptions
 from lmtrain.corpus.corpus import Corpus
 from lmtrain.errors import Interrupted, StorageError
 from lmtrain.inference.evaluation import Evaluation
@@ -254,6 +254,7 @@ def _seconds_for(measured: Evaluation | None, whole: Corpus | None) -> float:
 
 def _shortened(config: Config, num_steps: int) -> Config:
     often = max(1, num_steps // _EVALUATIONS)
+    averages = not isinstance(config.train.averaging, NoAveraging)
     train = config.train.model_copy(
         update={
             "epochs": None,
@@ -261,6 +262,7 @@ def _shortened(config: Config, num_steps: int) -> Config:
             "early_stopping": None,
             "optimizer": config.train.optimizer.model_copy(update={"lr": _TINY_LR}),
             "schedule": ConstantSchedule(),
+            "averaging": EmaOptions() if averages else NoAveraging(),  # from the first step on
         }
     )
     return config.model_copy(
@@ -328,6 +330,7 @@ def _refuse_too_large(config: Config, corpora: Corpora, device: torch.device) ->
             copies = 3 if momentum else 2
         case _:
             copies = 4
+    copies += not isinstance(config.train.averaging, NoAveraging)
     train, options = config.train, config.model
     window = train.batch_size * (train.bptt_len if config.data.context == "stream" else 1)
     outputs = (options.num_layers - 1) * options.hidden_size + options.feature_size

@@ -25,6 +25,7 @@ from lmtrain.model.noise import Noise
 from lmtrain.model.pretrained import Coverage, load_word_vectors
 from lmtrain.model.sampled_softmax import SampledSoftmax
 from lmtrain.model.softmax import FullSoftmax, Softmax
+from lmtrain.training.averaging import ExponentialAverage, TriggeredAverage
 from lmtrain.training.optimizer import Optimizer
 from lmtrain.training.regularization import ActivationPenalty
 from lmtrain.training.schedule import Constant, Plateau, Schedule, StepDecay, WarmupDecay, one_cycle
@@ -212,6 +213,7 @@ def build_trainer(config: Config, corpora: Corpora, device: torch.device) -> Tra
         loss_reduction=train.loss_reduction,
         penalty=penalty if penalty != ActivationPenalty() else None,
         bptt_len=train.bptt_len if train.random_bptt else None,
+        averaging=build_averaging(config, model),
     )
 
 
@@ -264,6 +266,18 @@ def build_schedule(config: Config, total_steps: int) -> Schedule:
             )
         case _:
             return Constant()
+
+
+def build_averaging(config: Config, model: LanguageModel) -> ExponentialAverage | None:
+    """The average of the model's weights that is evaluated."""
+    choice = config.train.averaging
+    match choice.name:
+        case "asgd":
+            return TriggeredAverage(model.weights(), choice.nonmono)
+        case "ema":
+            return ExponentialAverage(model.weights(), choice.decay)
+        case _:
+            return None
 
 
 def _refuse_too_short(config: Config, train: Corpus) -> None:

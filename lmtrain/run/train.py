@@ -177,14 +177,16 @@ class Run:
             except DivergenceError as error:
                 note_divergence(self.files.run_dir, str(error))
                 raise
-            return self._finish()
+            with self.trainer.averaged():
+                return self._finish()
 
     def _train_to_the_end(self) -> None:
         trainer, config = self.trainer, self.config
         try:
             while True:
                 if self._every(config.evaluation.every, self._evaluated_step):
-                    self._evaluate()
+                    with trainer.averaged():
+                        self._evaluate()
                 if self._is_done():
                     break
                 if self._every(config.snapshots.every, self._saved_step) or self._is_worth_saving():
@@ -244,7 +246,7 @@ class Run:
             # One that is only made because training ends here changes nothing, should it be extended.
             is_regular = self._comes_round(self.config.evaluation.every)
             if is_regular:
-                self.trainer.schedule.on_evaluation(valid.loss)
+                self.trainer.on_evaluation(valid.loss)
             is_best = self.record.add(step, valid.loss, is_regular=is_regular)
             best_perplexity = perplexity(self.record.best_loss or 0.0, 1)
             self._write_event({**_figures_of("valid", valid), "valid/best_perplexity": best_perplexity})
@@ -322,7 +324,7 @@ class Run:
         return_freed_memory()
         path = self.store.write(
             self.trainer.steps,
-            self.trainer.model.weights(),
+            self.trainer.evaluated_weights(),
             self.state_dict(),
             self.corpora.vocab.to_bytes(),
             config=self.config.to_dict(),
@@ -430,7 +432,8 @@ class Run:
         if steps == 0:
             self.observer.on_samples(0, self._sample())
         elif steps == self._evaluated_step:
-            self._show_model()  # TensorBoard has forgotten all of this step
+            with self.trainer.averaged():
+                self._show_model()  # TensorBoard has forgotten all of this step
 
     def _finish(self) -> RunResult:
         best, test = self._best_model(), None

@@ -1,6 +1,7 @@
 """Truncated backpropagation through time: one window, one update."""
 
 import time
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from lmtrain.inference.evaluation import perplexity
 from lmtrain.machine.device import sent
 from lmtrain.model.language_model import LanguageModel, ModelState, detach
 from lmtrain.model.noise import Noise
+from lmtrain.training.averaging import ExponentialAverage
 from lmtrain.training.norms import global_norm
 from lmtrain.training.optimizer import Optimizer
 from lmtrain.training.regularization import ActivationPenalty
@@ -115,6 +117,7 @@ class Trainer:
         penalty: Added to the loss, in proportion to its words; the loss that is logged is without it.
         bptt_len: The length of the windows that the learning rate is meant for: where another one is read, it
             is scaled by the ratio. None never scales it.
+        averaging: Of the model's weights: what is evaluated in place of those that are trained.
     """
 
     def __init__(
@@ -128,6 +131,7 @@ class Trainer:
         loss_reduction: str = "mean",
         penalty: ActivationPenalty | None = None,
         bptt_len: int | None = None,
+        averaging: ExponentialAverage | None = None,
     ) -> None:
         if loss_reduction not in ("mean", "sum_over_time"):
             raise ValueError(f"unknown loss_reduction {loss_reduction!r}")
@@ -143,6 +147,7 @@ class Trainer:
         self._loss_reduction = loss_reduction
         self._penalty = penalty
         self._bptt_len = bptt_len
+        self._averaging = averaging
         self._device = model.device
         self.meter = Meter(self._device)
         """Since the last line of the log."""
@@ -174,11 +179,27 @@ class Trainer:
         grad_norm = self.optimizer.update(loss, lr_factor, self.steps)
         if self._device.type == "cpu":
             self.check_finite()
+        if self._averaging:
+            self._averaging.on_step()
         self.hidden = detach(reading.state) if self.windows.carries_state else None
         sums = torch.stack([nats.detach(), grad_norm, self.optimizer.clipped(grad_norm)]).double()
         seconds = time.perf_counter() - started
         for meter in (self.meter, self.table_meter):
             meter.add(sums, num_tokens, seconds)
+
+    def on_evaluation(self, loss: float) -> None:
+        """Lets the schedule and the averaging learn of a validation, its loss in nats per token."""
+        self.schedule.on_evaluation(loss)
+        if self._averaging:
+            self._averaging.on_evaluation(loss)
+
+    def averaged(self) -> AbstractContextManager[None]:
+        """For the length of a block, the model has the weights that are evaluated: averaged, if any are."""
+        return self._averaging.standing_in() if self._averaging else nullcontext()
+
+    def evaluated_weights(self) -> dict[str, Tensor]:
+        """The weights by name that are evaluated: averaged, if any are."""
+        return self._averaging.evaluated_weights() if self._averaging else self.model.weights()
 
     def weight_norms(self) -> dict[str, float]:
         """The 2-norm of each weight by its name in the model. Waits for the device once."""
@@ -216,6 +237,7 @@ class Trainer:
 
     def state_dict(self) -> dict[str, Any]:
         """All that changes during training: tensors and JSON values, nested."""
+        averaging = {"averaging": self._averaging.state_dict()} if self._averaging else {}
         return {
             "steps": self.steps,
             "windows": self.windows.state_dict(),
@@ -225,10 +247,11 @@ class Trainer:
             **self.noise.state_dict(),
             "meter": self.meter.state_dict(),
             "table_meter": self.table_meter.state_dict(),
+            **averaging,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continues from a state that ``state_dict`` gave; the weights are the model's own to load."""
+        """Continues from a state that ``state_dict`` gave, once the model has the ``evaluated_weights``."""
         self.steps = int(state["steps"])
         self.windows.load_state_dict(state["windows"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -238,3 +261,5 @@ class Trainer:
         self.noise.load_state_dict(state)
         self.meter.load_state_dict(state["meter"])
         self.table_meter.load_state_dict(state["table_meter"])
+        if self._averaging:
+            self._averaging.load_state_dict(state["averaging"])

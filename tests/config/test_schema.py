@@ -89,6 +89,7 @@ def test_defaults() -> None:
                 "weight_decay": 0.0,
             },
             "schedule": {"name": "constant"},
+            "averaging": {"name": "none"},
             "early_stopping": None,
         },
         "evaluation": {"every": "epoch", "streams": 1},
@@ -173,6 +174,7 @@ CONTRADICTIONS: list[tuple[dict[str, dict[str, Any]], str, str]] = [
     ),
     ({"train": {"optimizer": NESTEROV}}, "train.optimizer.nesterov", "momentum"),
     ({"train": {"schedule": {"name": "plateau"}}}, "train.schedule.name", "data.valid"),
+    ({"train": {"averaging": {"name": "asgd"}}}, "train.averaging.name", "data.valid"),
     ({"train": STOPPING}, "train.early_stopping", "data.valid"),
     ({"train": STOPPING, "data": {"valid": []}}, "train.early_stopping", "data.valid"),
 ]

@@ -48,6 +48,16 @@ CASES: dict[str, dict[str, Any]] = {
     },
     "penalties": {"train__activation_regularization": 2.0, "train__temporal_regularization": 1.0},
     "random windows": {"train__random_bptt": True},
+    "asgd": {
+        "train__averaging": {"name": "asgd", "nonmono": 1},
+        "train__optimizer": {"name": "sgd", "lr": 20.0},
+        "evaluation__every": 2,
+    },
+    "ema": {
+        "train__averaging": {"name": "ema", "decay": 0.8},
+        "model__tie_weights": True,
+        "model__embedding_dim": 7,
+    },
     "adaptive": {"model__softmax": "adaptive"},
     "sampled": {"model__softmax": "sampled", "model__sampled": {"num_samples": 5}},
     "sampled unigram": {
@@ -108,7 +118,7 @@ def test_snapshots_do_not_change_training(corpus: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "case", ["elman tanh", "lstm tanh", "tied", "a narrow last layer", "sampled", "bfloat16"]
+    "case", ["elman tanh", "lstm tanh", "tied", "ema", "a narrow last layer", "sampled", "bfloat16"]
 )
 def test_so_do_the_paths_of_large_models(
     case: str, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
