@@ -31,7 +31,7 @@ def new(
         typer.Option(
             "--corpus",
             metavar="NAME|FOLDER|FILE",
-            help="ptb, wikitext-2, toy-english, counting; a folder with train.txt and maybe valid.txt and "
+            help="A corpus of lmtrain data list, such as ptb; a folder with train.txt and maybe valid.txt, "
             "test.txt; or a text to train on, repeatable.",
             show_default=False,
         ),
@@ -75,6 +75,7 @@ def new(
     Example: lmtrain config new --corpus ptb --size medium --out mine.yaml
     """
     from lmtrain.config.starting import SIZES, name_of, starting_config, texts_of
+    from lmtrain.corpus.fetching.known import KNOWN_CORPORA
     from lmtrain.errors import UsageError
 
     if not corpora:
@@ -83,7 +84,10 @@ def new(
         corpora = [_ask("corpus (a name, folder or file)", "toy-english")]
         while size not in SIZES:
             size = _ask(f"size ({', '.join(SIZES)})", "small")  # type: ignore[assignment]
-    data = {**texts_of(corpora), **{k: str(v) for k, v in (("valid", valid), ("test", test)) if v}}
+    data = {
+        **texts_of(corpora, KNOWN_CORPORA),
+        **{k: str(v) for k, v in (("valid", valid), ("test", test)) if v},
+    }
     name = name or (name_of(out) if out else None)
     text = starting_config(data, size or "small", cell, name)
     if out is None:

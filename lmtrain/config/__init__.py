@@ -3,12 +3,11 @@
 Everything else is handed plain arguments; see ``lmtrain.config.options`` for the sections.
 """
 
-from lmtrain.config.differences import RESUMABLE_KEYS, differences
+from lmtrain.config.differences import differences
 from lmtrain.config.loading import config_from_dict, load_config, load_config_with_origins
 from lmtrain.config.schema import Config
 
 __all__ = [
-    "RESUMABLE_KEYS",
     "Config",
     "config_from_dict",
     "differences",

@@ -1,35 +1,13 @@
 """What changed between the config a run was started with and the one it is resumed with."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from lmtrain.config.loading import config_from_dict
-from lmtrain.config.options import CosineSchedule, LinearSchedule, OneCycleSchedule
+from lmtrain.config.options import Options, TrainOptions
 from lmtrain.config.problems import KeyPath, dotted, flatten
 from lmtrain.config.schema import Config
-
-LENGTH_KEYS = frozenset({"train.epochs", "train.max_steps"})
-"""How long to train. Schedules that end with the last step need these unchanged."""
-
-RESUMABLE_KEYS = LENGTH_KEYS | {
-    "name",
-    "data.train",
-    "data.valid",
-    "data.test",
-    "data.synthetic",
-    "train.early_stopping",
-    "train.threads",
-    "evaluation.every",
-    "snapshots",
-    "logging",
-}
-"""Keys, and sections, that may change when a run is resumed: no weight so far depends on them.
-``evaluation.streams`` is not among them: validations are compared, for the best, patience and ``plateau``.
-
-Texts may be found elsewhere: a run compares their content, by the hashes its snapshots hold, not their paths.
-"""
-
 
 _ABSENT = object()
 
@@ -46,14 +24,20 @@ def differences(old: Config | Mapping[str, Any], new: Config) -> list[str]:
     """
     if not isinstance(old, Config):
         old = config_from_dict(old, "the config of the run")
-    ends_with_training = isinstance(old.train.schedule, LinearSchedule | CosineSchedule | OneCycleSchedule)
-    free = RESUMABLE_KEYS - LENGTH_KEYS if ends_with_training else RESUMABLE_KEYS
+    free = set(_free_keys(Config))
+    if not old.train.schedule.depends_on_length:
+        free |= {("train", key) for key in TrainOptions.length}
     changed = changes(old.to_dict(), new.to_dict())
-    return [
-        text
-        for key, text in changed.items()
-        if not any(dotted(key[:n]) in free for n in range(1, len(key) + 1))
-    ]
+    return [text for key, text in changed.items() if not any(key[:n] in free for n in range(1, len(key) + 1))]
+
+
+def _free_keys(section: type[Options], key: KeyPath = ()) -> Iterator[KeyPath]:
+    """The keys that a section, or one in it, lets change."""
+    for name, field in section.model_fields.items():
+        if name in section.free:
+            yield (*key, name)
+        elif isinstance(field.annotation, type) and issubclass(field.annotation, Options):
+            yield from _free_keys(field.annotation, (*key, name))
 
 
 def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[KeyPath, str]:

@@ -6,7 +6,7 @@ The classes are frozen, refuse unknown keys and convert nothing: the text ``"20"
 
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import (
     AfterValidator,
@@ -60,6 +60,8 @@ class Options(BaseModel):
     """A section: frozen, of known keys only, and nothing in it is converted."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
+    free: ClassVar[frozenset[str]] = frozenset()
+    """Keys that may change when a run is resumed: no weight so far depends on them."""
 
     @model_validator(mode="before")
     @classmethod
@@ -69,6 +71,9 @@ class Options(BaseModel):
 
 class DataOptions(Options):
     """The texts, as paths or patterns from the current directory, and how their words are counted."""
+
+    # Texts may be found elsewhere: a run compares their content, by the hashes its snapshots hold.
+    free = frozenset({"train", "valid", "test", "synthetic"})
 
     train: Files = Field(description="texts to train on", examples=["data/train.txt"])
     valid: OptionalFiles = Field(default=(), description="texts to validate on")
@@ -243,29 +248,40 @@ class AdamWOptions(_AdamLikeOptions):
     weight_decay: NonNegative = Field(default=0.01, description="decoupled decay, times lr")
 
 
-class ConstantSchedule(Options):
+class ScheduleOptions(Options):
+    """Of the learning rate."""
+
+    depends_on_length: ClassVar[bool] = True
+    """Whether the rate at a step depends on how many there will be, so that a run that is resumed keeps its
+    length. A schedule that says nothing is on the safe side."""
+
+
+class ConstantSchedule(ScheduleOptions):
     """The same learning rate all along."""
 
+    depends_on_length = False
     name: Literal["constant"] = "constant"
 
 
-class StepDecaySchedule(Options):
+class StepDecaySchedule(ScheduleOptions):
     """Constant for some epochs, then multiplied at the start of every further one."""
 
+    depends_on_length = False
     name: Literal["step_decay"] = "step_decay"
     constant_epochs: Natural = Field(description="epochs at the full rate", examples=[4])
     factor: Annotated[float, Field(gt=0, lt=1)] = Field(default=0.5, description="per epoch")
 
 
-class PlateauSchedule(Options):
+class PlateauSchedule(ScheduleOptions):
     """Multiplied when validation stops improving."""
 
+    depends_on_length = False
     name: Literal["plateau"] = "plateau"
     factor: Annotated[float, Field(gt=0, lt=1)] = Field(default=0.25, description="per plateau")
     patience: Natural = Field(default=0, description="evaluations without improvement allowed")
 
 
-class _WarmupSchedule(Options):
+class _WarmupSchedule(ScheduleOptions):
     name: str
     warmup_steps: Natural = Field(default=0, description="steps of linear rise from zero")
     final_fraction: Fraction = Field(default=0.0, description="of lr, at the last step")
@@ -283,7 +299,7 @@ class CosineSchedule(_WarmupSchedule):
     name: Literal["cosine"] = "cosine"
 
 
-class OneCycleSchedule(Options):
+class OneCycleSchedule(ScheduleOptions):
     """Up from a low rate to lr, then far down by the last step (Smith & Topin 2018)."""
 
     name: Literal["one_cycle"] = "one_cycle"
@@ -334,6 +350,10 @@ Schedule = Annotated[
 class TrainOptions(Options):
     """How the network is trained, and for how long: ``epochs`` or ``max_steps``, never both."""
 
+    length: ClassVar[frozenset[str]] = frozenset({"epochs", "max_steps"})
+    """Keys that may change where the schedule does not depend on them."""
+    free = frozenset({"early_stopping", "threads"})
+
     epochs: Count | Positive | None = Field(default=None, description="passes over the text")
     max_steps: Count | None = Field(default=None, description="parameter updates")
     batch_size: Count = Field(default=20, description="parallel streams (or lines)")
@@ -363,6 +383,8 @@ class TrainOptions(Options):
 
 class EvaluationOptions(Options):
     """When and how the validation texts are scored."""
+
+    free = frozenset({"every"})  # not streams: validations are compared, for the best, patience and plateau
 
     every: Interval = Field(default="epoch", description="epoch, or a number of steps")
     streams: Count = Field(default=1, description="parallel streams; 1 is exact")

@@ -39,6 +39,8 @@ class Contradiction:
 class Config(Options):
     """A whole run."""
 
+    free = frozenset({"name", "snapshots", "logging"})
+
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$", max_length=100)] = Field(
         description="a folder's name: letters, digits, '.', '_', '-', not starting with '.' or '-'",
         examples=["my-model"],

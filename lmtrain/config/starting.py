@@ -1,7 +1,7 @@
 """A config to start from: texts and a size, written out with the schema's own words as comments."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,7 @@ from lmtrain.config.yaml_text import dump_inline
 from lmtrain.errors import DataError
 
 _SPLITS = ("train", "valid", "test")
-_FETCHED = ("ptb", "wikitext-2")
-_SYNTHETIC = ("toy-english", "counting")
-KNOWN_CORPORA = (*_FETCHED, *_SYNTHETIC)
+SYNTHETIC = ("toy-english", "counting")
 """What ``lmtrain data`` puts into the folder of this name in ``data/``."""
 
 _ZAREMBA = {"batch_size": 20, "loss_reduction": "sum_over_time", "max_grad_norm": 5.0}
@@ -69,19 +67,20 @@ SIZES = tuple(_SIZES)
 _COMMENT_COLUMN = 36
 
 
-def texts_of(corpora: Sequence[str]) -> dict[str, Any]:
+def texts_of(corpora: Sequence[str], fetched: Iterable[str] = ()) -> dict[str, Any]:
     """The texts of a corpus, as keys of ``data``.
 
     Args:
-        corpora: One name of ``KNOWN_CORPORA``, whether its files are there yet or not; one folder that holds
+        corpora: One name of a known corpus, whether its files are there yet or not; one folder that holds
             train.txt and maybe valid.txt and test.txt; or any number of texts to train on.
+        fetched: The names that ``lmtrain data fetch`` knows; the synthetic ones are known here.
 
     Raises:
         DataError: They are none of these.
     """
-    first = corpora[0]
-    if len(corpora) == 1 and first in KNOWN_CORPORA:
-        generator = {"synthetic": first} if first in _SYNTHETIC else {}
+    first, known = corpora[0], [*fetched, *SYNTHETIC]
+    if len(corpora) == 1 and first in known:
+        generator = {"synthetic": first} if first in SYNTHETIC else {}
         return {**generator, **{split: f"data/{first}/{split}.txt" for split in _SPLITS}}
     if len(corpora) == 1 and Path(first).is_dir():
         files = {split: Path(first) / f"{split}.txt" for split in _SPLITS}
@@ -90,8 +89,8 @@ def texts_of(corpora: Sequence[str]) -> dict[str, Any]:
         return {split: file.as_posix() for split, file in files.items() if file.is_file()}
     for each in corpora:
         if not Path(each).is_file():
-            near = get_close_matches(each, KNOWN_CORPORA, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"known corpora: {', '.join(KNOWN_CORPORA)}"
+            near = get_close_matches(each, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"known corpora: {', '.join(known)}"
             raise DataError(
                 f"{each}: no such {'file' if len(corpora) > 1 else 'file, folder or corpus'}; {hint}"
             )

@@ -1,12 +1,23 @@
 """A config becomes objects."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
 from lmtrain.config import Config
-from lmtrain.config.options import DataOptions, ModelOptions
+from lmtrain.config.options import (
+    ConstantSchedule,
+    CosineSchedule,
+    DataOptions,
+    LinearSchedule,
+    ModelOptions,
+    OneCycleSchedule,
+    PlateauSchedule,
+    ScheduleOptions,
+    StepDecaySchedule,
+)
 from lmtrain.corpus.batching import LineIterator, ParallelSequentialIterator, Windows
 from lmtrain.corpus.corpus import Corpus, build_vocabulary, load_corpus
 from lmtrain.corpus.patterns import expand_patterns, same_files
@@ -248,24 +259,21 @@ def count_steps(config: Config, windows: Windows) -> int:
     return windows.steps_for(config.train.epochs)
 
 
+_SCHEDULES: dict[type[ScheduleOptions], Callable[[Any, int], Schedule]] = {
+    ConstantSchedule: lambda _, __: Constant(),
+    StepDecaySchedule: lambda o, _: StepDecay(o.constant_epochs, o.factor),
+    PlateauSchedule: lambda o, _: Plateau(o.factor, o.patience),
+    LinearSchedule: lambda o, n: WarmupDecay(n, o.name, o.warmup_steps, final_fraction=o.final_fraction),
+    CosineSchedule: lambda o, n: WarmupDecay(n, o.name, o.warmup_steps, final_fraction=o.final_fraction),
+    OneCycleSchedule: lambda o, n: one_cycle(n, o.warmup_fraction, o.start_fraction, o.final_fraction),
+}
+"""From its options and the steps of the whole training to a schedule."""
+
+
 def build_schedule(config: Config, total_steps: int) -> Schedule:
     """The learning-rate schedule."""
     choice = config.train.schedule
-    match choice.name:
-        case "step_decay":
-            return StepDecay(choice.constant_epochs, choice.factor)
-        case "plateau":
-            return Plateau(choice.factor, choice.patience)
-        case "linear" | "cosine":
-            return WarmupDecay(
-                total_steps, choice.name, choice.warmup_steps, final_fraction=choice.final_fraction
-            )
-        case "one_cycle":
-            return one_cycle(
-                total_steps, choice.warmup_fraction, choice.start_fraction, choice.final_fraction
-            )
-        case _:
-            return Constant()
+    return _SCHEDULES[type(choice)](choice, total_steps)
 
 
 def build_averaging(config: Config, model: LanguageModel) -> ExponentialAverage | None:

@@ -1,8 +1,10 @@
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from lmtrain.config import Config, differences
+from lmtrain.config.options import ConstantSchedule, Options, TrainOptions
 from lmtrain.errors import ConfigError
 
 
@@ -97,3 +99,24 @@ def test_the_length_of_training_may_not_change_where_it_shapes_the_schedule(sche
 def test_a_dictionary_that_is_no_config_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"the config of the run: model.size: unknown key"):
         differences(config_of().to_dict() | {"model": {"size": 3}}, config_of())
+
+
+def test_a_schedule_that_does_not_say_keeps_the_length_of_training(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    longer = config_of(train__epochs=20)
+    assert differences(config_of(), longer) == []
+    monkeypatch.delattr(ConstantSchedule, "depends_on_length")
+    assert differences(config_of(), longer) == ["train.epochs: 10 → 20"]
+
+
+def test_keys_that_may_change_are_keys() -> None:
+    def sections(section: type[Options]) -> Iterator[type[Options]]:
+        yield section
+        for field in section.model_fields.values():
+            if isinstance(field.annotation, type) and issubclass(field.annotation, Options):
+                yield from sections(field.annotation)
+
+    for section in sections(Config):
+        assert section.free <= section.model_fields.keys()
+    assert TrainOptions.length <= TrainOptions.model_fields.keys()

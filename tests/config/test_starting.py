@@ -6,7 +6,8 @@ import pytest
 
 from lmtrain.config import Config, load_config
 from lmtrain.config.json_schema import SCHEMA_FILE, model_schema, modeline
-from lmtrain.config.starting import KNOWN_CORPORA, SIZES, starting_config, texts_of
+from lmtrain.config.starting import SIZES, SYNTHETIC, starting_config, texts_of
+from lmtrain.corpus.fetching.known import KNOWN_CORPORA as FETCHED
 from lmtrain.errors import ConfigError, DataError
 
 RECIPES = Path(__file__).resolve().parents[2] / "configs"
@@ -21,7 +22,7 @@ def loaded(tmp_path: Path, text: str) -> Config:
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("cell", ["elman", "lstm", "gru"])
 def test_each_holds(size: str, cell: str, tmp_path: Path) -> None:
-    text = starting_config(texts_of(["ptb"]), size, cell)
+    text = starting_config(texts_of(["ptb"], FETCHED), size, cell)
     config = loaded(tmp_path, text)
     assert config.name == f"ptb-{cell}-{size}"
     assert config.model.cell == cell
@@ -37,12 +38,12 @@ def test_each_holds(size: str, cell: str, tmp_path: Path) -> None:
     ],
 )
 def test_it_trains_as_the_recipe_it_is_after(corpus: str, size: str, recipe: str, tmp_path: Path) -> None:
-    new = loaded(tmp_path, starting_config(texts_of([corpus]), size, name=recipe))
+    new = loaded(tmp_path, starting_config(texts_of([corpus], FETCHED), size, name=recipe))
     assert new == load_config(RECIPES / f"{recipe}.yaml")
 
 
 def test_comments_are_the_schema_s_own() -> None:
-    lines = starting_config(texts_of(["counting"]), "small").splitlines()
+    lines = starting_config(texts_of(["counting"], FETCHED), "small").splitlines()
     of_key = {line.split(":")[0].strip(): line.partition("  # ")[2] for line in lines if "  # " in line}
     schema = model_schema()["$defs"]
     for definition, key in (
@@ -55,9 +56,9 @@ def test_comments_are_the_schema_s_own() -> None:
     assert all(line.endswith(":") or "#" in line or not line for line in lines)
 
 
-@pytest.mark.parametrize("corpus", KNOWN_CORPORA)
+@pytest.mark.parametrize("corpus", [*FETCHED, *SYNTHETIC])
 def test_known_corpora_lie_in_their_folder(corpus: str) -> None:
-    data = texts_of([corpus])
+    data = texts_of([corpus], FETCHED)
     assert data["train"] == f"data/{corpus}/train.txt"
     assert ("synthetic" in data) == (corpus in ("toy-english", "counting"))
 
@@ -67,17 +68,17 @@ def test_own_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("my book").mkdir()
     Path("my book/train.txt").write_text("a\n")
     Path("my book/valid.txt").write_text("a\n")
-    assert texts_of(["my book"]) == {"train": "my book/train.txt", "valid": "my book/valid.txt"}
+    assert texts_of(["my book"], FETCHED) == {"train": "my book/train.txt", "valid": "my book/valid.txt"}
     files = ["my book/train.txt", "my book/valid.txt"]
-    assert texts_of(files) == {"train": files}
-    assert loaded(tmp_path, starting_config(texts_of(files), "tiny")).name == "my-book-lstm-tiny"
+    assert texts_of(files, FETCHED) == {"train": files}
+    assert loaded(tmp_path, starting_config(texts_of(files, FETCHED), "tiny")).name == "my-book-lstm-tiny"
 
 
 @pytest.mark.parametrize(
     ("corpora", "part"),
     [
         (["ptbb"], "ptbb: no such file, folder or corpus; did you mean ptb?"),
-        (["nothing.txt"], "known corpora: ptb, wikitext-2, toy-english, counting"),
+        (["nothing.txt"], "known corpora: ptb, wikitext-2, wikitext-103, toy-english, counting"),
         (["empty"], "empty: there is no train.txt in this folder"),
         (["ptb", "counting"], "ptb: no such file;"),
     ],
@@ -88,10 +89,10 @@ def test_corpora_that_are_none(
     monkeypatch.chdir(tmp_path)
     Path("empty").mkdir()
     with pytest.raises(DataError) as caught:
-        texts_of(corpora)
+        texts_of(corpora, FETCHED)
     assert part in str(caught.value)
 
 
 def test_a_name_that_is_none() -> None:
     with pytest.raises(ConfigError, match="the new config: name: does not fit"):
-        starting_config(texts_of(["ptb"]), "tiny", name="a/b")
+        starting_config(texts_of(["ptb"], FETCHED), "tiny", name="a/b")

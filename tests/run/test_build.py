@@ -1,7 +1,10 @@
 from pathlib import Path
+from typing import get_args
 
+from lmtrain.config import options
 from lmtrain.corpus.corpus import build_vocabulary, load_corpus
 from lmtrain.corpus.text import TextRules
+from lmtrain.run import build
 from lmtrain.run.build import Corpora
 
 
@@ -25,3 +28,7 @@ def test_texts_that_are_read_twice_are_noted(tmp_path: Path) -> None:
         f"data.train names {one} twice",
         f"data.test: {link} is a text of data.train too ({one}), and not unseen",
     ]
+
+
+def test_every_schedule_can_be_built() -> None:
+    assert set(get_args(get_args(options.Schedule)[0])) == set(build._SCHEDULES)
