@@ -5,7 +5,6 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
-from textwrap import fill, indent
 from typing import Any
 
 import torch
@@ -47,14 +46,11 @@ from lmtrain.run.result import source_perplexity
 from lmtrain.training.board import Board, activations_on
 from lmtrain.training.fitting import refuse_other_shapes, refuse_other_state
 from lmtrain.training.log import Log, Reached, last_logged_step
-from lmtrain.training.projector import write_embedding
 from lmtrain.training.record import Record
 from lmtrain.training.snapshot import Provenance, Snapshot
 from lmtrain.training.store import SnapshotStore
 
-_SAMPLE_WORDS, _SAMPLE_WIDTH = 30, 100
-_PROJECTED_WORDS = 2000
-"""What a browser moves smoothly."""
+_SAMPLE_WORDS = 30
 _EXACT, _ESTIMATE = "nats per token", "nats per token; train/loss is a sampled estimate and lies low"
 
 
@@ -261,8 +257,7 @@ class Run:
     def _show_model(self) -> list[str]:
         """What the model writes, for TensorBoard too, which also gets what goes on inside of it."""
         samples = self._sample()
-        if samples:
-            self.board.show_text(self.trainer.steps, "samples", _as_markdown(samples))
+        self.board.show_samples(self.trainer.steps, samples)
         if self.corpora.valid:
             activations = activations_on(self.trainer.model, self.corpora.valid, self.config.data.context)
             self.board.show_distributions(self.trainer.steps, activations)
@@ -447,7 +442,7 @@ class Run:
             ) from None
         if test is not None:
             self._write_event(_figures_of("test", test))
-        self._project_words(best)
+        self.board.show_words(best.embedding.weight, self.corpora.vocab, self.corpora.train)
         self.board.finish()
         self.board.sync()
         self.log.sync()
@@ -462,13 +457,6 @@ class Run:
         best = build_model(self.config.model, len(self.corpora.vocab))
         best.load_state_dict(self.store.read(step).model_tensors(), strict=False)
         return best.to(self.device)
-
-    def _project_words(self, model: LanguageModel) -> None:
-        """The vectors of the most frequent words, for TensorBoard's projector."""
-        words = self.corpora.vocab.words[:_PROJECTED_WORDS]
-        counts = self.corpora.train.word_counts(len(self.corpora.vocab))[: len(words)]
-        vectors = model.embedding.weight.detach()[: len(words)].cpu()
-        write_embedding(self.files.board, vectors, words, counts.tolist())
 
     def _result(self, test: Evaluation | None, *, was_finished: bool) -> RunResult:
         return RunResult(
@@ -499,10 +487,3 @@ def _figures_of(split: str, evaluation: Evaluation) -> dict[str, float | None]:
         f"{split}/perplexity": evaluation.perplexity,
         f"{split}/accuracy": evaluation.accuracy,
     }
-
-
-def _as_markdown(samples: list[str]) -> str:
-    """Each sample in lines that fit a screen, indented: TensorBoard's Markdown leaves them as they stand."""
-    lines = [line for sample in samples for line in [*sample.split("\n"), ""]]
-    wrapped = [fill(line, _SAMPLE_WIDTH, subsequent_indent="    ", break_long_words=False) for line in lines]
-    return indent("\n".join(wrapped), "    ").rstrip()

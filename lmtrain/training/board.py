@@ -4,22 +4,29 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
+from textwrap import fill, indent
 
 import numpy as np
 from torch import Tensor
 
 from lmtrain.corpus.batching import line_extents, padded_window
 from lmtrain.corpus.corpus import Corpus
+from lmtrain.corpus.vocab import Vocabulary
 from lmtrain.files.atomic import refusing_faults
 from lmtrain.inference.gates import gate_activations
 from lmtrain.model.language_model import LanguageModel
 from lmtrain.training import summaries
 from lmtrain.training.event_file import EventFile, shown_scalars
 from lmtrain.training.log import Event
+from lmtrain.training.projector import write_embedding
 from lmtrain.training.summaries import HyperParameter, Setting
 
 _FINAL_FIGURES = ("valid/best_perplexity", "test/perplexity", "train/perplexity", "train/words_per_second")
 """What stands beside the hyper-parameters: the last of each."""
+_WIDTH = 100
+"""Characters of a line of a sample."""
+_PROJECTED_WORDS = 2000
+"""What a browser moves smoothly."""
 _MAX_STEPS, _MAX_LINES = 256, 16
 """Of the validation text: time steps that are read, and lines in line context."""
 
@@ -89,10 +96,15 @@ class Board:
         with self._refusing_faults():
             self._events.add(summaries.figures(charted), step)
 
-    def show_text(self, step: int, tag: str, markdown: str) -> None:
-        """Shows a text."""
+    def show_samples(self, step: int, samples: Sequence[str]) -> None:
+        """Shows what the model wrote, if anything, as it stands but for lines that do not fit a screen."""
+        if not samples:
+            return
+        lines = [line for sample in samples for line in [*sample.split("\n"), ""]]
+        wrapped = [fill(line, _WIDTH, subsequent_indent="    ", break_long_words=False) for line in lines]
+        markdown = indent("\n".join(wrapped), "    ").rstrip()  # code, which Markdown leaves alone
         with self._refusing_faults():
-            self._events.add(summaries.text(tag, markdown), step)
+            self._events.add(summaries.text("samples", markdown), step)
 
     def show_distributions(self, step: int, numbers: Mapping[str, Tensor]) -> None:
         """Shows how numbers are distributed, by tag, where any is finite."""
@@ -100,6 +112,18 @@ class Board:
             for tag, values in numbers.items():
                 if (histogram := summaries.histogram(tag, values)) is not None:
                     self._events.add(histogram, step)
+
+    def show_words(self, vectors: Tensor, vocab: Vocabulary, text: Corpus) -> None:
+        """Writes the vectors of the most frequent words, for the projector.
+
+        Args:
+            vectors: Of all words, (V, E).
+            vocab: The words.
+            text: That of training, where they are counted.
+        """
+        words = vocab.words[:_PROJECTED_WORDS]
+        counts = text.word_counts(len(vocab))[: len(words)]
+        write_embedding(self._directory, vectors.detach()[: len(words)].cpu(), words, counts.tolist())
 
     def finish(self) -> None:
         """Says that the run has come to its end."""

@@ -44,12 +44,13 @@ def test_figures_texts_and_settings(tmp_path: Path) -> None:
         shown.describe([HyperParameter("train.lr", float)], {"train.lr": 0.5})
         shown.show_figures(10, {"epoch": 0.5, "elapsed": 2.5, "train/loss": 1.25})
         shown.show_figures(10, {"epoch": 0.5, "valid/loss": math.inf, "valid/accuracy": None})
-        shown.show_text(10, "samples", "a b")
+        shown.show_samples(10, ["a b"])
+        shown.show_samples(20, [])
         shown.finish()
     events = EventAccumulator(str(tmp_path)).Reload()
     assert events.Tags()["scalars"] == ["epoch", "train/loss"]  # it has an axis of time of its own
     assert losses(tmp_path, "epoch") == [(10, 0.5)]
-    assert events.Tensors("samples/text_summary")[0].tensor_proto.string_val == [b"a b"]
+    assert events.Tensors("samples/text_summary")[0].tensor_proto.string_val == [b"    a b"]
 
 
 def test_going_on_drops_what_will_be_written_again(tmp_path: Path) -> None:
@@ -96,15 +97,15 @@ def test_going_on_drops_texts_and_histograms_too(tmp_path: Path) -> None:
         shown = Board(tmp_path)
         with shown.open(first_step, []):
             for step in range(max(1, first_step), 5):
-                shown.show_text(step, "samples", f"{value}")
+                shown.show_samples(step, [f"{value}"])
                 shown.show_distributions(step, {"hidden": torch.full((2, 3), value)})
     events = EventAccumulator(str(tmp_path), {"histograms": 0}).Reload()
     shown_events = plugin_event_accumulator.EventAccumulator(str(tmp_path))
     shown_events.Reload()
     texts = shown_events.Tensors("samples/text_summary")
     assert [(e.step, e.tensor_proto.string_val[0]) for e in texts] == [
-        *((step, b"0.0") for step in (1, 2)),
-        *((step, b"1.0") for step in (3, 4)),
+        *((step, b"    0.0") for step in (1, 2)),
+        *((step, b"    1.0") for step in (3, 4)),
     ]
     histograms = [(e.step, e.histogram_value.sum, e.histogram_value.num) for e in events.Histograms("hidden")]
     assert histograms == [(1, 0, 6), (2, 0, 6), (3, 6, 6), (4, 6, 6)]
