@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from program import Trained
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
@@ -25,6 +26,7 @@ COMMANDS = {
     "inference": "--rounds 1 --tokens 800 --words 3",
     "score_lines": "run --lines 3000",
     "startup": "--rounds 1",
+    "cuda": "--device cpu --recipe counting-lstm --vocab-size 50 --steps 2",
     "encoding": "--words 20000 --types 1000",
     "encoding --memory": "--words 20000 --types 1000",
 }
@@ -170,3 +172,17 @@ def test_scaling(started: dict[str, Running]) -> None:
         assert start["rchar_mb"] > 0
         assert start["peak_mb"] > start["anonymous_mb"] > 0
     assert [path.name for path in started["scaling"].folder.iterdir()] == ["figures.json"]
+
+
+def test_cuda(started: dict[str, Running]) -> None:
+    figures = started["cuda"].figures()["counting-lstm"]
+    assert figures["continued"] == "yes"
+    assert float(figures["loss"]) == 0.0
+
+
+def test_cuda_says_so_where_there_is_none() -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is one")
+    command = [sys.executable, str(BENCHMARKS / "cuda.py")]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert result.stdout == "no CUDA device here: nothing was measured\n"
