@@ -16,6 +16,7 @@ RECIPES = sorted((Path(__file__).resolve().parents[1] / "configs").glob("*.yaml"
 SMALLER = (
     "model.embedding_dim=8",
     "model.hidden_size=8",
+    "model.last_hidden_size=null",
     "train.batch_size=4",
     "train.epochs=null",
     "train.max_steps=4",

@@ -35,6 +35,7 @@ def test_each_holds(size: str, cell: str, tmp_path: Path) -> None:
         ("toy-english", "tiny", "quickstart"),
         ("ptb", "small", "ptb-lstm-small"),
         ("ptb", "medium", "ptb-lstm-medium"),
+        ("ptb", "large", "ptb-lstm-large"),
     ],
 )
 def test_it_trains_as_the_recipe_it_is_after(corpus: str, size: str, recipe: str, tmp_path: Path) -> None:

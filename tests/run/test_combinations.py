@@ -41,7 +41,13 @@ OPTIONS: dict[str, list[Any]] = {
     "model__freeze_embedding": [False, True],
     "model__embedding_activation": list(names(schema.ModelOptions, "embedding_activation")),
     "model__num_layers": [2, 1],
-    "model__dropout": [{}, {"input": 0.3, "output": 0.3}, {"layers": 0.3}],
+    "model__last_hidden_size": [None, 5],
+    "model__dropout": [
+        {},
+        {"input": 0.3, "output": 0.3},
+        {"layers": 0.3},
+        {"words": 0.2, "recurrent": 0.3, "output": 0.3, "locked": True},
+    ],
     "model__init": list(names(schema.ModelOptions, "init")),
     "model__recurrent_init": list(names(schema.ModelOptions, "recurrent_init")),
     "model__forget_gate_bias": [None, 1.0],
@@ -50,6 +56,10 @@ OPTIONS: dict[str, list[Any]] = {
     "train__schedule": sections(schema.Schedule),
     "train__loss_reduction": list(names(schema.TrainOptions, "loss_reduction")),
     "train__max_grad_norm": [5.0, None],
+    "train__random_bptt": [False, True],
+    "train__activation_regularization": [0.0, 2.0],
+    "train__temporal_regularization": [0.0, 1.0],
+    "train__averaging": sections(schema.Averaging),
     "data__context": list(names(schema.DataOptions, "context")),
     "_small_embedding": [1 << 60, 0],  # dense gradients, or sparse ones where they can be
 }

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from lmtrain.corpus.batching import LineIterator, ParallelSequentialIterator, Windows
+from lmtrain.corpus.window_lengths import RandomLengths
 from lmtrain.model.adaptive_softmax import AdaptiveSoftmax
 from lmtrain.model.cells import CELLS
 from lmtrain.model.dropout import DropoutRates
@@ -19,7 +20,9 @@ from lmtrain.model.noise import Noise
 from lmtrain.model.sampled_softmax import SampledSoftmax
 from lmtrain.model.softmax import FullSoftmax, Softmax
 from lmtrain.training import optimizer
+from lmtrain.training.averaging import ExponentialAverage
 from lmtrain.training.optimizer import Optimizer
+from lmtrain.training.regularization import ActivationPenalty
 from lmtrain.training.schedule import Constant
 from lmtrain.training.trainer import Trainer
 
@@ -106,3 +109,29 @@ def test_lines_do_not_ask_the_device() -> None:
 def test_a_value_that_is_asked_for_raises() -> None:
     with pytest.raises((NotImplementedError, RuntimeError)):
         step().meter.read(0.1)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("cell", ["lstm", "gru", "concat_elman"])
+def test_all_regularization_at_once(cell: str, precision: torch.dtype) -> None:
+    noise = Noise(torch.Generator())
+    rates = DropoutRates(0.1, 0.2, 0.3, words=0.1, recurrent=0.5, locked=True)
+    sizes = {"last_hidden_size": 5, "cell": cell}
+    model = LanguageModel(
+        V, 5, H, 3, tie_weights=True, dropout=rates, noise=noise, precision=precision, **sizes
+    )
+    averaging = ExponentialAverage(model.to(META).weights(), 0.9)
+    trainer = Trainer(
+        model,
+        ParallelSequentialIterator(IDS, 4, 7, lengths=RandomLengths(7, seed=1)),
+        Optimizer(model.parameters(), "sgd", 0.1, 0.5),
+        Constant(),
+        noise,
+        penalty=ActivationPenalty(2.0, 1.0),
+        bptt_len=7,
+        averaging=averaging,
+    )
+    trainer.step()
+    trainer.step()
+    with trainer.averaged():
+        assert trainer.evaluated_weights().keys() == model.weights().keys()
