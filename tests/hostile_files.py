@@ -331,8 +331,8 @@ def hostile_states(whole: Path, folder: Path) -> Iterator[Path]:
     for name, (key, value) in values.items():
         yield forge(whole, folder / name, change=setting(f"state.trainer.{key}", value))
     for name, (key, value) in {
-        "a row that is none": ("row", 5),
-        "texts that are none": ("texts", 5),
+        "lines of a log that are none": ("log_lines", "many"),
+        "a record that is none": ("record", 5),
         "an evaluation that is none": ("evaluated_step", None),
         "a time that is none": ("elapsed", "long"),
     }.items():

@@ -64,7 +64,8 @@ def fail_usage(error: typer.TyperException) -> NoReturn:
         fail(message, 2)
     if message.startswith("Got unexpected extra argument"):
         several = [param.opts[0] for param in context.command.params if getattr(param, "multiple", False)]
-        message += f"; repeat {' or '.join(several)} for each value" if several else ""
+        typed = [name for name in several if name in sys.argv] or several
+        message += f"; repeat {' or '.join(typed)} for each value" if typed else ""
     example = _EXAMPLE.search(context.command.help or "") if message.startswith("Missing ") else None
     help_line = f"Help: {context.command_path} --help"
     fail(message, 2, f"{example[1]}\n{help_line}" if example else help_line)
