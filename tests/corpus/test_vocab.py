@@ -112,7 +112,7 @@ def test_a_vocabulary_does_not_change() -> None:
         b"\xef\xbb\xbfa\r\nb\r\n\xc3\xa9\xc2\xa0",
         b"a 3\nb 2\n\xc3\xa9\xc2\xa0 1\n",  # fairseq, OpenNMT
         b"a\t-3.25\nb\t0\n\xc3\xa9\xc2\xa0\t-1e-05\n",  # SentencePiece
-        gzip.compress(b"a\nb\n\xc3\xa9\xc2\xa0\n"),
+        gzip.compress(b"a\nb\n\xc3\xa9\xc2\xa0\n", mtime=0),
     ],
 )
 def test_lists_of_words(content: bytes, tmp_path: Path) -> None:

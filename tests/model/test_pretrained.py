@@ -34,7 +34,7 @@ def test_glove_has_no_header(tmp_path: Path) -> None:
     "content",
     [
         b"\xef\xbb\xbf2 2\ncat 1 2\nthe 3 4\n",
-        gzip.compress(b"2 2\ncat 1 2\nthe 3 4\n"),
+        gzip.compress(b"2 2\ncat 1 2\nthe 3 4\n", mtime=0),
         b"2\t2\ncat\t1\t2\nthe\t3\t4\n",
         b"2 2 \r\ncat 1 2 \r\nthe 3 4 \r\n",
     ],
