@@ -119,7 +119,8 @@ def test_the_next_source_is_tried(tiny: Web, first: behaviour.Behaviour) -> None
     tiny.behaviours["/tiny-v1.zip"] = first
     fetch("tiny")
     assert files_in(Path("data/tiny")) == TEXTS
-    assert asked_for(tiny)[-3:] == [f"/folder/{split}.txt" for split in SPLITS]
+    asked = list(dict.fromkeys(asked_for(tiny)))  # on a busy machine one may be asked for again
+    assert asked[-3:] == [f"/folder/{split}.txt" for split in SPLITS]
 
 
 def test_each_text_may_come_from_another_source(tiny: Web) -> None:
