@@ -12,7 +12,14 @@ from typing import Protocol
 from lmtrain.errors import DataError
 
 COMPRESSED_SUFFIXES = (".gz", ".bz2", ".xz", ".zst")
-SIGNATURES = {b"\x1f\x8b": ".gz", b"BZh": ".bz2", b"\xfd7zXZ\0": ".xz", b"\x28\xb5\x2f\xfd": ".zst"}
+# With the digits of pi, or of its root where nothing follows: three letters alone may begin a text.
+_BZIP2 = [b"BZh%d%b" % (level, block) for level in range(1, 10) for block in (b"1AY&SY", b"\x17rE8P\x90")]
+SIGNATURES = {
+    b"\x1f\x8b": ".gz",
+    **dict.fromkeys(_BZIP2, ".bz2"),
+    b"\xfd7zXZ\0": ".xz",
+    b"\x28\xb5\x2f\xfd": ".zst",
+}
 
 _XZ_MEMORY = 256 << 20  # bytes; `xz -9` needs 65 MiB to decompress, a forged header might ask for 4 GiB
 _PIECE_BYTES = 1 << 10  # given to a decompressor; 8 can stand for 128 KiB in zst, which come all at once

@@ -7,7 +7,7 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from lmtrain.corpus.checking.check import check_text
@@ -90,9 +90,10 @@ def test_a_text_that_cannot_be_used(path: Path, text: bytes, fault: Fault) -> No
 
 
 @function_scoped
+@example(text=b"BZhang")
 @given(st.binary(max_size=40) | st.text("ab<eos>\0é \n\r\t\ufeff", max_size=40).map(str.encode))
 def test_usable_is_what_training_takes(path: Path, text: bytes) -> None:
-    assume(not text.startswith((b"\x1f\x8b", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd", b"BZh")))  # compressed
+    assume(not text.startswith((b"\x1f\x8b", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")))  # compressed
     report = report_of(path, text)
     try:
         tokens = b"".join(mark_lines([text], TextRules(), "text")).split()
