@@ -7,16 +7,17 @@ model that is read with stays as it is; what is learnt goes into a copy, which e
 import copy
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor
 
 from lmtrain.inference.reader import Reader, ReadWindow, Strategy
 from lmtrain.inference.windows import WINDOW_TOKENS, HeldOutWindow
-from lmtrain.model.fused_softmax import row_chunks
+from lmtrain.model.fused_softmax import costs_of_logits, row_chunks, row_groups
 from lmtrain.model.language_model import LanguageModel
-from lmtrain.model.softmax import TokenCosts, TokenDetails, are_best
+from lmtrain.model.products import linear
+from lmtrain.model.softmax import FullSoftmax, TokenCosts, TokenDetails, are_best
 
 Statistics = Mapping[str, Tensor]
 """Of each weight by name: the root of the mean square of its gradient over the training text."""
@@ -76,7 +77,7 @@ class Dynamic:
     """
 
     lr: float = 0.1
-    every: int = 5
+    every: int = 10
     """Words between two steps, and that a gradient goes back."""
     rule: str = "sgd"
     """``sgd`` or ``rms``."""
@@ -168,6 +169,9 @@ class AdaptedReading(Strategy):
         self._descent: _Sgd | _Rms | None = None
         if adaptation.dynamic:
             self.mode = torch.enable_grad
+        self._keeps_logits = False
+        self._kept_logits: Tensor | None = None
+        """Of a window: what its targets cost and the step after them need the same."""
 
     def begin(self, model: LanguageModel) -> None:
         """Takes the model, or a copy where weights are to change."""
@@ -177,6 +181,8 @@ class AdaptedReading(Strategy):
         self.model = copy.deepcopy(model)
         if self._options.rule == "sgd":
             self._descent = _Sgd(self.model, self._options)
+            # Other softmaxes find costs without the logits of all words.
+            self._keeps_logits = isinstance(self.model.softmax, FullSoftmax)
         elif self._statistics is None:
             raise ValueError("the rule rms needs statistics of the training text")
         else:
@@ -185,21 +191,31 @@ class AdaptedReading(Strategy):
     @torch.no_grad()
     def token_costs(self, read: ReadWindow) -> TokenCosts:
         """What each target costs; see ``Strategy``."""
-        if self._cache is None and self._temperature == 1:
+        if self._cache is None and self._temperature == 1 and not self._keeps_logits:
             return super().token_costs(read)
         nats, hits = torch.empty(len(read.targets)), torch.empty(len(read.targets), dtype=torch.bool)
+        past = self._past(read)
         for rows in row_chunks(read.features, self.model.vocab_size):
-            log_probs, index = self._log_probs(read, rows), read.targets[rows, None]
-            nats[rows] = -log_probs.gather(1, index)[:, 0].cpu()
-            hits[rows] = are_best(log_probs, index).cpu()
+            logits = self._logits(read, rows)
+            for part in row_groups(logits):
+                places = slice(rows.start + part.start, rows.start + part.stop)
+                index = read.targets[places, None]
+                costs, probabilities = costs_of_logits(logits[part], index)
+                found = TokenCosts(costs[:, 0], are_best(probabilities, index))
+                if past is not None:
+                    found = self._with_cache(found.nats, probabilities, index, past.look_back(places))
+                nats[places], hits[places] = found.nats.cpu(), found.hits.cpu()
+            del logits, probabilities  # before the next chunk takes as much memory again
         return TokenCosts(nats, hits)
 
     @torch.no_grad()
     def token_details(self, read: ReadWindow) -> TokenDetails:
         """The same, and what was expected in the place of each; see ``Strategy``."""
-        parts = []
+        parts, past = [], self._past(read)
         for rows in row_chunks(read.features, self.model.vocab_size):
-            log_probs, index = self._log_probs(read, rows), read.targets[rows, None]
+            log_probs, index = self._logits(read, rows).log_softmax(dim=1), read.targets[rows, None]
+            if past is not None:
+                log_probs = self._mixed(log_probs, past.look_back(rows))
             own = log_probs.gather(1, index)
             entropy = -torch.linalg.vecdot(log_probs.exp(), log_probs.clamp(min=-1e30))
             parts.append((-own[:, 0], entropy, (log_probs > own).sum(dim=1) + 1))
@@ -210,26 +226,60 @@ class AdaptedReading(Strategy):
         if self._memory is not None:
             self._memory.remember(read.features.detach().float(), read.targets)
         if self._descent is not None:
-            self._descent.step(read.features, read.targets)
+            self._descent.step(read.features, read.targets, self._kept_logits)
+            self._kept_logits = None
 
-    def _log_probs(self, read: ReadWindow, rows: slice) -> Tensor:
-        """Of all words in the places of some targets of a window, shape (rows, V)."""
-        logits = self.model.softmax.logits(read.features[rows].detach())
-        log_probs = logits.div_(self._temperature).log_softmax(dim=1)
-        if self._cache is None or self._memory is None:
-            return log_probs
-        cache, contexts = self._cache, read.features.detach().float()
-        likeness, distance, words = self._memory.look_back(contexts, read.targets, rows)
-        shares = cache_shares(likeness, distance, cache.window, cache.theta)
-        weight = cache.weight * shares.sum(dim=1, keepdim=True).round()  # none where there is no past
+    def _logits(self, read: ReadWindow, rows: slice) -> Tensor:
+        """Of all words in the places of some targets of a window, (rows, V), at the temperature."""
+        if not self._keeps_logits:
+            logits = self.model.softmax.logits(read.features[rows].detach())
+            return logits if self._temperature == 1 else logits.div_(self._temperature)
+        if self._kept_logits is None:
+            self._kept_logits = self.model.softmax.logits(read.features.detach())
+        return self._kept_logits[rows] / self._temperature
+
+    def _past(self, read: ReadWindow) -> "Past | None":
+        if self._memory is None:
+            return None
+        return self._memory.followed_by(read.features.detach().float(), read.targets)
+
+    def _with_cache(
+        self, nats: Tensor, probabilities: Tensor, index: Tensor, back: tuple[Tensor, Tensor, Tensor]
+    ) -> TokenCosts:
+        """What targets cost, of the whole distribution no more than that takes; ``back`` by ``look_back``."""
+        shares, words, weight = self._shares(back)
+        odds = weight / (1 - weight)
+        of_cache = shares.mul(words == index).sum(dim=1, keepdim=True)
+        own = probabilities.gather(1, index) + odds * of_cache  # but for a factor of 1 - weight, as all below
+        # A probability below the range of a float is still known by its logarithm.
+        mixed = torch.where(own > 0, -own.log(), nats[:, None]) - torch.log1p(-weight)
+        # The most probable word of the mixture is no less probable in it than any is in the model alone.
+        hits = (own >= probabilities.amax(dim=1, keepdim=True))[:, 0]
+        rows = hits.nonzero()[:, 0]
+        more = shares[rows] * odds[rows]
+        raised = probabilities[rows].scatter_add_(1, words.expand_as(more), more)
+        hits[rows] = are_best(raised, index[rows])
+        return TokenCosts(mixed[:, 0], hits)
+
+    def _mixed(self, log_probs: Tensor, back: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+        """Log-probabilities of all words, (rows, V), with the cache."""
+        shares, words, weight = self._shares(back)
         mixed = log_probs.exp().mul_(1 - weight)
-        mixed.scatter_add_(1, words.expand_as(shares), shares.mul_(cache.weight)).log_()
+        mixed.scatter_add_(1, words.expand_as(shares), shares.mul_(weight)).log_()
         # A probability below the range of a float is still known by its logarithm.
         return torch.where(mixed == -torch.inf, log_probs + torch.log1p(-weight), mixed)
 
+    def _shares(self, back: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """The share of each word before, (rows, M), those words (M), and the weight of a cache, (rows, 1)."""
+        assert self._cache is not None  # noqa: S101
+        likeness, distance, words = back
+        shares = cache_shares(likeness, distance, self._cache.window, self._cache.theta)
+        has_past = (distance > 0).any(dim=1, keepdim=True)
+        return shares, words, torch.where(has_past, self._cache.weight, 0.0)
+
 
 class Memory:
-    """The contexts and words that a ``Cache`` looks back to, those of the present window behind the others.
+    """The contexts and words that a ``Cache`` looks back to.
 
     Args:
         window: How many words back it reaches.
@@ -242,32 +292,44 @@ class Memory:
 
     def remember(self, contexts: Tensor, words: Tensor) -> None:
         """Takes in the N contexts (N, H) and words (N) of a window that has been paid for."""
-        self._contexts, self._words = (part[-self._window :] for part in self._with(contexts, words))
+        past = self.followed_by(contexts, words)
+        self._contexts, self._words = (part[-self._window :] for part in (past.contexts, past.words))
 
-    def look_back(self, contexts: Tensor, words: Tensor, rows: slice) -> tuple[Tensor, Tensor, Tensor]:
-        """What some places of a window have before them, M words altogether.
+    def followed_by(self, contexts: Tensor, words: Tensor) -> "Past":
+        """What is remembered and, behind it, the N contexts (N, H) and words (N) of the present window."""
+        if self._contexts is None or self._words is None:
+            return Past(contexts, words, 0, self._window)
+        both = torch.cat([self._contexts, contexts]), torch.cat([self._words, words])
+        return Past(*both, len(self._words), self._window)
 
-        Args:
-            contexts: Of the whole window, (N, H).
-            words: Its targets, (N).
-            rows: Which R places are asked about.
+
+class Past(NamedTuple):
+    """What places of a window look back to: words before the window, and those of the window itself."""
+
+    contexts: Tensor
+    """(K + N, H)."""
+    words: Tensor
+    """(K + N)."""
+    num_before: int
+    """K, words before the window."""
+    window: int
+    """How many words back it reaches."""
+
+    def look_back(self, rows: slice) -> tuple[Tensor, Tensor, Tensor]:
+        """What R places of the window have before them, M words altogether.
 
         Returns:
             How alike each place is to those before it, h_t · h_i, and how far back they lie, t - i, both
             (R, M), where those that are at it or behind it have a distance of at most 0; and their words (M).
         """
-        memory, known = self._with(contexts, words)
-        offset, device = len(known) - len(words), words.device
-        here = contexts[rows]
-        places = torch.arange(rows.start + offset, rows.start + offset + len(here), device=device)
-        past = slice(max(0, rows.start + offset - self._window), rows.start + offset + len(here) - 1)
+        first = rows.start + self.num_before
+        here = self.contexts[first : rows.stop + self.num_before]
+        end = first + len(here)
+        past = slice(max(0, first - self.window), end - 1)
+        device = self.words.device
+        places = torch.arange(first, end, device=device)
         distance = places[:, None] - torch.arange(past.start, past.stop, device=device)
-        return here @ memory[past].t(), distance, known[past]
-
-    def _with(self, contexts: Tensor, words: Tensor) -> tuple[Tensor, Tensor]:
-        if self._contexts is None or self._words is None:
-            return contexts, words
-        return torch.cat([self._contexts, contexts]), torch.cat([self._words, words])
+        return linear(here, self.contexts[past]), distance, self.words[past]
 
 
 def cache_shares(likeness: Tensor, distance: Tensor, window: int, theta: float) -> Tensor:
@@ -320,9 +382,12 @@ class _Sgd:
         for weight in self._below:
             weight.requires_grad_()
 
-    def step(self, features: Tensor, targets: Tensor) -> None:
-        """One step on the summed cost of the N targets, predicted from ``features`` (N, H) with a graph."""
-        gradient = self._softmax.descend(features, targets, self._lr)
+    def step(self, features: Tensor, targets: Tensor, logits: Tensor | None = None) -> None:
+        """One step on the summed cost of the N targets, predicted from ``features`` (N, H) with a graph.
+
+        ``logits`` (N, V), if they are known, may be overwritten.
+        """
+        gradient = self._softmax.descend(features.detach(), targets, self._lr, logits)
         gradients = torch.autograd.grad(features, self._below, gradient)
         with torch.no_grad():
             for weight, each in zip(self._below, gradients, strict=True):
@@ -344,7 +409,7 @@ class _Rms:
         self._pulls = [(options.decay / mean * root).clamp_(max=1.0) for root in self._roots]
         self._trained = [weight.detach().clone() for weight in self._weights]
 
-    def step(self, features: Tensor, targets: Tensor) -> None:
+    def step(self, features: Tensor, targets: Tensor, logits: Tensor | None = None) -> None:  # noqa: ARG002
         """As of ``_Sgd``."""
         loss = self._softmax.loss(features, targets)
         # A cluster of an adaptive softmax that no word is of has no gradient.

@@ -22,6 +22,7 @@ from lmtrain.inference.adapt import (
     Cache,
     Dynamic,
     Memory,
+    Past,
     Statistics,
     cache_shares,
 )
@@ -146,11 +147,12 @@ class Tuner:
         @torch.no_grad()
         def ask(read: ReadWindow) -> Tensor:
             contexts, targets = read.features.detach().float(), read.targets
+            past = memory.followed_by(contexts, targets)
             parts = [
                 torch.stack(
                     [
                         *_by_temperature(strategy.model.softmax.logits(contexts[rows]), targets[rows]),
-                        *_by_cache(memory, contexts, targets, rows, caches),
+                        *_by_cache(past, targets, rows, caches),
                     ]
                 )
                 for rows in row_chunks(contexts, self.model.vocab_size)
@@ -211,12 +213,10 @@ def _by_temperature(logits: Tensor, targets: Tensor) -> Iterator[Tensor]:
         yield (logits / temperature).log_softmax(dim=1).gather(1, targets[:, None])[:, 0]
 
 
-def _by_cache(
-    memory: Memory, contexts: Tensor, targets: Tensor, rows: slice, caches: Sequence[Cache]
-) -> Iterator[Tensor]:
+def _by_cache(past: Past, targets: Tensor, rows: slice, caches: Sequence[Cache]) -> Iterator[Tensor]:
     if not caches:
         return
-    likeness, distance, words = memory.look_back(contexts, targets, rows)
+    likeness, distance, words = past.look_back(rows)
     is_same = words == targets[rows, None]
     for cache in caches:
         shares = cache_shares(likeness, distance, cache.window, cache.theta)

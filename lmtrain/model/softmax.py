@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from lmtrain.model.fused_softmax import linear_cross_entropy, row_chunks, row_groups
-from lmtrain.model.products import linear
+from lmtrain.model.products import linear, product
 
 
 class TokenCosts(NamedTuple):
@@ -55,17 +55,19 @@ class Softmax(nn.Module):
         """
         raise NotImplementedError
 
-    def descend(self, features: Tensor, targets: Tensor, lr: float) -> Tensor:
+    def descend(self, features: Tensor, targets: Tensor, lr: float, logits: Tensor | None = None) -> Tensor:
         """A step of gradient descent on the summed cost, of the weights of this layer.
 
         Args:
             features: (N, H).
             targets: Word ids, int64, shape (N), none of them negative.
             lr: The length of the step, times the gradient.
+            logits: What ``logits`` gives for the features, if it is known; may be overwritten.
 
         Returns:
             The gradient of the features, before the step, (N, H).
         """
+        del logits
         weights: list[Tensor] = list(self.parameters())
         with torch.enable_grad():
             features = features.detach().requires_grad_()
@@ -144,11 +146,12 @@ class FullSoftmax(Softmax):
         return TokenCosts(torch.where(is_target, nats, 0.0), hits & is_target)
 
     @torch.no_grad()
-    def descend(self, features: Tensor, targets: Tensor, lr: float) -> Tensor:
+    def descend(self, features: Tensor, targets: Tensor, lr: float, logits: Tensor | None = None) -> Tensor:
         """See ``Softmax``. In place, since a gradient of the size of the weights costs passes over memory."""
-        gradient = self.logits(features).softmax(dim=1)  # of the logits, once the targets are taken off
+        logits = self.logits(features) if logits is None else logits
+        gradient = torch.softmax(logits, dim=1, out=logits)  # of the logits, once the targets are taken off
         gradient[torch.arange(len(targets), device=targets.device), targets] -= 1.0
-        of_features = gradient.to(features.dtype) @ self.weight.to(features.dtype)
+        of_features = product(gradient.to(features.dtype), self.weight.to(features.dtype))
         self.weight.addmm_(gradient.t(), features.float(), alpha=-lr)
         self.bias.add_(gradient.sum(dim=0), alpha=-lr)
         return of_features

@@ -2,6 +2,7 @@
 
 import copy
 import math
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -71,6 +72,26 @@ def test_a_cache_does_not_depend_on_how_the_text_is_cut() -> None:
         windows = stream_windows(IDS, EOS, window_len=window_len)
         cut = token_nats(model, windows, len(IDS), strategy=CACHE.strategy())
         assert cut.tolist() == pytest.approx(whole.tolist(), rel=1e-4)
+
+
+def test_a_hit_is_the_most_probable_word_of_the_mixture() -> None:
+    model = make_model()
+    for how in (Adaptation(Cache(7, 0.8, 0.5)), replace(BOTH, cache=Cache(7, 0.8, 0.5)), SGD):
+        windows = list(stream_windows(IDS, EOS, window_len=min(how.window_len, 16)))
+        found = [found for _, found in Reader(model, strategy=how.strategy()).costs(windows)]
+        details = [found for _, found in Reader(model, strategy=how.strategy()).details(windows)]
+        hits = torch.cat([costs.hits for costs in found])
+        assert hits.tolist() == (torch.cat([each.rank for each in details]) == 1).tolist()
+        assert 0 < hits.sum() < len(IDS)
+
+
+def test_what_is_impossible_for_a_float_has_a_cost() -> None:
+    model = make_model()
+    with torch.no_grad():
+        model.softmax.bias[3] = -1000.0
+    costs = nats(model, CACHE, np.array([3, 3], dtype=np.int32))
+    assert costs[0] > 900
+    assert costs[1] == pytest.approx(-math.log(0.3), rel=1e-4)  # all the cache has is this word
 
 
 def test_a_temperature_divides_the_logits() -> None:
