@@ -21,8 +21,9 @@ from lmtrain.cli.adapting import (
 )
 from lmtrain.cli.options import (
     DeviceOption,
+    EnsembleOption,
     JsonOption,
-    ModelArgument,
+    ModelsArgument,
     NgramOption,
     PrecisionOption,
     SnapshotOption,
@@ -32,15 +33,18 @@ from lmtrain.cli.rescoring import interpolation_of, refuse_weight_alone
 from lmtrain.cli.text import note, print_json, print_pairs, print_table, write_result
 
 if TYPE_CHECKING:
+    from lmtrain.inference.adapt import Adaptation
     from lmtrain.inference.evaluation import Evaluation
+    from lmtrain.run.ensemble import Ensemble
     from lmtrain.run.result import HeldOutResult
+    from lmtrain.run.trained import TrainedModel
 
 _MANY_OOV = 0.05
 """The share of unknown words from which on a perplexity says little without a word about them."""
 
 
 def evaluate(
-    model: ModelArgument,
+    models: ModelsArgument,
     data: Annotated[
         list[Path],
         typer.Option(
@@ -93,58 +97,75 @@ def evaluate(
         Path | None,
         typer.Option(metavar="FILE", help="Keeps what --tune-on finds, for --tuning.", show_default=False),
     ] = None,
+    as_ensemble: EnsembleOption = False,
     snapshot: SnapshotOption = None,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
     """Measures the perplexity of held-out text.
 
-    Every token is scored once, line ends included, unknown words as <unk>. Several texts make a table.
+    Every token is scored once, line ends included, unknown words as <unk>. Several texts make a table, and
+    several models one in which they stand side by side.
 
     Example: lmtrain eval runs/quickstart --data data/toy-english/test.txt
 
     Example: lmtrain eval runs/quickstart --data "text/*.txt" --context line --json
     """
     from lmtrain.corpus.patterns import expand_patterns
+    from lmtrain.run.ensemble import Ensemble
     from lmtrain.run.trained import load_model
 
     options = AdaptOptions(adapt, adapt_set, temperature, tuning)
     adaptation = options.adaptation()
     _refuse_contradictions(options, ngram, weight, tune_on, save_tuning)
-    weight = kept_weight(tuning) if weight is None else weight
     paths = expand_patterns(data)
-    loaded = load_model(model, snapshot, device, note)
-    interpolation = interpolation_of(loaded, ngram, weight)
-    if tune_on is not None:
-        if adapt != "none" or save_tuning is not None:
-            adaptation, interpolation = tuned(
-                loaded,
-                adaptation,
-                interpolation,
-                tune_on,
+    _refuse_with_several(models, paths, tune_on, save_tuning, as_ensemble=as_ensemble)
+    weight = kept_weight(tuning) if weight is None else weight
+    loaded = [load_model(model, snapshot, device, note) for model in models]
+
+    def results_of(reader: "TrainedModel | Ensemble", adaptation: "Adaptation") -> "list[HeldOutResult]":
+        interpolation = interpolation_of(reader, ngram, weight)
+        if tune_on is not None:
+            assert not isinstance(reader, Ensemble)  # noqa: S101  (refused)
+            if adapt != "none" or save_tuning is not None:
+                adaptation, interpolation = tuned(
+                    reader,
+                    adaptation,
+                    interpolation,
+                    tune_on,
+                    context=context,
+                    precision=precision,
+                    save=save_tuning,
+                )
+            elif interpolation is not None:
+                interpolation = reader.tune(
+                    interpolation.ngram, tune_on, context=context, precision=precision, watch=watched_windows
+                )
+        return [
+            reader.evaluate(
+                path,
                 context=context,
+                streams=streams,
+                batch_size=batch_size,
+                adaptation=adaptation,
                 precision=precision,
-                save=save_tuning,
+                interpolation=interpolation,
+                watch=watched_windows,
             )
-        elif interpolation is not None:
-            interpolation = loaded.tune(
-                interpolation.ngram, tune_on, context=context, precision=precision, watch=watched_windows
-            )
-        if tune_on in paths:
-            note(f"{tune_on}: is evaluated with what was tuned on it, which flatters the model")
-    results = []
-    for path in paths:
-        result = loaded.evaluate(
-            path,
-            context=context,
-            streams=streams,
-            batch_size=batch_size,
-            adaptation=adaptation,
-            precision=precision,
-            interpolation=interpolation,
-            watch=watched_windows,
-        )
-        results.append(result)
+            for path in paths
+        ]
+
+    if len(models) == 1 or as_ensemble:
+        reader = Ensemble.of(loaded) if as_ensemble else loaded[0]
+        _print(results_of(reader, adaptation), as_json=as_json)
+    else:
+        by_model = [results_of(model, adaptation) for model in loaded]
+        _print_models(models, loaded, by_model, as_json=as_json)
+    if tune_on in paths:
+        note(f"{tune_on}: is evaluated with what was tuned on it, which flatters the model")
+
+
+def _print(results: Sequence["HeldOutResult"], *, as_json: bool) -> None:
     if as_json:
         objects = [result.to_dict() for result in results]
         print_json(objects if len(results) > 1 else objects[0])
@@ -154,6 +175,66 @@ def evaluate(
         _print_one(results[0])
     for result in results:
         _warn_of_oov(result)
+
+
+def _print_models(
+    models: Sequence[Path],
+    loaded: Sequence["TrainedModel"],
+    by_model: Sequence[Sequence["HeldOutResult"]],
+    *,
+    as_json: bool,
+) -> None:
+    """Several models side by side: a row a model, text by text."""
+    if as_json:
+        print_json(
+            [
+                {"model": str(model), "vocab_size": len(each.vocab), **result.to_dict()}
+                for model, each, results in zip(models, loaded, by_model, strict=True)
+                for result in results
+            ]
+        )
+    else:
+        by_text = list(zip(*by_model, strict=True))
+        header, rows = ["model", "words", *_HEADER], []
+        for of_text in by_text:
+            for result, model, each in zip(of_text, models, loaded, strict=True):
+                rows.append([str(model), f"{len(each.vocab):,}", *_row(result.evaluation)])
+        if len(by_text) > 1:
+            texts = [str(result.data) for of_text in by_text for result in of_text]
+            header, rows = ["text", *header], [[text, *row] for text, row in zip(texts, rows, strict=True)]
+        print_table(header, rows, left={"text", "model"})
+        write_result()
+        for result in (result for of_text in by_text for result in of_text):
+            write_result(result.signature)
+    if len({model.vocab.sha256 for model in loaded}) > 1:
+        note(
+            "the models know different words: what one scores as <unk> another may have to name, so that "
+            "their perplexities are not of the same events"
+        )
+    for results in by_model:
+        for result in results:
+            _warn_of_oov(result)
+
+
+def _refuse_with_several(
+    models: Sequence[Path],
+    paths: Sequence[Path],
+    tune_on: Path | None,
+    save_tuning: Path | None,
+    *,
+    as_ensemble: bool,
+) -> None:
+    from lmtrain.errors import UsageError
+    from lmtrain.files.text_input import STANDARD_INPUT
+
+    if as_ensemble and len(models) == 1:
+        raise UsageError("--ensemble needs several models; there is one")
+    if as_ensemble and tune_on is not None:
+        raise UsageError("--tune-on finds values for one model; leave it or --ensemble out")
+    if len(models) > 1 and save_tuning is not None:
+        raise UsageError("--save-tuning keeps the values of one model; name one")
+    if len(models) > 1 and not as_ensemble and STANDARD_INPUT in (*paths, tune_on):
+        raise UsageError("standard input can be read for one model alone; name a file")
 
 
 def _refuse_contradictions(
@@ -190,7 +271,7 @@ def _print_one(result: "HeldOutResult") -> None:
         ("scored as <unk>", f"{figures.num_oov:,} ({figures.oov_rate:.2%})"),
         ("words per second", f"{figures.words_per_second:,.0f}"),
         *([("adapted", result.adapt)] if result.adapt != "none" else []),
-        ("snapshot", result.snapshot),
+        *([] if result.members else [("snapshot", result.snapshot)]),
         ("signature", result.signature),
     ]
     if math.isnan(figures.accuracy):  # a mixture, of which only the tokens' own probabilities are known
@@ -202,6 +283,8 @@ def _print_one(result: "HeldOutResult") -> None:
             ("  of the n-gram", f"{mixture.ngram.perplexity:.4f}"),
             ("n-gram weight", f"{mixture.interpolation.weight:.4f}{tuned}"),
         ]
+    of_members = [(f"  {m.snapshot}", f"{m.evaluation.perplexity:.4f}") for m in result.members]
+    pairs[1:1] = [("  mean of probabilities of", ""), *of_members] if of_members else []
     if result.source_perplexity is not None:
         ratio = figures.perplexity / result.source_perplexity
         pairs.insert(1, ("  of the source", f"{result.source_perplexity:.4f} (ratio {ratio:.4f})"))
@@ -226,29 +309,29 @@ def _print_one(result: "HeldOutResult") -> None:
         )
 
 
-def _print_many(results: Sequence["HeldOutResult"]) -> None:
-    def row(name: str, figures: "Evaluation") -> tuple[str, ...]:
-        perplexities = (
-            figures.perplexity,
-            figures.perplexity_without_eos,
-            figures.perplexity_without_unk,
-        )
-        return (
-            name,
-            f"{figures.num_tokens:,}",
-            *(f"{value:.2f}" if value < 1e6 else f"{value:.2e}" for value in perplexities),
-            f"{figures.oov_rate:.2%}",
-            "-" if math.isnan(figures.accuracy) else f"{figures.accuracy:.4f}",
-        )
+_HEADER = ("tokens", "ppl", "w/o <eos>", "w/o <unk>", "<unk>", "accuracy")
 
+
+def _row(figures: "Evaluation") -> tuple[str, ...]:
+    """The cells under ``_HEADER``."""
+    perplexities = (figures.perplexity, figures.perplexity_without_eos, figures.perplexity_without_unk)
+    return (
+        f"{figures.num_tokens:,}",
+        *(f"{value:.2f}" if value < 1e6 else f"{value:.2e}" for value in perplexities),
+        f"{figures.oov_rate:.2%}",
+        "-" if math.isnan(figures.accuracy) else f"{figures.accuracy:.4f}",
+    )
+
+
+def _print_many(results: Sequence["HeldOutResult"]) -> None:
     folders = {result.data.parent for result in results}
     names = [result.data.name if len(folders) == 1 else str(result.data) for result in results]
     together = functools.reduce(operator.add, (result.evaluation for result in results))
     print_table(
-        ("text", "tokens", "ppl", "w/o <eos>", "w/o <unk>", "<unk>", "accuracy"),
+        ("text", *_HEADER),
         [
-            *(row(name, result.evaluation) for name, result in zip(names, results, strict=True)),
-            row("together", together),
+            *((name, *_row(result.evaluation)) for name, result in zip(names, results, strict=True)),
+            ("together", *_row(together)),
         ],
     )
     write_result()

@@ -16,6 +16,19 @@ ModelArgument = Annotated[
         autocompletion=complete_model,
     ),
 ]
+ModelsArgument = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="MODEL...",
+        help="Run directories or snapshots; of several, figures stand side by side.",
+        show_default=False,
+        autocompletion=complete_model,
+    ),
+]
+EnsembleOption = Annotated[
+    bool,
+    typer.Option("--ensemble", help="Several models of one vocabulary as one: mean of their probabilities."),
+]
 SnapshotOption = Annotated[
     str | None,
     typer.Option(

@@ -8,6 +8,7 @@ from lmtrain.errors import UsageError
 
 if TYPE_CHECKING:
     from lmtrain.inference.mixture import Interpolation
+    from lmtrain.run.ensemble import Ensemble
     from lmtrain.run.trained import TrainedModel
 
 _DEFAULT_WEIGHT = 0.5
@@ -20,7 +21,7 @@ def refuse_weight_alone(ngram: Path | None, weight: float | None) -> None:
 
 
 def interpolation_of(
-    model: "TrainedModel", path: Path | None, weight: float | None
+    model: "TrainedModel | Ensemble", path: Path | None, weight: float | None
 ) -> "Interpolation | None":
     """The mixture that ``--ngram`` and ``--weight`` ask for; says how many words the n-gram model lacks."""
     from lmtrain.inference.mixture import Interpolation

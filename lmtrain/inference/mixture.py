@@ -1,8 +1,9 @@
-"""Two language models as one: linear interpolation of their probabilities, word by word.
+"""Several language models as one: linear interpolation of their probabilities, word by word.
 
 Jelinek and Mercer, Interpolated estimation of Markov source parameters from sparse data (1980).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,6 +56,17 @@ def interpolate(model: ArrayLike, ngram: ArrayLike, weight: float) -> NDArray[np
         return (second if weight else first).copy()
     mixed: NDArray[np.float64] = np.logaddexp(np.log1p(-weight) + first, np.log(weight) + second)
     return mixed
+
+
+def mean_probability(nats: Sequence[ArrayLike]) -> NDArray[np.float64]:
+    """What N tokens cost where their probability is the mean of that under K models, in nats.
+
+    Args:
+        nats: What each costs under each model, K arrays of shape (N).
+    """
+    costs = np.asarray(nats, np.float64)
+    mean: NDArray[np.float64] = np.logaddexp.reduce(-costs, axis=0) - np.log(len(costs))
+    return np.maximum(-mean, 0.0) + 0.0  # no -0
 
 
 def tune_weight(model: ArrayLike, ngram: ArrayLike) -> float:

@@ -47,6 +47,14 @@ class MixtureResult:
 
 
 @dataclass(frozen=True)
+class Member:
+    """What one model of an ensemble gives on its own."""
+
+    snapshot: Path
+    evaluation: Evaluation
+
+
+@dataclass(frozen=True)
 class HeldOutResult:
     """The evaluation of a text, and everything its figures depend on."""
 
@@ -65,6 +73,8 @@ class HeldOutResult:
     source_perplexity: float | None
     """What the source of a synthetic text itself reaches on it."""
     mixture: MixtureResult | None = None
+    members: Sequence[Member] = ()
+    """Of an ensemble, the first of which ``snapshot`` names."""
 
     def to_dict(self) -> dict[str, Any]:
         """The fields of ``eval --json``."""
@@ -79,7 +89,7 @@ class HeldOutResult:
             "context": self.context,
             "adapt": self.adapt,
             "signature": self.signature,
-            "snapshot": str(self.snapshot),
+            "snapshot": None if self.members else str(self.snapshot),
             "data": str(self.data),
             "oov_words": [{"word": word, "count": count} for word, count in self.oov_words],
             "perplexity_by_rank": [
@@ -87,7 +97,12 @@ class HeldOutResult:
                 for band in figures.bands()
             ],
             **({"ngram": self.mixture.to_dict()} if self.mixture else {}),
+            **({"ensemble": [self._member(member) for member in self.members]} if self.members else {}),
         }
+
+    @staticmethod
+    def _member(member: Member) -> dict[str, Any]:
+        return {"snapshot": str(member.snapshot), "perplexity": member.evaluation.perplexity}
 
 
 def source_perplexity(paths: Sequence[Path], evaluation: Evaluation) -> float | None:

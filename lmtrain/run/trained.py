@@ -43,6 +43,7 @@ from lmtrain.run.result import (
     source_perplexity,
 )
 from lmtrain.training.fitting import refuse_other_shapes
+from lmtrain.training.manifest import MODEL
 from lmtrain.training.snapshot import Snapshot
 
 STATISTICS = "gradients.safetensors"
@@ -108,23 +109,10 @@ class TrainedModel:
             ModelError: The model gives scores that are not numbers (NaN).
             UsageError: An argument has no meaning in this context.
         """
-        context = context or self.config.data.context
-        if context == "line" and streams > 1:
-            raise UsageError("streams cut a text in stream context; in line context each line is on its own")
-        if context == "stream" and batch_size is not None:
-            raise UsageError("a batch size is for line context; in stream context there are streams")
-        if adaptation.is_ordered and (streams > 1 or batch_size is not None):
-            raise UsageError("what adapts reads word after word: leave --streams and --batch-size out")
-        strategy = adaptation.strategy(self._statistics(adaptation))
         text = read_held_out(Path(path), self.vocab, self.rules)
         corpus = text.corpus
-        if adaptation.is_ordered:
-            windows: Iterable[HeldOutWindow] = ordered_windows(corpus, context, adaptation.window_len)
-        else:
-            windows = held_out_windows(corpus, context, streams=streams, batch_size=batch_size)
-        if watch is not None:
-            windows = watch(windows, corpus.num_tokens)
-        label = context if context == "line" else f"stream{min(streams, corpus.num_tokens)}"
+        windows, label = self._windows(corpus, context, streams, batch_size, adaptation, watch)
+        strategy = adaptation.strategy(self._statistics(adaptation))
         dtype, mixture = getattr(torch, precision), None
         if interpolation is None:
             evaluation = evaluate(self.model, windows, self.vocab, dtype, strategy)
@@ -133,7 +121,7 @@ class TrainedModel:
         else:
             started = time.perf_counter()
             nats = token_nats(self.model, windows, corpus.num_tokens, dtype, strategy)
-            mixture = self._mixed(corpus, nats, interpolation)
+            mixture = self.mixed(corpus, nats, interpolation)
             evaluation = replace(mixture.evaluation, seconds=time.perf_counter() - started)
         return HeldOutResult(
             evaluation,
@@ -141,11 +129,54 @@ class TrainedModel:
             self.snapshot.path,
             label,
             str(adaptation),
-            self._signature(corpus, label, adaptation, precision, interpolation),
+            self.signature(corpus, label, adaptation, precision, interpolation),
             text.most_frequent_oov(),
             source_perplexity([Path(path)], evaluation),
             mixture,
         )
+
+    def token_nats(
+        self,
+        corpus: Corpus,
+        *,
+        context: str | None,
+        streams: int,
+        batch_size: int | None,
+        adaptation: Adaptation,
+        precision: Precision,
+        watch: Watch | None,
+    ) -> tuple[Floats, str]:
+        """What each token of a text costs, shape (num_tokens,), and its context as signatures call it.
+
+        Arguments and errors as of ``evaluate``.
+        """
+        windows, label = self._windows(corpus, context, streams, batch_size, adaptation, watch)
+        strategy = adaptation.strategy(self._statistics(adaptation))
+        return token_nats(self.model, windows, corpus.num_tokens, getattr(torch, precision), strategy), label
+
+    def _windows(
+        self,
+        corpus: Corpus,
+        context: str | None,
+        streams: int,
+        batch_size: int | None,
+        adaptation: Adaptation,
+        watch: Watch | None,
+    ) -> tuple[Iterable[HeldOutWindow], str]:
+        context = context or self.config.data.context
+        if context == "line" and streams > 1:
+            raise UsageError("streams cut a text in stream context; in line context each line is on its own")
+        if context == "stream" and batch_size is not None:
+            raise UsageError("a batch size is for line context; in stream context there are streams")
+        if adaptation.is_ordered and (streams > 1 or batch_size is not None):
+            raise UsageError("what adapts reads word after word: leave --streams and --batch-size out")
+        if adaptation.is_ordered:
+            windows: Iterable[HeldOutWindow] = ordered_windows(corpus, context, adaptation.window_len)
+        else:
+            windows = held_out_windows(corpus, context, streams=streams, batch_size=batch_size)
+        if watch is not None:
+            windows = watch(windows, corpus.num_tokens)
+        return windows, context if context == "line" else f"stream{min(streams, corpus.num_tokens)}"
 
     def ngram(self, path: str | Path) -> NGramModel:
         """An n-gram model (ARPA or KenLM binary) over the vocabulary of this one.
@@ -252,7 +283,8 @@ class TrainedModel:
             raise ModelError(f"{file}: of another model; collect the statistics again")
         return found
 
-    def _mixed(self, corpus: Corpus, nats: Floats, interpolation: Interpolation) -> MixtureResult:
+    def mixed(self, corpus: Corpus, nats: Floats, interpolation: Interpolation) -> MixtureResult:
+        """The mixture with an n-gram model, given what the tokens of a text cost otherwise."""
         of_ngram = -interpolation.ngram.log_probs(corpus.ids)
         mixed = interpolation.mixed(nats, of_ngram)
         evaluations = (Evaluation.of_tokens(corpus.ids, n, self.vocab) for n in (mixed, nats, of_ngram))
@@ -361,6 +393,11 @@ class TrainedModel:
         )
 
     @property
+    def sha256(self) -> str:
+        """Of its weights, as its snapshot holds them."""
+        return str(self.snapshot.manifest["files"][MODEL]["sha256"])
+
+    @property
     def about(self) -> str:
         """What it is, in a few words: ``lstm 2 × 200, embedding 200, tied``."""
         options = self.config.model
@@ -384,15 +421,18 @@ class TrainedModel:
             read_history(self.snapshot.path, self.snapshot.step),
         )
 
-    def _signature(
+    def signature(
         self,
         corpus: Corpus,
         context: str,
         adaptation: Adaptation,
         precision: str,
         interpolation: Interpolation | None,
+        ensemble: str = "",
     ) -> str:
-        more = "" if adaptation.temperature == 1 else f"|temp:{_shortest(adaptation.temperature)}"
+        """All that a perplexity depends on, in one line; ``ensemble`` names one that it belongs to."""
+        more = f"|{ensemble}" if ensemble else ""
+        more += "" if adaptation.temperature == 1 else f"|temp:{_shortest(adaptation.temperature)}"
         more += "" if precision == "float32" else f"|prec:{precision}"
         if interpolation:
             more += f"|ngram:{interpolation.ngram.sha256[:8]}*{_shortest(interpolation.weight)}"

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lmtrain.errors import ModelError
-from lmtrain.inference.mixture import interpolate, tune_weight
+from lmtrain.inference.mixture import interpolate, mean_probability, tune_weight
 
 LOG_PROBS = st.floats(-30, 0)
 PAIRS = st.lists(st.tuples(LOG_PROBS, LOG_PROBS), min_size=1, max_size=30)
@@ -125,3 +125,9 @@ def test_extreme_cases(model: list[float], ngram: list[float], expected: float) 
 def test_nothing_is_tuned_on_what_is_not_a_number() -> None:
     with pytest.raises(ModelError, match="NaN"):
         tune_weight([-1.0, math.nan], [-1.0, -1.0])
+
+
+def test_a_mean_of_probabilities_beyond_a_float() -> None:
+    found = mean_probability([[1000.0, 0.0, np.inf, 2.0], [1000.0, np.inf, np.inf, 1.0]])
+    expected = [1000.0, math.log(2), math.inf, -math.log((math.exp(-2) + math.exp(-1)) / 2)]
+    assert found.tolist() == pytest.approx(expected, rel=1e-12)
