@@ -15,7 +15,8 @@ from lmtrain.cli.adapting import (
 )
 from lmtrain.cli.options import (
     DeviceOption,
-    ModelArgument,
+    EnsembleOption,
+    ModelsArgument,
     NgramOption,
     PrecisionOption,
     SnapshotOption,
@@ -26,7 +27,7 @@ from lmtrain.cli.text import note, write_result
 
 
 def score(
-    model: ModelArgument,
+    models: ModelsArgument,
     file: Annotated[
         Path,
         typer.Argument(
@@ -60,26 +61,36 @@ def score(
     ngram: NgramOption = None,
     weight: WeightOption = None,
     precision: PrecisionOption = "float32",
+    as_ensemble: EnsembleOption = False,
     snapshot: SnapshotOption = None,
     device: DeviceOption = "auto",
 ) -> None:
     """Prints the surprisal of every word, or a score for each line.
 
-    Output comes as input does, in the same order; line ends are scored too, unknown words as <unk>.
+    Output comes as input does, in the same order; line ends are scored too, unknown words as <unk>. Several
+    models have a column each.
 
     Example: echo "the tiny wizard giggles ." | lmtrain score runs/quickstart -
 
     Example: lmtrain score runs/quickstart text.txt --format json --extended
     """
     from lmtrain.cli.score_formats import FORMATS
+    from lmtrain.cli.score_several import SIDE_BY_SIDE, names_of
     from lmtrain.errors import UsageError
     from lmtrain.files.text_input import input_name, read_lines
     from lmtrain.machine.process import return_freed_memory
+    from lmtrain.run.ensemble import Ensemble, refuse_other_rules
     from lmtrain.run.trained import load_model
 
     kind = FORMATS[form]
     if extended and not kind.takes_details:
         raise UsageError(f"--extended has no place in --format {form}; use tsv or json")
+    if as_ensemble and len(models) == 1:
+        raise UsageError("--ensemble needs several models; there is one")
+    if len(models) > 1 and not as_ensemble and form not in SIDE_BY_SIDE:
+        raise UsageError(
+            f"--format {form} is of one model; use tsv or json, or make them one with --ensemble"
+        )
     if context == "stream" and kind.holds_alternatives:
         raise UsageError(
             f"--format {form} lists alternatives: each is scored on its own, with --context line"
@@ -91,35 +102,50 @@ def score(
     if adaptation.is_ordered and kind.holds_alternatives:
         raise UsageError(f"--format {form} lists alternatives: nothing is to be learnt from one for the next")
     weight = kept_weight(tuning) if weight is None else weight
-    loaded = load_model(model, snapshot, device, note)
-    writer = kind(file, extended, loaded.vocab)
-    interpolation = interpolation_of(loaded, ngram, weight)
-    scorer = loaded.scorer(
-        context,
-        with_details=extended,
-        adaptation=adaptation,
-        interpolation=interpolation,
-        precision=precision,
-    )
+    loaded = [load_model(model, snapshot, device, note) for model in models]
+    refuse_other_rules(loaded)
+    readers = [Ensemble.of(loaded)] if as_ensemble else loaded
+    names = names_of(models)
+    if len(readers) == 1:
+        writer = kind(file, extended, loaded[0].vocab)
+    else:
+        writer = SIDE_BY_SIDE[form](file, extended, names)
+    scorers = [
+        reader.scorer(
+            context,
+            with_details=extended,
+            adaptation=adaptation,
+            interpolation=interpolation_of(reader, ngram, weight),
+            precision=precision,
+        )
+        for reader in readers
+    ]
     name = input_name(file)
-    num_tokens = num_unk = 0
+    num_tokens, num_unk = 0, [0] * len(scorers)
     has_begun = False
     for first_number, lines in read_lines(file):
         prefixes, sentences = [], []
         for number, line in enumerate(lines, first_number):
             prefix, sentence = writer.parse(line, f"{name}:{number}")
             prefixes.append(prefix)
-            sentences.append(loaded.rules.words(sentence, f"{name}:{number}"))
-        scored = scorer.score(sentences)
+            sentences.append(loaded[0].rules.words(sentence, f"{name}:{number}"))
+        by_model = [scorer.score(sentences) for scorer in scorers]
         if not has_begun:
             write_result(writer.begin(), end="")
             has_begun = True
-        write_result("".join(map(writer.write, prefixes, scored)), end="")
-        num_tokens += sum(len(line.tokens) for line in scored)
-        num_unk += sum(sum(line.is_unk) for line in scored)
+        write_result("".join(map(writer.write_all, prefixes, zip(*by_model, strict=True))), end="")
+        num_tokens += sum(len(line.tokens) for line in by_model[0])
+        num_unk = [
+            n + sum(sum(line.is_unk) for line in lines) for n, lines in zip(num_unk, by_model, strict=True)
+        ]
         return_freed_memory()  # the next lines are of other lengths, and would find the gaps too small
     write_result(writer.end(), end="")
     if remark := writer.remark():
         note(remark)
-    if num_unk:
-        note(f"{num_unk:,} of {num_tokens:,} tokens are scored as <unk>, which stands for all unknown words")
+    for model, count in zip(names, num_unk, strict=False):  # of an ensemble, one count for all
+        if count:
+            of = f"{model}: " if len(scorers) > 1 else ""
+            note(
+                f"{of}{count:,} of {num_tokens:,} tokens are scored as <unk>, "
+                "which stands for all unknown words"
+            )

@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -55,6 +55,11 @@ class ScoreFormat:
         self.number += 1
         return self._write(prefix, line)
 
+    def write_all(self, prefix: str, lines: Sequence["ScoredLine"]) -> str:
+        """The same of a sentence that each model has scored; there is one here."""
+        (line,) = lines
+        return self.write(prefix, line)
+
     def end(self) -> str:
         """What stands after the last sentence."""
         return ""
@@ -101,21 +106,25 @@ class JsonFormat(ScoreFormat):
     takes_details = True
 
     def _write(self, prefix: str, line: "ScoredLine") -> str:  # noqa: ARG002
-        tokens: list[dict[str, object]] = [
-            {"token": token, "surprisal": _number(bits), "is_unk": unk}
-            for token, bits, unk in zip(line.tokens, line.surprisal.tolist(), line.is_unk, strict=True)
-        ]
-        if line.details is not None:
-            found = zip(line.details.entropy.tolist(), line.details.rank.tolist(), strict=True)
-            for token, (entropy, rank) in zip(tokens, found, strict=True):
-                token |= {"entropy": _number(entropy), "rank": rank}
-        value = {
-            "sentence_id": self.number,
-            "logprob": _number(line.log_prob),
-            "num_tokens": len(tokens),
-            "tokens": tokens,
-        }
-        return json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n"
+        return as_json_line({"sentence_id": self.number, **fields_of(line)})
+
+
+def fields_of(line: "ScoredLine") -> dict[str, object]:
+    """What the JSON form says of a line."""
+    tokens: list[dict[str, object]] = [
+        {"token": token, "surprisal": _number(bits), "is_unk": unk}
+        for token, bits, unk in zip(line.tokens, line.surprisal.tolist(), line.is_unk, strict=True)
+    ]
+    if line.details is not None:
+        found = zip(line.details.entropy.tolist(), line.details.rank.tolist(), strict=True)
+        for token, (entropy, rank) in zip(tokens, found, strict=True):
+            token |= {"entropy": _number(entropy), "rank": rank}
+    return {"logprob": _number(line.log_prob), "num_tokens": len(tokens), "tokens": tokens}
+
+
+def as_json_line(value: dict[str, object]) -> str:
+    """An object in one line."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 class SrilmFormat(ScoreFormat):
