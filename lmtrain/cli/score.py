@@ -48,6 +48,14 @@ def score(
         Literal["line", "stream"],
         typer.Option(metavar="line|stream", help="Each line on its own, or all that stands before it."),
     ] = "line",
+    after: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT",
+            help="Each line goes on from this beginning, which itself is not scored.",
+            show_default=False,
+        ),
+    ] = None,
     extended: Annotated[
         bool,
         typer.Option(
@@ -95,12 +103,17 @@ def score(
         raise UsageError(
             f"--format {form} lists alternatives: each is scored on its own, with --context line"
         )
+    if after is not None and (context == "stream" or form == "srilm"):
+        what = "--context stream" if context == "stream" else "--format srilm"
+        raise UsageError(f"--after is a beginning of every line, which has no place in {what}")
     if extended and ngram is not None:
         raise UsageError("--extended tells of the model alone, and has no meaning with --ngram")
     refuse_weight_alone(ngram, weight)
     adaptation = AdaptOptions(adapt, adapt_set, temperature, tuning).adaptation()
     if adaptation.is_ordered and kind.holds_alternatives:
         raise UsageError(f"--format {form} lists alternatives: nothing is to be learnt from one for the next")
+    if adaptation.is_ordered and after is not None:
+        raise UsageError("--after begins every line: what adapts would learn it again with each")
     weight = kept_weight(tuning) if weight is None else weight
     loaded = [load_model(model, snapshot, device, note) for model in models]
     refuse_other_rules(loaded)
@@ -121,6 +134,7 @@ def score(
         for reader in readers
     ]
     name = input_name(file)
+    begun = loaded[0].rules.words(after or "", "--after")
     num_tokens, num_unk = 0, [0] * len(scorers)
     has_begun = False
     for first_number, lines in read_lines(file):
@@ -128,8 +142,8 @@ def score(
         for number, line in enumerate(lines, first_number):
             prefix, sentence = writer.parse(line, f"{name}:{number}")
             prefixes.append(prefix)
-            sentences.append(loaded[0].rules.words(sentence, f"{name}:{number}"))
-        by_model = [scorer.score(sentences) for scorer in scorers]
+            sentences.append(begun + loaded[0].rules.words(sentence, f"{name}:{number}"))
+        by_model = [[line.after(len(begun)) for line in scorer.score(sentences)] for scorer in scorers]
         if not has_begun:
             write_result(writer.begin(), end="")
             has_begun = True

@@ -47,6 +47,12 @@ class ScoredLine:
     """-ln p of each token, shape (tokens,)."""
     details: Details | None = None
 
+    def after(self, num_words: int) -> "ScoredLine":
+        """What follows the first words, at the cost it has there."""
+        rest = slice(num_words, None)
+        details = self.details and self.details.of(rest)
+        return ScoredLine(self.tokens[rest], self.is_unk[rest], self.nats[rest], details)
+
     @property
     def surprisal(self) -> Floats:
         """-log2 p of each token, in bits, shape (tokens,)."""

@@ -78,3 +78,28 @@ def test_names() -> None:
     assert names_of([Path("runs/a"), Path("runs/b")]) == ["a", "b"]
     assert names_of([Path("x/a"), Path("y/a")]) == ["x/a", "y/a"]
     assert names_of([Path("x/a"), Path("x/a")]) == ["x/a.1", "x/a.2"]
+
+
+@pytest.mark.parametrize("options", [[], ["--extended"]])
+def test_continuations_cost_what_they_cost_in_the_whole(options: list[str], trained: Trained) -> None:
+    model = SNAPSHOTS[0]
+    whole = lmtrain("score", model, "-", *options, folder=trained.folder, stdin=b"the old cat\nthe old\n")
+    outcome = lmtrain(
+        *("score", model, "-", "--after", "the old", *options), folder=trained.folder, stdin=b"cat\n\n"
+    )
+    expected = [row for row in rows(whole) if int(row["token_id"]) > 2]
+    found = rows(outcome)
+    assert [int(row["token_id"]) for row in found] == [1, 2, 1]
+    for one, other in zip(found, expected, strict=True):
+        assert float(one.pop("surprisal")) == pytest.approx(float(other.pop("surprisal")), abs=2e-6)
+        assert float(one.pop("entropy", 0)) == pytest.approx(float(other.pop("entropy", 0)), abs=2e-6)
+        assert {**one, "token_id": ""} == {**other, "token_id": ""}
+
+
+@pytest.mark.parametrize(
+    "options", [["--context", "stream"], ["--format", "srilm"], ["--adapt", "cache"]], ids=str
+)
+def test_where_a_beginning_has_no_place(options: list[str], trained: Trained) -> None:
+    outcome = score(trained, SNAPSHOTS[0], "--after", "the", *options)
+    assert outcome.code == 2
+    assert "--after" in outcome.err
