@@ -211,9 +211,8 @@ def _print_models(
             "the models know different words: what one scores as <unk> another may have to name, so that "
             "their perplexities are not of the same events"
         )
-    for results in by_model:
-        for result in results:
-            _warn_of_oov(result)
+    for of_text in zip(*by_model, strict=True):
+        _warn_of_oov(max(of_text, key=lambda result: result.evaluation.oov_rate))
 
 
 def _refuse_with_several(

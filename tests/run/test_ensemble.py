@@ -107,3 +107,10 @@ def test_contradictions(options: list[str], message: str, trained: Trained) -> N
     outcome = lmtrain("eval", "runs/tiny", "--data", "test.txt", *options, folder=trained.folder)
     assert outcome.code == 2
     assert message in outcome.err
+
+
+def test_unknown_words_are_told_once_a_text(trained: Trained, tmp_path: Path) -> None:
+    (tmp_path / "unknown.txt").write_text("unicorn unicorn\n")
+    data = ("--data", tmp_path / "unknown.txt")
+    outcome = lmtrain("eval", "runs/tiny", "runs/tiny", *data, folder=trained.folder)
+    assert outcome.err.count("of the tokens are <unk>") == 1
