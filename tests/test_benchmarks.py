@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 from program import Trained
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
@@ -27,6 +28,7 @@ COMMANDS = {
     "score_lines": "run --lines 3000",
     "startup": "--rounds 1",
     "cuda": "--device cpu --recipe counting-lstm --vocab-size 50 --steps 2",
+    "reproduce": "counting-rnn --adapt cache --set train.epochs=null --set train.max_steps=20",
     "encoding": "--words 20000 --types 1000",
     "encoding --memory": "--words 20000 --types 1000",
 }
@@ -131,6 +133,28 @@ def test_time_to_perplexity(started: dict[str, Running]) -> None:
     figures = started["time_to_perplexity"].figures()
     assert figures["target"] == 1e6
     assert figures["ratio"] == pytest.approx(figures["reference_seconds"] / figures["lmtrain_seconds"])
+
+
+def test_reproduce(started: dict[str, Running]) -> None:
+    figures = started["reproduce"].figures()
+    assert list(figures) == ["now", "now, adapted"]
+    assert figures["now"]["what"] == "plain"
+    assert figures["now, adapted"]["what"].startswith("cache(")
+    assert 1 < figures["now, adapted"]["valid"] <= figures["now"]["valid"]
+
+
+def test_known_figures_are_of_recipes_and_stand_in_the_docs() -> None:
+    known = yaml.safe_load((BENCHMARKS / "figures.yaml").read_text(encoding="utf-8"))
+    docs = (BENCHMARKS.parent / "docs" / "recipes.md").read_text(encoding="utf-8")
+    for recipe, figures in known.items():
+        header = (BENCHMARKS.parent / "configs" / f"{recipe}.yaml").read_text(encoding="utf-8")
+        row = next(line for line in docs.splitlines() if line.startswith(f"| `{recipe}` |"))
+        for of in figures.values():
+            assert {"valid", "test"} & of.keys()
+            for split in {"valid", "test"} & of.keys():
+                assert f"{split} {of[split]}" in row
+        for split in {"valid", "test"} & figures.get("published", {}).keys():
+            assert f"{split} {figures['published'][split]}" in header.replace("\n# ", " ")
 
 
 def test_throughput(started: dict[str, Running]) -> None:
