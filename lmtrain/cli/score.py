@@ -35,13 +35,13 @@ def score(
         ),
     ],
     form: Annotated[
-        Literal["tsv", "srilm", "kaldi", "nbest", "json"],
+        Literal["tsv", "srilm", "kaldi", "nbest", "json", "html"],
         typer.Option(
             "--format",
-            metavar="tsv|srilm|kaldi|nbest|json",
+            metavar="tsv|srilm|kaldi|nbest|json|html",
             help="tsv: a line a token, surprisal in bits. json: an object a sentence. srilm: what 'ngram "
             "-ppl FILE -debug 2' prints. kaldi: 'utt-id words' become 'utt-id cost'. nbest: 'ascore lscore "
-            "nwords words' get their lscore.",
+            "nwords words' get their lscore. html: a page with words shaded by surprisal.",
         ),
     ] = "tsv",
     context: Annotated[
@@ -59,7 +59,7 @@ def score(
     extended: Annotated[
         bool,
         typer.Option(
-            "--extended", help="tsv and json: also whether a word is unknown, entropy (bits) and rank."
+            "--extended", help="tsv, json and html: also whether a word is unknown, entropy (bits) and rank."
         ),
     ] = False,
     adapt: AdaptOption = "none",
@@ -83,6 +83,7 @@ def score(
     Example: lmtrain score runs/quickstart text.txt --format json --extended
     """
     from lmtrain.cli.score_formats import FORMATS
+    from lmtrain.cli.score_html import HtmlFormat
     from lmtrain.cli.score_several import SIDE_BY_SIDE, names_of
     from lmtrain.errors import UsageError
     from lmtrain.files.text_input import input_name, read_lines
@@ -90,9 +91,9 @@ def score(
     from lmtrain.run.ensemble import Ensemble, refuse_other_rules
     from lmtrain.run.trained import load_model
 
-    kind = FORMATS[form]
+    kind = HtmlFormat if form == "html" else FORMATS[form]
     if extended and not kind.takes_details:
-        raise UsageError(f"--extended has no place in --format {form}; use tsv or json")
+        raise UsageError(f"--extended has no place in --format {form}; use tsv, json or html")
     if as_ensemble and len(models) == 1:
         raise UsageError("--ensemble needs several models; there is one")
     if len(models) > 1 and not as_ensemble and form not in SIDE_BY_SIDE:

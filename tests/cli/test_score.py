@@ -1,6 +1,7 @@
 """``lmtrain score``: each form read back by a parser written from its description alone."""
 
 import csv
+import html
 import io
 import json
 import lzma
@@ -366,3 +367,29 @@ def test_a_disk_that_is_full(trained: Trained) -> None:
         6,
         b"lmtrain: standard output: cannot be written: No space left on device\n",
     )
+
+
+def test_html_shows_what_tsv_says(trained: Trained) -> None:
+    text = "the old <cat> & unicorn\nthe dog\n"
+    page = score(trained, "--format", "html", "--extended", text=text).out
+    tsv = list(csv.DictReader(io.StringIO(score(trained, "--extended", text=text).out), delimiter="\t"))
+    cells = re.findall(r"<tr>" + r"<td>(.*?)</td>" * 5 + "</tr>", page)
+    assert [(int(i), html.unescape(word)) for i, word, *_ in cells] == [
+        (int(row["token_id"]), row["token"].replace("<eos>", "↵")) for row in tsv
+    ]
+    for (_, _, bits, entropy, rank), row in zip(cells, tsv, strict=True):
+        assert float(bits) == pytest.approx(float(row["surprisal"]), abs=5e-4)
+        assert float(entropy) == pytest.approx(float(row["entropy"]), abs=5e-4)
+        assert int(rank.replace(",", "")) == int(row["rank"])
+    below = re.findall(r"<span[^>]*>([^<]+)<small>([^<]+)</small></span>", page)
+    assert [float(bits) for _, bits in below] == [round(float(c[2]), 1) for c in cells]
+    assert page.count('class="unk" style') == sum(row["is_unk"] == "1" for row in tsv) > 0
+    assert "<cat>" not in page
+
+
+def test_html_is_darker_where_surprisal_is_higher(trained: Trained) -> None:
+    page = score(trained, "--format", "html").out
+    shaded = re.findall(r"0, ([\d.]+)\)\">[^<]+<small>([\d.]+)</small>", page)
+    by_bits = [float(shade) for shade, bits in sorted(shaded, key=lambda pair: float(pair[1]))]
+    assert by_bits == sorted(by_bits)
+    assert len(set(by_bits)) > 3
