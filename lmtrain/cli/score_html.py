@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from lmtrain.cli.score_formats import ScoreFormat
 from lmtrain.corpus.vocab import EOS
+from lmtrain.files.text_input import input_name
 
 if TYPE_CHECKING:
     from lmtrain.inference.score import ScoredLine
@@ -33,7 +34,7 @@ class HtmlFormat(ScoreFormat):
 
     def begin(self) -> str:
         """The head, and what the shades mean."""
-        title = escape(f"Surprisal in bits: {self.name}")
+        title = escape(f"Surprisal in bits: {input_name(self.name)}")
         scale = "".join(_word(f"{bits:.0f}", bits, "") for bits in (0.0, 4.0, 8.0, 12.0, _DARKEST))
         return (
             '<!DOCTYPE html>\n<html lang="en">\n<meta charset="utf-8">\n'
