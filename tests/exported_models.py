@@ -23,6 +23,7 @@ _VARIANTS: dict[str, dict[str, Any]] = {
     "tied": {"tie_weights": True, "embedding_dim": H},
     "tanh": {"embedding_activation": "tanh"},
 }
+_SKIPPING = {"skip": {"skip_connections": True}}
 Kind = tuple[str, str, str, str]
 """Cell, activation, softmax, and what else there is to it."""
 _CELLS = [("elman", "tanh"), ("elman", "relu"), ("concat_elman", "tanh"), ("concat_elman", "relu")]
@@ -36,14 +37,19 @@ KINDS_OF_TORCH: list[Kind] = [
     ("gru", "tanh", "sampled", "tied"),
     ("concat_elman", "relu", "adaptive", "tanh"),
 ]
-KINDS: list[Kind] = [*KINDS_OF_TORCH, ("lstm", "tanh", "narrow", "plain"), ("lstm", "tanh", "uncut", "plain")]
-"""With those whose adaptive softmax torch would not make."""
+KINDS: list[Kind] = [
+    *KINDS_OF_TORCH,
+    ("lstm", "tanh", "narrow", "plain"),
+    ("lstm", "tanh", "uncut", "plain"),
+    *((cell, activation, "full", "skip") for cell, activation in _CELLS),
+]
+"""With those whose adaptive softmax or skip connections torch would not make."""
 
 
 def make(kind: Kind) -> LanguageModel:
     """A model of a kind, with opinions; see ``tiny_models``."""
     cell, activation, softmax, variant = kind
-    options = _VARIANTS[variant]
+    options = {**_VARIANTS, **_SKIPPING}[variant]
     model = make_model(cell=cell, activation=activation, softmax=_SOFTMAXES[softmax](), **options)
     with torch.no_grad():
         for layer in model.recurrent_layers():

@@ -172,6 +172,9 @@ class ModelOptions(Options):
     last_hidden_size: Size | None = Field(
         default=None, description="units of the last recurrent layer; null: hidden_size"
     )
+    skip_connections: bool = Field(
+        default=False, description="layers after the first add what they read to what they pass on"
+    )
     tie_weights: bool = Field(default=False, description="embedding and softmax share weights")
     dropout: DropoutOptions = Field(
         default=DropoutOptions(), description="one probability for all places, or one by place"

@@ -88,6 +88,16 @@ def _model_contradictions(model: ModelOptions) -> Iterator[Contradiction]:
             ("model.last_hidden_size", "model.num_layers"),
             "with num_layers 1 the last layer is the only one; leave it out and set hidden_size",
         )
+    if model.skip_connections and model.num_layers == 1:
+        yield Contradiction(
+            ("model.skip_connections", "model.num_layers"),
+            "they lead around layers after the first, and num_layers is 1",
+        )
+    if model.skip_connections and model.feature_size != model.hidden_size:
+        yield Contradiction(
+            ("model.skip_connections", "model.last_hidden_size"),
+            f"skip connections need layers of one size (got {model.hidden_size} and {model.feature_size})",
+        )
     if model.tie_weights and model.softmax == "adaptive":
         yield Contradiction(
             ("model.softmax", "model.tie_weights"),

@@ -212,6 +212,7 @@ def _describe_model(original: Original) -> dict[str, Any]:
         "num_layers": len(layers),
         "vocab_size": len(original.vocab),
         "tie_weights": model.is_tied,
+        "skip_connections": model.has_skip_connections,
         "embedding_activation": "tanh" if isinstance(model.embedding_activation, torch.nn.Tanh) else "none",
     }
     if not isinstance(softmax, AdaptiveSoftmax):  # a sampled one is full once it is trained

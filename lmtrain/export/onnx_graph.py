@@ -121,7 +121,8 @@ def build_onnx(model: LanguageModel, metadata: Mapping[str, str]) -> OnnxGraph:
     if isinstance(model.embedding_activation, torch.nn.Tanh):
         x = graph.add("Tanh", [x], "embedding_activation")
     for i, layer in enumerate(layers):
-        x = _add_layer(graph, layer, f"layers.{i}", x)
+        output = _add_layer(graph, layer, f"layers.{i}", x)
+        x = graph.add("Add", [output, x], f"layers.{i}.skip") if model.skips(i) else output
     for name in state:
         graph.add("Concat", [f"layers.{i}.{name}_n" for i in range(len(layers))], f"{name}_n", axis=0)
     _add_softmax(graph, model, x)

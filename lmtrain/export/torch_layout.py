@@ -35,8 +35,10 @@ def torch_layout(model: LanguageModel) -> dict[str, Tensor]:
         float32 tensors on the CPU that share no memory with the model or with each other.
 
     Raises:
-        UsageError: A layer has no such names.
+        UsageError: A layer has no such names, or the model no counterpart among such modules.
     """
+    if model.has_skip_connections:
+        raise UsageError("torch's modules have no skip connections; a model with them goes to ONNX alone")
     weights = {"encoder.weight": model.embedding.weight}
     for i, layer in enumerate(model.recurrent_layers()):
         weights |= {f"rnn.{name}_l{i}": weight for name, weight in _layer(layer).items()}

@@ -89,7 +89,7 @@ def _layers(
 ) -> Iterator[tuple[RecurrentLayer, dict[str, Tensor]]]:
     with model.evaluating():
         x = model.embedding_activation(model.embedding(input_ids))  # (T, B, E)
-        for layer, before in zip(model.recurrent_layers(), state, strict=True):
+        for i, (layer, before) in enumerate(zip(model.recurrent_layers(), state, strict=True)):
             of_layer = layer.gates(x, before)
             yield layer, of_layer
-            x = of_layer["hidden"]
+            x = of_layer["hidden"] + x if model.skips(i) else of_layer["hidden"]

@@ -25,9 +25,9 @@ class Reading:
     """What a model makes of a window."""
 
     raw: list[Tensor]
-    """The outputs of each layer, before dropout, shape (T, B, H)."""
+    """The outputs of each layer, before skip connections and dropout, shape (T, B, H)."""
     dropped: list[Tensor]
-    """The same after dropout: what the next layer reads, and the softmax of the last."""
+    """The same after both: what the next layer reads, and the softmax of the last."""
     state: ModelState
     """After the window."""
 
@@ -54,6 +54,9 @@ class LanguageModel(nn.Module):
             last H for a full one. Source: Press and Wolf (2017), "Using the output embedding to improve
             language models".
         embedding_activation: ``none``, or ``tanh`` of the word vectors.
+        skip_connections: Whether each layer but the first passes on what it reads added to what it makes of
+            it. Their sizes must be equal. Source: Melis, Kočiský and Blunsom (2020), "Mogrifier LSTM",
+            whose code has connections around the layers that lead to the softmax.
         dropout: Rates by place.
         noise: Where dropout masks are drawn.
         precision: ``torch.float32``, or ``torch.bfloat16``: products are computed in it, on weights that are
@@ -77,6 +80,7 @@ class LanguageModel(nn.Module):
         softmax: Softmax | None = None,
         tie_weights: bool = False,
         embedding_activation: str = "none",
+        skip_connections: bool = False,
         dropout: DropoutRates | None = None,
         noise: Noise | None = None,
         precision: torch.dtype = torch.float32,
@@ -87,10 +91,13 @@ class LanguageModel(nn.Module):
                 f"no class in lmtrain/model/cells is cell {cell!r} with activation {activation!r}"
             )
         sizes = [embedding_dim, *[hidden_size] * (num_layers - 1), last_hidden_size or hidden_size]
+        if skip_connections and len(set(sizes[1:])) > 1:
+            raise ValueError("skip connections need layers of one size")
         rates, noise = dropout or DropoutRates(), noise or Noise()
         self.vocab_size = vocab_size
         self.precision = precision
         self.embedding = nn.Embedding(vocab_size, embedding_dim)
+        self.has_skip_connections = skip_connections
         self.embedding_activation = nn.Tanh() if embedding_activation == "tanh" else nn.Identity()
         self.layers = nn.ModuleList()
         self.dropouts = nn.ModuleList()  # before each layer, and before the softmax
@@ -164,14 +171,19 @@ class LanguageModel(nn.Module):
         embedded = self.embedding_activation(self._embed(input_ids)).to(self.precision)  # (T, B, E)
         x = self.dropouts[0](embedded)
         reading = Reading([], [], [])
-        for layer, before, dropout in zip(self.recurrent_layers(), state, self.dropouts[1:], strict=True):
+        layers = zip(self.recurrent_layers(), state, self.dropouts[1:], strict=True)
+        for i, (layer, before, dropout) in enumerate(layers):
             with self._dropping_weights_of(layer):
                 raw, after = layer(x, before)  # (T, B, H)
-            x = dropout(raw)
+            x = dropout(raw + x if self.skips(i) else raw)
             reading.raw.append(raw)
             reading.dropped.append(x)
             reading.state.append(after)
         return reading
+
+    def skips(self, layer: int) -> bool:
+        """Whether a connection leads around a layer, numbered from 0."""
+        return self.has_skip_connections and layer > 0
 
     def _embed(self, input_ids: Tensor) -> Tensor:
         if self._looked_up is None:

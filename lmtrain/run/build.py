@@ -131,6 +131,7 @@ def build_model(
         softmax=build_softmax(options, vocab_size, noise, proposal),
         tie_weights=options.tie_weights,
         embedding_activation=options.embedding_activation,
+        skip_connections=options.skip_connections,
         dropout=DropoutRates(**options.dropout.model_dump()),
         noise=noise,
     )

@@ -48,6 +48,7 @@ def test_defaults() -> None:
             "hidden_size": 200,
             "num_layers": 2,
             "last_hidden_size": None,
+            "skip_connections": False,
             "tie_weights": False,
             "dropout": {
                 "input": 0.0,
@@ -161,6 +162,12 @@ CONTRADICTIONS: list[tuple[dict[str, dict[str, Any]], str, str]] = [
         "last_hidden_size to be equal (got 200 and 9)",
     ),
     ({"model": {"num_layers": 1, "last_hidden_size": 9}}, "model.last_hidden_size", "num_layers 1"),
+    ({"model": {"num_layers": 1, "skip_connections": True}}, "model.skip_connections", "num_layers is 1"),
+    (
+        {"model": {"last_hidden_size": 9, "skip_connections": True}},
+        "model.skip_connections",
+        "of one size (got 200 and 9)",
+    ),
     ({"model": {"cell": "sru", "dropout": {"recurrent": 0.5}}}, "model.dropout.recurrent", "sru has no"),
     ({"model": ONE_LAYER}, "model.dropout.layers", "num_layers 1"),
     ({"model": {"freeze_embedding": True}}, "model.freeze_embedding", "pretrained"),

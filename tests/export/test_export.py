@@ -75,6 +75,7 @@ def test_what_is_in_a_folder(exporter: Exporter, model: str, trained: Original, 
         "num_layers": 2,
         "vocab_size": len(trained.vocab),
         "tie_weights": False,
+        "skip_connections": False,
         "embedding_activation": "none",
         "softmax": "full",
         "text": {
@@ -116,6 +117,10 @@ def test_every_kind_of_model_is_checked_and_written(kind: Kind, trained: Origina
     difference = export_onnx(model, tmp_path / "onnx").difference
     assert difference is not None
     assert difference.nats <= difference.allowed < 1e-3
+    if kind[-1] == "skip":
+        with pytest.raises(UsageError, match="skip connections"):
+            export_safetensors(model, tmp_path / "torch")
+        return
     export_safetensors(model, tmp_path / "torch")
     assert "encoder.weight" in safetensors.torch.load_file(tmp_path / "torch" / "model.safetensors")
 

@@ -19,15 +19,16 @@ from lmtrain.model.noise import Noise
         ("gru", ["reset", "update", "candidate", "hidden"]),
     ],
 )
-def test_names_shapes_and_the_state_they_end_in(cell: str, names: list[str]) -> None:
-    model = make_model(cell=cell, embedding_activation="tanh")
+@pytest.mark.parametrize("skip", [False, True])
+def test_names_shapes_and_the_state_they_end_in(skip: bool, cell: str, names: list[str]) -> None:
+    model = make_model(cell=cell, embedding_activation="tanh", skip_connections=skip)
     input_ids = torch.tensor([[0, 1], [2, 3], [4, 5]])
     activations = gate_activations(model, input_ids, model.initial_state(2))
     assert list(activations) == [f"layers.{i}/{name}" for i in range(2) for name in names]
     assert {tensor.shape for tensor in activations.values()} == {(3, 2, H)}
     with torch.no_grad():
-        features = model(input_ids, model.initial_state(2)).features
-    torch.testing.assert_close(activations["layers.1/hidden"], features)
+        reading = model(input_ids, model.initial_state(2))
+    torch.testing.assert_close([activations[f"layers.{i}/hidden"] for i in range(2)], reading.raw)
 
 
 def test_a_model_in_training_is_left_as_it_was() -> None:

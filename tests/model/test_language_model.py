@@ -83,6 +83,36 @@ def test_layers_of_different_sizes() -> None:
         LanguageModel(V, 8, 8, 3, last_hidden_size=6, tie_weights=True)
 
 
+@pytest.mark.parametrize("cell", ["lstm", "elman", "sru"])
+def test_skip_connections_add_what_a_layer_reads(cell: str) -> None:
+    model = LanguageModel(V, 6, 8, 3, cell=cell, skip_connections=True)
+    for weight in model.parameters():
+        torch.nn.init.uniform_(weight, -0.5, 0.5)
+    input_ids, state = window()[0], model.initial_state(3)
+    reading = model.eval()(input_ids, state)
+    first, second, third = model.recurrent_layers()
+    x1 = first(model.embedding(input_ids), state[0])[0]
+    y2 = second(x1, state[1])[0]
+    x2 = x1 + y2
+    y3 = third(x2, state[2])[0]
+    torch.testing.assert_close(reading.features, x2 + y3)
+    torch.testing.assert_close(reading.raw, [x1, y2, y3])
+
+
+def test_skip_connections_around_layers_of_zeros_pass_everything_on() -> None:
+    model = LanguageModel(V, 6, 8, 3, skip_connections=True)
+    for layer in model.recurrent_layers()[1:]:
+        for weight in layer.parameters():
+            torch.nn.init.zeros_(weight)
+    reading = model(window()[0], model.initial_state(3))
+    torch.testing.assert_close(reading.features, reading.raw[0], rtol=0, atol=0)
+
+
+def test_skip_connections_need_layers_of_one_size() -> None:
+    with pytest.raises(ValueError, match="layers of one size"):
+        LanguageModel(V, 6, 8, 3, last_hidden_size=6, skip_connections=True)
+
+
 def test_a_softmax_without_a_row_for_each_word_is_not_tied() -> None:
     with pytest.raises(ValueError, match="one row a word"):
         LanguageModel(V, 8, 8, 1, tie_weights=True, softmax=AdaptiveSoftmax(8, V))

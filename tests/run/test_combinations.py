@@ -42,6 +42,7 @@ OPTIONS: dict[str, list[Any]] = {
     "model__embedding_activation": list(names(schema.ModelOptions, "embedding_activation")),
     "model__num_layers": [2, 1],
     "model__last_hidden_size": [None, 5],
+    "model__skip_connections": [False, True],
     "model__dropout": [
         {},
         {"input": 0.3, "output": 0.3},

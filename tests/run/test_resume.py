@@ -46,6 +46,7 @@ CASES: dict[str, dict[str, Any]] = {
         "model__last_hidden_size": 6,
         "model__dropout": {"words": 0.2, "recurrent": 0.4},
     },
+    "skip connections": {"model__skip_connections": True, "model__dropout": 0.3},
     "penalties": {"train__activation_regularization": 2.0, "train__temporal_regularization": 1.0},
     "random windows": {"train__random_bptt": True},
     "asgd": {
