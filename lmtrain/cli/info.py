@@ -45,6 +45,7 @@ def info(model: ModelArgument, snapshot: SnapshotOption = None, as_json: JsonOpt
                 for name in ("train", "valid", "test")
                 if texts[name]
             ),
+            *([("began from", environment["from"]["snapshot"])] if "from" in environment else []),
             ("written by", f"lmtrain {environment['lmtrain']}, {environment['platform']}"),
             *(
                 (name.replace("_", " "), environment[name])

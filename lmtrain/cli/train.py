@@ -49,6 +49,15 @@ def train(
             autocompletion=complete_resume,
         ),
     ] = "auto",
+    start_from: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            metavar="MODEL",
+            help="A model whose weights and words a new run begins with; all else is fresh.",
+            show_default=False,
+        ),
+    ] = None,
     threads: Annotated[
         int | None,
         typer.Option(
@@ -86,6 +95,8 @@ def train(
     resolved = load_config(config, overrides)
     if not resolved.data.synthetic:  # which are made where they are not
         refuse_misplaced((*resolved.data.train, *resolved.data.valid, *resolved.data.test), config.parent)
+    if dry_run and start_from:
+        raise UsageError("--dry-run estimates what a config alone says; leave --from out")
     again = _command(config, overrides, run_dir, device)
     resuming = " " + shlex.join(["--resume", resume]) if resume != "auto" else ""
     run_dir = run_dir or Path("runs") / resolved.name
@@ -105,12 +116,15 @@ def train(
         try:
             from lmtrain.run.train import train as train_run
 
-            result = train_run(resolved, terminal, run_dir=run_dir, resume=resume, device=device)
+            result = train_run(
+                resolved, terminal, run_dir=run_dir, resume=resume, start_from=start_from, device=device
+            )
         except Interrupted as request:
             if terminal.has_started:
                 what = ", without --resume" if resume != "auto" else ""
             else:
-                what, again = " before the first step; the same command trains", again + resuming
+                begun = f" --from {shlex.quote(str(start_from))}" if start_from else ""
+                what, again = " before the first step; the same command trains", again + begun + resuming
             raise Interrupted(f"{request}{what}:\n{again}", request.signal_number) from None
         terminal.on_end(result)
 

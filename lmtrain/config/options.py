@@ -86,6 +86,9 @@ class DataOptions(Options):
     )
     max_vocab: Count | None = Field(default=None, description="most frequent words kept")
     min_count: Count = Field(default=1, description="occurrences a word needs to be kept")
+    extend_vocab: bool = Field(
+        default=False, description="with --from: whether new words of the training text join the model's"
+    )
     lowercase: bool = Field(default=False, description="whether words are put in lower case")
     tokenizer: Literal["whitespace", "moses"] = Field(
         default="whitespace", description="takes words as they stand, or splits off punctuation first"

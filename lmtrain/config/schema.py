@@ -63,7 +63,7 @@ class Config(Options):
 
     @model_validator(mode="after")
     def _refuse_contradictions(self) -> Self:
-        found = (*_model_contradictions(self.model), *_train_contradictions(self))
+        found = (*_model_contradictions(self.model, self.data.extend_vocab), *_train_contradictions(self))
         if found:
             text = "; ".join(contradiction.message for contradiction in found)
             context = {"text": text, "contradictions": found}
@@ -71,7 +71,7 @@ class Config(Options):
         return self
 
 
-def _model_contradictions(model: ModelOptions) -> Iterator[Contradiction]:
+def _model_contradictions(model: ModelOptions, extends_vocab: bool) -> Iterator[Contradiction]:
     if model.activation == "relu" and model.cell not in ("elman", "concat_elman"):
         yield Contradiction(
             ("model.activation", "model.cell"), f"relu is for Elman cells (cell is {model.cell})"
@@ -87,6 +87,11 @@ def _model_contradictions(model: ModelOptions) -> Iterator[Contradiction]:
         yield Contradiction(
             ("model.last_hidden_size", "model.num_layers"),
             "with num_layers 1 the last layer is the only one; leave it out and set hidden_size",
+        )
+    if model.softmax == "adaptive" and extends_vocab:
+        yield Contradiction(
+            ("data.extend_vocab", "model.softmax"),
+            "an adaptive softmax has its words in clusters by frequency, to which none can be added",
         )
     if model.skip_connections and model.num_layers == 1:
         yield Contradiction(

@@ -50,6 +50,10 @@ class Vocabulary:
             if special not in self:
                 raise ValueError(f"{special} is missing")
 
+    def extended(self, words: Iterable[str]) -> "Vocabulary":
+        """The same words, and after them those of ``words`` that are new."""
+        return Vocabulary((*self.words, *(word for word in words if word not in self)))
+
     @classmethod
     def from_counts(
         cls,

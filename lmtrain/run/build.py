@@ -74,8 +74,13 @@ class Corpora:
         return {"vocab": self.vocab.sha256, **digests}
 
 
-def load_corpora(config: Config) -> Corpora:
+def load_corpora(config: Config, known: Vocabulary | None = None) -> Corpora:
     """Reads, counts and encodes the texts a config names; makes synthetic ones that are not there.
+
+    Args:
+        config: What is trained.
+        known: The words of the model that it begins from, whose ids they keep; ``data.extend_vocab`` adds
+            those of the training text.
 
     Raises:
         DataError: A text cannot be used.
@@ -86,7 +91,11 @@ def load_corpora(config: Config) -> Corpora:
         write_synthetic(data.synthetic, data.train[0].parent)
     rules = text_rules(data)
     train_paths, *held_out = map(expand_patterns, (data.train, data.valid, data.test))
-    vocab = build_vocabulary(train_paths, rules, data.max_vocab, data.min_count)
+    if known is None or data.extend_vocab:
+        vocab = build_vocabulary(train_paths, rules, data.max_vocab, data.min_count)
+        vocab = known.extended(vocab.words) if known else vocab
+    else:
+        vocab = known
     train = load_corpus(train_paths, vocab, rules)
     _refuse_too_short(config, train)
     valid, test = (load_corpus(paths, vocab, rules) if paths else None for paths in held_out)

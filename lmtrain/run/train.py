@@ -11,7 +11,8 @@ import torch
 
 from lmtrain.config import Config, differences
 from lmtrain.corpus.corpus import Corpus
-from lmtrain.errors import ConfigError, DivergenceError, Interrupted, ModelError
+from lmtrain.corpus.vocab import Vocabulary
+from lmtrain.errors import ConfigError, DivergenceError, Interrupted, ModelError, UsageError
 from lmtrain.inference.continuation import to_text
 from lmtrain.inference.evaluation import Evaluation, evaluate, perplexity
 from lmtrain.inference.generate import generate
@@ -42,6 +43,7 @@ from lmtrain.run.layout import (
     write_description,
 )
 from lmtrain.run.observer import Observer, RunResult, RunStart, TableRow
+from lmtrain.run.origin import Origin, refuse_other_origin
 from lmtrain.run.result import source_perplexity
 from lmtrain.training.board import Board, activations_on
 from lmtrain.training.fitting import refuse_other_shapes, refuse_other_state
@@ -60,6 +62,7 @@ def train(
     *,
     run_dir: Path,
     resume: str = "auto",
+    start_from: Path | None = None,
     device: str = "auto",
 ) -> RunResult:
     """Trains as a config says, from the newest snapshot of the run directory if it holds one.
@@ -70,6 +73,7 @@ def train(
         run_dir: Where the run lives; made if missing, and locked meanwhile.
         resume: ``auto``; ``never``, which refuses a directory that holds a run; or a snapshot directory
             to continue from, which is refused where the run directory holds later ones.
+        start_from: A model whose weights and words a new run begins with; not needed to continue one.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
 
     Raises:
@@ -81,12 +85,23 @@ def train(
         store = SnapshotStore(RunFiles(run_dir).snapshots, config.snapshots.keep)
         store.recover()
         snapshot = snapshot_to_continue(store, resume, observer.on_note)
-        corpora = load_corpora(config)
+        known, origin = None, None
+        if snapshot:
+            refuse_other_origin(snapshot, start_from)
+            if "from" in snapshot.provenance.environment:
+                known = Vocabulary.from_bytes(snapshot.vocab_bytes())
+        elif start_from:
+            origin = Origin.of(start_from)
+            origin.refuse_other_model(config)
+            known = origin.vocab
+        elif config.data.extend_vocab:
+            raise UsageError("data.extend_vocab adds words to those of a model: name it with --from")
+        corpora = load_corpora(config, known)
         for remark in corpora.notes():
             observer.on_note(remark)
         if snapshot:
             refuse_differences(run_dir, snapshot, config, corpora)
-        return Run(config, corpora, store, where, observer, stop).train(snapshot)
+        return Run(config, corpora, store, where, observer, stop, origin).train(snapshot)
 
 
 def refuse_differences(run_dir: Path, snapshot: Snapshot, config: Config, corpora: Corpora) -> None:
@@ -122,6 +137,7 @@ class Run:
         device: torch.device,
         observer: Observer,
         stop: StopRequest,
+        origin: Origin | None = None,
     ) -> None:
         self.config = config
         self.corpora = corpora
@@ -130,6 +146,7 @@ class Run:
         self.device = device
         self.observer = observer
         self.stop = stop
+        self._origin = origin
         use_threads(threads_of(config, len(corpora.vocab), device))
         self.trainer = build_trainer(config, corpora, device)
         self.total_steps = count_steps(config, self.trainer.windows)
@@ -138,6 +155,8 @@ class Run:
         self.board = Board(self.files.board)
         self.log: Log
         self.environment = _environment(config.seed, device)
+        if origin:
+            self.environment["from"] = origin.describe()
         self._evaluated_step = 0
         self._logged_step = 0
         self._reached = Reached(last_step=0, num_lines=0)
@@ -157,6 +176,8 @@ class Run:
             self._load(snapshot)
             if self._has_nothing_to_do(snapshot):
                 return self._result(None, was_finished=True)
+        elif self._origin:
+            self._origin.copy_into(self.trainer.model)
         elif coverage := load_pretrained(self.config, self.corpora, self.trainer.model):
             self.observer.on_note(f"pretrained embedding: {coverage}")
         steps, texts = self.trainer.steps, self.corpora.hashes()
@@ -379,6 +400,8 @@ class Run:
                 f"{perplexity(best_loss or 0.0, 1):.2f}, is not in {self.files.run_dir}: from here on, the "
                 "best is sought among those to come"
             )
+        if origin := snapshot.provenance.environment.get("from"):
+            self.environment["from"] = origin
         self._keep_threads(snapshot.provenance.environment.get("threads"))
 
     def _keep_threads(self, of_run: object) -> None:
