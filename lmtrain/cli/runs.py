@@ -10,6 +10,7 @@ from lmtrain.cli.text import duration, note, print_json, print_table
 
 if TYPE_CHECKING:
     from lmtrain.jobs.compare_runs import RunSummary
+    from lmtrain.jobs.seeds import SeedGroup
 
 _COLUMNS = ("run", "model", "params", "valid", "test", "words/s", "time", "status")
 _LEFT = ("run", "model", "status")
@@ -58,6 +59,7 @@ def runs(
     from lmtrain.errors import UsageError
     from lmtrain.files.paths import meant
     from lmtrain.jobs.compare_runs import find_runs, summarise
+    from lmtrain.jobs.seeds import groups
 
     if not folder.is_dir():
         raise UsageError(f"{folder}: there is no such folder; name one that holds runs{meant(folder)}")
@@ -70,6 +72,8 @@ def runs(
         return
     styles = [{"status": _STYLES[run.status]} for run in found]
     print_table(_COLUMNS, [_cells(run, folder) for run in found], left=_LEFT, styles=styles)
+    for group, members in groups(found).items():
+        note(f"{group}: {_group(members)}")
     for run in found:
         if run.problem:
             note(f"{run.path}: {run.problem}")
@@ -95,6 +99,15 @@ def _cells(run: "RunSummary", folder: Path) -> list[str]:
         "-" if run.elapsed is None else duration(run.elapsed),
         run.status,
     ]
+
+
+def _group(group: "SeedGroup") -> str:
+    texts = [
+        f"{name} {spread.mean:.2f} ± {spread.deviation:.2f} (best {spread.best:.2f})"
+        for name, spread in (("valid", group.valid), ("test", group.test))
+        if spread and spread.deviation is not None
+    ]
+    return f"{len(group.runs)} seeds, {', '.join(texts) or 'not all of them evaluated'}"
 
 
 def _perplexity(value: float | None) -> str:

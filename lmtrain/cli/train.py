@@ -3,8 +3,9 @@
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Self, TextIO
 
 import typer
 
@@ -18,6 +19,7 @@ from lmtrain.cli.text import (
     note,
     print_json,
     print_pairs,
+    print_table,
     say,
     size,
     tensorboard_command,
@@ -26,7 +28,9 @@ from lmtrain.errors import Interrupted, UsageError
 from lmtrain.run.observer import Observer, RunResult, RunStart, TableRow
 
 if TYPE_CHECKING:
+    from lmtrain.config import Config
     from lmtrain.jobs.dry_run import Estimate
+    from lmtrain.jobs.seeds import SeedGroup
     from lmtrain.training.trainer import TrainingFigures
 
 
@@ -49,6 +53,15 @@ def train(
             autocompletion=complete_resume,
         ),
     ] = "auto",
+    seeds: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N,N…",
+            help="A run for each of these seeds, one after the other, in DIR/seed-N; in the end a table of "
+            "them, with mean and spread.",
+            show_default=False,
+        ),
+    ] = None,
     start_from: Annotated[
         Path | None,
         typer.Option(
@@ -74,7 +87,8 @@ def train(
         typer.Option("--dry-run", help="Read, build and estimate memory, disk and time; train nothing."),
     ] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print what --dry-run finds as one JSON object.")
+        bool,
+        typer.Option("--json", help="Print what --dry-run finds, or --seeds gives, as one JSON object."),
     ] = False,
 ) -> None:
     """Trains a language model, or continues an interrupted run.
@@ -87,53 +101,131 @@ def train(
     """
     from lmtrain.config import load_config
     from lmtrain.files.paths import refuse_misplaced
-    from lmtrain.run.layout import owning
 
-    if as_json and not dry_run:
-        raise UsageError("--json prints what --dry-run finds; a run writes metrics.jsonl")
+    numbers = _seeds(seeds) if seeds is not None else ()
+    _refuse_contradictions(resume, start_from, as_json, dry_run, bool(numbers))
     overrides = [*(overrides or ()), *([f"train.threads={threads}"] if threads else [])]
     resolved = load_config(config, overrides)
     if not resolved.data.synthetic:  # which are made where they are not
         refuse_misplaced((*resolved.data.train, *resolved.data.valid, *resolved.data.test), config.parent)
-    if dry_run and start_from:
-        raise UsageError("--dry-run estimates what a config alone says; leave --from out")
-    again = _command(config, overrides, run_dir, device)
-    resuming = " " + shlex.join(["--resume", resume]) if resume != "auto" else ""
+    again = _command(config, overrides, run_dir, device, seeds)
     run_dir = run_dir or Path("runs") / resolved.name
     if dry_run:
-        from lmtrain.jobs.dry_run import dry_run as try_out
-
-        note("reading the texts, and trying a few steps …")
-        estimate = try_out(resolved, run_dir, device)
-        if as_json:
-            print_json(estimate.to_dict())
-        else:
-            _print_estimate(estimate)
-        estimate.refuse_shortage()
+        _try_out(resolved, run_dir, device, as_json)
         return
-    take_output_for_messages()
-    with owning(run_dir), _Terminal() as terminal:  # before torch is imported, which takes seconds
+    if not as_json:
+        take_output_for_messages()
+    start = _Start(resume, start_from, device, again)
+    if not numbers:
+        _train(resolved, run_dir, start, _Terminal())
+        return
+    from lmtrain.jobs.seeds import read_group, seed_dir
+
+    for number in numbers:
+        place = seed_dir(run_dir, number)
+        note(f"seed {number}, in {place}")
+        of_seed = load_config(config, [*overrides, f"seed={number}"])
+        _train(of_seed, place, start, _Terminal(sys.stderr if as_json else None))
+    group = read_group(run_dir, numbers)
+    if as_json:
+        print_json(group.to_dict())
+    else:
+        _print_group(group)
+
+
+def _seeds(text: str) -> tuple[int, ...]:
+    fields = text.split(",")
+    if not all(field.strip().isdecimal() and field.isascii() for field in fields):
+        raise UsageError(f"--seeds {text}: expected whole numbers with commas between them, such as 1,2,3")
+    numbers = tuple(map(int, fields))
+    if len(set(numbers)) < len(numbers):
+        raise UsageError(f"--seeds {text}: names a seed twice")
+    return numbers
+
+
+def _refuse_contradictions(
+    resume: str, start_from: Path | None, as_json: bool, dry_run: bool, has_seeds: bool
+) -> None:
+    if as_json and not dry_run and not has_seeds:
+        raise UsageError("--json prints what --dry-run or --seeds finds; a run writes metrics.jsonl")
+    if dry_run and start_from:
+        raise UsageError("--dry-run estimates what a config alone says; leave --from out")
+    if dry_run and has_seeds:
+        raise UsageError("--dry-run estimates one run, and all seeds take as long; leave --seeds out")
+    if has_seeds and resume not in ("auto", "never"):
+        raise UsageError("--resume names a snapshot of one run; with --seeds, give auto or never")
+
+
+@dataclass(frozen=True)
+class _Start:
+    """How runs begin, and what a person types to go on with them."""
+
+    resume: str
+    start_from: Path | None
+    device: str
+    again: str
+    """What continues, whatever ``--resume`` it was begun with."""
+
+
+def _train(config: "Config", run_dir: Path, start: _Start, watching: "_Terminal") -> None:
+    from lmtrain.run.layout import owning
+
+    with owning(run_dir), watching as terminal:  # before torch is imported, which takes seconds
         try:
             from lmtrain.run.train import train as train_run
 
             result = train_run(
-                resolved, terminal, run_dir=run_dir, resume=resume, start_from=start_from, device=device
+                config,
+                terminal,
+                run_dir=run_dir,
+                resume=start.resume,
+                start_from=start.start_from,
+                device=start.device,
             )
         except Interrupted as request:
-            if terminal.has_started:
-                what = ", without --resume" if resume != "auto" else ""
-            else:
-                begun = f" --from {shlex.quote(str(start_from))}" if start_from else ""
-                what, again = " before the first step; the same command trains", again + begun + resuming
+            what, again = "", start.again
+            if not terminal.has_started:
+                what = " before the first step; the same command trains"
+                again += f" --from {shlex.quote(str(start.start_from))}" if start.start_from else ""
+                again += f" --resume {shlex.quote(start.resume)}" if start.resume != "auto" else ""
+            elif start.resume != "auto":
+                what = ", without --resume"
             raise Interrupted(f"{request}{what}:\n{again}", request.signal_number) from None
         terminal.on_end(result)
 
 
-def _command(config: Path, overrides: Sequence[str], run_dir: Path | None, device: str) -> str:
+def _try_out(config: "Config", run_dir: Path, device: str, as_json: bool) -> None:
+    from lmtrain.jobs.dry_run import dry_run as try_out
+
+    note("reading the texts, and trying a few steps …")
+    estimate = try_out(config, run_dir, device)
+    if as_json:
+        print_json(estimate.to_dict())
+    else:
+        _print_estimate(estimate)
+    estimate.refuse_shortage()
+
+
+def _print_group(group: "SeedGroup") -> None:
+    def cells(name: str, valid: float | None, test: float | None) -> tuple[str, ...]:
+        return (name, *("-" if value is None else f"{value:.2f}" for value in (valid, test)))
+
+    rows = [cells(f"seed {run.seed}", run.valid_perplexity, run.test_perplexity) for run in group.runs]
+    for name in ("mean", "deviation", "best"):
+        values = (getattr(spread, name) if spread else None for spread in (group.valid, group.test))
+        rows.append(cells(name.replace("deviation", "standard deviation"), *values))
+    _print("")
+    print_table(("perplexity", "valid", "test"), rows, left=("perplexity",))
+
+
+def _command(
+    config: Path, overrides: Sequence[str], run_dir: Path | None, device: str, seeds: str | None
+) -> str:
     """What continues the run, whatever ``--resume`` it was begun with."""
     options = [word for override in overrides for word in ("--set", override)]
     options += ["--run-dir", str(run_dir)] if run_dir else []
     options += ["--device", device] if device != "auto" else []
+    options += ["--seeds", seeds] if seeds else []
     return command("train", "--config", config, *options)
 
 
@@ -168,9 +260,14 @@ def _print_estimate(estimate: "Estimate") -> None:
 
 
 class _Terminal(Observer):
-    """Watches a run: the table on standard output, everything else on standard error."""
+    """Watches a run: the table on standard output, everything else on standard error.
 
-    def __init__(self) -> None:
+    Args:
+        table: Where the table goes instead.
+    """
+
+    def __init__(self, table: TextIO | None = None) -> None:
+        self._table = table
         self._progress: Progress | None = None
         self._has_header = False
         self._has_estimate = False
@@ -218,7 +315,7 @@ class _Terminal(Observer):
         if not self._has_header:
             self._has_header = True
             mark = "~" if self._has_estimate else " "
-            _print(
+            self._say(
                 f" epoch {mark}train loss {mark}train ppl  valid ppl  valid acc        lr  words/s  elapsed"
             )
         valid = (
@@ -226,7 +323,7 @@ class _Terminal(Observer):
             if row.valid
             else f"{'-':>9}  {'-':>9}"
         )
-        _print(
+        self._say(
             f"{row.epoch:6.2f}  {row.train.loss:10.4f}  {row.train.perplexity:9.2f}  {valid}"
             f" {row.train.lr:9.3g} {row.train.words_per_second:8,.0f} {duration(row.elapsed):>8}"
         )
@@ -252,11 +349,11 @@ class _Terminal(Observer):
         if result.best_loss is not None:
             from lmtrain.inference.evaluation import perplexity
 
-            _print(f"valid perplexity {perplexity(result.best_loss, 1):.2f} at step {result.best_step:,}")
+            self._say(f"valid perplexity {perplexity(result.best_loss, 1):.2f} at step {result.best_step:,}")
         if result.test is not None:
-            _print(f"test perplexity {result.test.perplexity:.2f} with that model")
+            self._say(f"test perplexity {result.test.perplexity:.2f} with that model")
             if result.source_perplexity is not None:
-                _print(
+                self._say(
                     f"the source's own perplexity on the same text is {result.source_perplexity:.2f}, "
                     f"ratio {result.test.perplexity / result.source_perplexity:.4f}"
                 )
@@ -265,7 +362,10 @@ class _Terminal(Observer):
     def _print_samples(self, title: str) -> None:
         """The first lines of each sample; a model that knows little yet writes many empty ones."""
         lines = [line for sample in self._samples for line in [*filter(None, sample.split("\n"))][:2]]
-        _print("\n".join([title, *(f"  {line}" for line in lines), ""]))
+        self._say("\n".join([title, *(f"  {line}" for line in lines), ""]))
+
+    def _say(self, text: str) -> None:
+        say(text, self._table or sys.stdout)
 
     def _close(self) -> None:
         if self._progress is not None:

@@ -5,6 +5,7 @@ import re
 import shlex
 import shutil
 import signal
+import statistics
 import subprocess
 import sys
 import time
@@ -351,3 +352,72 @@ def test_a_signal_stops_a_run_and_the_same_command_continues(number: signal.Sign
     assert outcome.code == 0
     assert f"continuing from step {stopped_at:,} of 800" in outcome.err
     assert logged(log.parent) == every_event(logging=10, evaluation=400, end=800)
+
+
+def test_seeds_make_a_run_each_and_a_table(trained: Trained, tmp_path: Path) -> None:
+    folder = copy_of(trained, tmp_path)
+    options = ("--seeds", "1,5", "--run-dir", "runs/both")
+    first = train(folder, *options)
+    assert first.code == 0, first.err
+    rows = [line.split() for line in first.out[first.out.rindex("\nperplexity") :].splitlines()[2:]]
+    ends = [rows_of(folder / "runs/both" / f"seed-{seed}") for seed in (1, 5)]
+    valid = [min(row["valid/perplexity"] for row in run if "valid/perplexity" in row) for run in ends]
+    test = [run[-1]["test/perplexity"] for run in ends]
+    found = {" ".join(words[:-2]): [float(x) for x in words[-2:]] for words in rows}
+    for name, of in (
+        ("seed 1", lambda values: values[0]),
+        ("seed 5", lambda values: values[1]),
+        ("mean", statistics.fmean),
+        ("standard deviation", statistics.stdev),
+        ("best", min),
+    ):
+        assert found[name] == pytest.approx([of(valid), of(test)], abs=0.006)
+    alone = weights_of(trained.run_dir)  # of seed 1, its default
+    assert all(torch.equal(alone[k], w) for k, w in weights_of(folder / "runs/both/seed-1").items())
+
+    again = train(folder, *options, "--json")
+    assert again.code == 0, again.err
+    assert again.err.count("already finished") == 2
+    about = json.loads(again.out)
+    assert [run["seed"] for run in about["runs"]] == [1, 5]
+    assert about["valid"]["mean"] == pytest.approx(statistics.fmean(valid))
+    listed = lmtrain("runs", "runs/both", folder=folder)
+    assert (
+        f"runs/both: 2 seeds, valid {statistics.fmean(valid):.2f} ± {statistics.stdev(valid):.2f}"
+        in listed.err
+    )
+
+
+def test_json_of_seeds_stands_alone_on_standard_output(trained: Trained, tmp_path: Path) -> None:
+    outcome = train(copy_of(trained, tmp_path), "--seeds", "2", "--run-dir", "runs/b", "--json")
+    assert json.loads(outcome.out)["test"]["deviation"] is None
+    assert "valid ppl" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--seeds", "1,x"], "whole numbers"),
+        (["--seeds", "1,1"], "twice"),
+        (["--seeds", "1,2", "--dry-run"], "leave --seeds out"),
+        (["--seeds", "1,2", "--resume", "runs/tiny/snapshots/step-00000025"], "auto or never"),
+        (["--from", "runs/tiny", "--dry-run"], "leave --from out"),
+    ],
+)
+def test_options_that_do_not_go_together(options: list[str], message: str, trained: Trained) -> None:
+    outcome = train(trained.folder, *options)
+    assert (outcome.code, message in outcome.err) == (2, True), outcome.err
+
+
+def test_a_run_from_another_tells_where_it_began(trained: Trained, tmp_path: Path) -> None:
+    folder = copy_of(trained, tmp_path)
+    outcome = train(folder, "--from", "runs/tiny", "--run-dir", "runs/next", "--set", "train.epochs=1")
+    assert outcome.code == 0, outcome.err
+    assert "began from" in lmtrain("info", "runs/next", folder=folder).out
+    first, anew = (
+        next(row["valid/loss"] for row in rows_of(run) if "valid/loss" in row)
+        for run in (folder / "runs/next", trained.run_dir)
+    )
+    assert first < anew
+    missing = train(folder, "--from", "nothing", "--run-dir", "runs/none")
+    assert missing.code == 4

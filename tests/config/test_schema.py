@@ -36,6 +36,7 @@ def test_defaults() -> None:
             "context": "stream",
             "max_vocab": None,
             "min_count": 1,
+            "extend_vocab": False,
             "lowercase": False,
             "tokenizer": "whitespace",
             "moses_language": "en",

@@ -1,0 +1,91 @@
+"""Runs that differ by their seed alone: what they have in common, and how far they are apart."""
+
+import re
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from lmtrain.jobs.compare_runs import RunSummary, summarise
+
+_SEED_DIR = re.compile(r"seed-(\d+)", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Of the figures of several runs."""
+
+    mean: float
+    deviation: float | None
+    """Sample standard deviation, with n - 1; None of a single run."""
+    best: float
+    """The lowest."""
+
+    @classmethod
+    def of(cls, values: Sequence[float | None]) -> "Spread | None":
+        """None where a figure is missing: a mean of some would be taken for one of all."""
+        known = [value for value in values if value is not None]
+        if not known or len(known) < len(values):
+            return None
+        deviation = statistics.stdev(known) if len(known) > 1 else None
+        return cls(statistics.fmean(known), deviation, min(known))
+
+
+@dataclass(frozen=True)
+class SeedRun:
+    """One of the runs."""
+
+    seed: int
+    run_dir: Path
+    valid_perplexity: float | None
+    """The lowest."""
+    test_perplexity: float | None
+
+
+@dataclass(frozen=True)
+class SeedGroup:
+    """All of them, in the order in which they were asked for."""
+
+    runs: tuple[SeedRun, ...]
+
+    @property
+    def valid(self) -> Spread | None:
+        """Of the perplexities of the validation text."""
+        return Spread.of([run.valid_perplexity for run in self.runs])
+
+    @property
+    def test(self) -> Spread | None:
+        """Of the perplexities of the test text."""
+        return Spread.of([run.test_perplexity for run in self.runs])
+
+    def to_dict(self) -> dict[str, Any]:
+        """What ``train --seeds --json`` prints."""
+        return {
+            "runs": [{**asdict(run), "run_dir": str(run.run_dir)} for run in self.runs],
+            "valid": self.valid and asdict(self.valid),
+            "test": self.test and asdict(self.test),
+        }
+
+
+def seed_dir(group: Path, seed: int) -> Path:
+    """Where the run of a seed lives."""
+    return group / f"seed-{seed}"
+
+
+def groups(runs: Iterable[RunSummary]) -> dict[Path, SeedGroup]:
+    """Those of two runs or more that stand side by side, by the folder that they are in."""
+    found: dict[Path, list[SeedRun]] = {}
+    for run in runs:
+        if match := _SEED_DIR.fullmatch(run.path.name):
+            of_seed = SeedRun(int(match[1]), run.path, run.best_perplexity, run.test_perplexity)
+            found.setdefault(run.path.parent, []).append(of_seed)
+    return {folder: SeedGroup(tuple(members)) for folder, members in found.items() if len(members) > 1}
+
+
+def read_group(group: Path, seeds: Sequence[int]) -> SeedGroup:
+    """What the logs of the runs say, finished now or long ago."""
+    found = [(seed, summarise(seed_dir(group, seed))) for seed in seeds]
+    return SeedGroup(
+        tuple(SeedRun(seed, run.path, run.best_perplexity, run.test_perplexity) for seed, run in found)
+    )
