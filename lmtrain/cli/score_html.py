@@ -4,7 +4,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from lmtrain.cli.score_formats import ScoreFormat
-from lmtrain.corpus.vocab import EOS
+from lmtrain.corpus.text import EOS
 from lmtrain.files.text_input import input_name
 
 if TYPE_CHECKING:
