@@ -30,7 +30,7 @@ from lmtrain.cli.options import (
     WeightOption,
 )
 from lmtrain.cli.rescoring import interpolation_of, refuse_weight_alone
-from lmtrain.cli.text import note, print_json, print_pairs, print_table, write_result
+from lmtrain.cli.text import above, note, print_json, print_pairs, print_table, write_result
 
 if TYPE_CHECKING:
     from lmtrain.inference.adapt import Adaptation
@@ -285,8 +285,9 @@ def _print_one(result: "HeldOutResult") -> None:
     of_members = [(f"  {m.snapshot}", f"{m.evaluation.perplexity:.4f}") for m in result.members]
     pairs[1:1] = [("  mean of probabilities of", ""), *of_members] if of_members else []
     if result.source_perplexity is not None:
-        ratio = figures.perplexity / result.source_perplexity
-        pairs.insert(1, ("  of the source", f"{result.source_perplexity:.4f} (ratio {ratio:.4f})"))
+        distance = above(figures.perplexity, result.source_perplexity)
+        of_source = f"{result.source_perplexity:.4f} ({distance} the best possible)"
+        pairs.insert(1, ("  of the source", of_source))
     print_pairs(pairs)
     write_result()
     bands = [band for band in figures.bands() if band.num_tokens]

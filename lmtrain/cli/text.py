@@ -78,6 +78,12 @@ def say(text: str, stream: TextIO, prefix: str = "") -> None:
         stream.flush()
 
 
+def above(value: float, least: float) -> str:
+    """How far a figure is from the least there can be: ``1.4 % above``."""
+    share = 100 * (value / least - 1)
+    return f"{abs(share):.1f} % {'above' if share >= 0 else 'below'}"
+
+
 def command(*words: object) -> str:
     """A line for ``say`` with a command of this program, fit to be pasted into the same shell."""
     return f"{_COMMAND_INDENT}{_program()} {shlex.join(map(str, words))}"

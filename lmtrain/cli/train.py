@@ -14,6 +14,7 @@ from lmtrain.cli.options import DeviceOption, SetOption
 from lmtrain.cli.progress import Progress
 from lmtrain.cli.streams import take_output_for_messages
 from lmtrain.cli.text import (
+    above,
     command,
     duration,
     note,
@@ -24,7 +25,7 @@ from lmtrain.cli.text import (
     size,
     tensorboard_command,
 )
-from lmtrain.errors import Interrupted, UsageError
+from lmtrain.errors import DataError, Interrupted, UsageError
 from lmtrain.run.observer import Observer, RunResult, RunStart, TableRow
 
 if TYPE_CHECKING:
@@ -107,7 +108,9 @@ def train(
     overrides = [*(overrides or ()), *([f"train.threads={threads}"] if threads else [])]
     resolved = load_config(config, overrides)
     if not resolved.data.synthetic:  # which are made where they are not
-        refuse_misplaced((*resolved.data.train, *resolved.data.valid, *resolved.data.test), config.parent)
+        texts = (*resolved.data.train, *resolved.data.valid, *resolved.data.test)
+        refuse_misplaced(texts, config.parent)
+        _refuse_unfetched(texts)
     again = _command(config, overrides, run_dir, device, seeds)
     run_dir = run_dir or Path("runs") / resolved.name
     if dry_run:
@@ -141,6 +144,14 @@ def _seeds(text: str) -> tuple[int, ...]:
     if len(set(numbers)) < len(numbers):
         raise UsageError(f"--seeds {text}: names a seed twice")
     return numbers
+
+
+def _refuse_unfetched(texts: Sequence[Path]) -> None:
+    from lmtrain.corpus.fetching.known import KNOWN_CORPORA
+
+    for path in texts:
+        if path.parent.name in KNOWN_CORPORA and not path.parent.exists():
+            raise DataError(f"{path}: no such file; lmtrain data fetch {path.parent.name} brings it")
 
 
 def _refuse_contradictions(
@@ -351,11 +362,14 @@ class _Terminal(Observer):
 
             self._say(f"valid perplexity {perplexity(result.best_loss, 1):.2f} at step {result.best_step:,}")
         if result.test is not None:
-            self._say(f"test perplexity {result.test.perplexity:.2f} with that model")
+            without = (
+                f", {result.test.perplexity_without_unk:.2f} without <unk>" if result.test.num_oov else ""
+            )
+            self._say(f"test perplexity {result.test.perplexity:.2f} with that model{without}")
             if result.source_perplexity is not None:
                 self._say(
-                    f"the source's own perplexity on the same text is {result.source_perplexity:.2f}, "
-                    f"ratio {result.test.perplexity / result.source_perplexity:.4f}"
+                    f"the source's own perplexity on the same text is {result.source_perplexity:.2f}: "
+                    f"{above(result.test.perplexity, result.source_perplexity)} the best possible"
                 )
         note(f"done in {duration(result.elapsed)}; next:\n{_next_commands(result.run_dir)}")
 
@@ -373,7 +387,14 @@ class _Terminal(Observer):
 
 
 def _next_commands(run_dir: Path) -> str:
-    return f"{command('generate', run_dir)}\n{command('eval', run_dir, '--data', 'FILE')}"
+    commands = (
+        ("generate", run_dir),
+        ("eval", run_dir, "--data", "FILE"),
+        ("score", run_dir, "FILE"),
+        ("plot", run_dir),
+        ("diagnose", run_dir, "--data", "FILE"),
+    )
+    return "\n".join(command(*words) for words in commands)
 
 
 def _print(text: str) -> None:

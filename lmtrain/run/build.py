@@ -42,6 +42,8 @@ from lmtrain.training.regularization import ActivationPenalty
 from lmtrain.training.schedule import Constant, Plateau, Schedule, StepDecay, WarmupDecay, one_cycle
 from lmtrain.training.trainer import Trainer
 
+_MANY_UNK = 0.05
+"""Of the tokens of a text: from here on a person is told."""
 _SMALL_EMBEDDING = 500_000
 """Weights: up to here, a dense gradient costs less than looking for the rows that have one."""
 
@@ -66,6 +68,12 @@ class Corpora:
         for name, corpus in (("valid", self.valid), ("test", self.test)):
             for path, other in same_files(corpus.paths if corpus else (), train):
                 yield f"data.{name}: {path} is a text of data.train too ({other}), and not unseen"
+        for name, corpus in (("train", self.train), ("valid", self.valid), ("test", self.test)):
+            if corpus and corpus.num_oov > _MANY_UNK * corpus.num_tokens:
+                yield (
+                    f"data.{name}: {corpus.num_oov / corpus.num_tokens:.1%} of the tokens are <unk>: "
+                    "perplexity is lower than it would be of all words, so quote it without <unk> too"
+                )
 
     def hashes(self) -> dict[str, str | None]:
         """SHA-256 of the vocabulary and of each text."""

@@ -232,9 +232,9 @@ def test_the_source_of_a_synthetic_text_is_set_beside_the_model(trained: Trained
     (project / "half.logprobs.txt").write_text("-0.693147 -0.693147 -0.693147\n")  # 1/2 each
     outcome = lmtrain("eval", trained.run_dir, "--data", "half.txt", folder=project)
     figure, of_source, *_ = outcome.out.splitlines()
-    ratio = re.fullmatch(r"  of the source +2\.0000 \(ratio (\S+)\)", of_source)
-    assert ratio
-    assert float(ratio[1]) == pytest.approx(float(figure.split()[1]) / 2, rel=1e-4)
+    above = re.fullmatch(r"  of the source +2\.0000 \((\S+) % above the best possible\)", of_source)
+    assert above
+    assert float(above[1]) == pytest.approx(100 * (float(figure.split()[1]) / 2 - 1), abs=0.06)
 
 
 def test_the_corpus_is_not_needed(trained: Trained, tmp_path: Path) -> None:

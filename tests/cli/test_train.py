@@ -421,3 +421,16 @@ def test_a_run_from_another_tells_where_it_began(trained: Trained, tmp_path: Pat
     assert first < anew
     missing = train(folder, "--from", "nothing", "--run-dir", "runs/none")
     assert missing.code == 4
+
+
+def test_a_known_corpus_that_is_not_there_is_one_to_fetch(trained: Trained, tmp_path: Path) -> None:
+    folder = copy_of(trained, tmp_path)
+    outcome = train(folder, "--set", "data.train=data/ptb/train.txt", "--run-dir", "runs/ptb")
+    assert outcome.code == 3
+    assert "data/ptb/train.txt: no such file; lmtrain data fetch ptb brings it" in outcome.err
+    assert not (folder / "runs/ptb").exists()
+
+
+def test_what_comes_next(trained: Trained) -> None:
+    commands = re.findall(r"^    \S*lmtrain (\w+) runs/tiny\b", trained.outcome.err, re.MULTILINE)
+    assert commands == ["generate", "eval", "score", "plot", "diagnose"]

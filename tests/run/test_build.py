@@ -1,11 +1,13 @@
 from pathlib import Path
 from typing import get_args
 
-from lmtrain.config import options
+import pytest
+
+from lmtrain.config import config_from_dict, options
 from lmtrain.corpus.corpus import build_vocabulary, load_corpus
 from lmtrain.corpus.text import TextRules
 from lmtrain.run import build
-from lmtrain.run.build import Corpora
+from lmtrain.run.build import Corpora, load_corpora
 
 
 def test_texts_that_are_read_twice_are_noted(tmp_path: Path) -> None:
@@ -32,3 +34,14 @@ def test_texts_that_are_read_twice_are_noted(tmp_path: Path) -> None:
 
 def test_every_schedule_can_be_built() -> None:
     assert set(get_args(get_args(options.Schedule)[0])) == set(build._SCHEDULES)
+
+
+def test_many_unknown_words_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LMTRAIN_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "train.txt").write_text("a b c d e f g h i j k l m n o p q r s\n" * 20)
+    (tmp_path / "few.txt").write_text("a b c d e f g h i j k l m n o p q r x\n")  # 1 of 21
+    (tmp_path / "many.txt").write_text("a b c d e f g h i j k l m n o p q x x\n")
+    data = {"train": "train.txt", "valid": "few.txt", "test": "many.txt"}
+    paths = {name: str(tmp_path / file) for name, file in data.items()}
+    notes = list(load_corpora(config_from_dict({"name": "x", "data": paths}, "test")).notes())
+    assert [note.split(" of the")[0] for note in notes] == ["data.test: 9.5%"]
