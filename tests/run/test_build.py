@@ -43,5 +43,7 @@ def test_many_unknown_words_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyP
     (tmp_path / "many.txt").write_text("a b c d e f g h i j k l m n o p q x x\n")
     data = {"train": "train.txt", "valid": "few.txt", "test": "many.txt"}
     paths = {name: str(tmp_path / file) for name, file in data.items()}
-    notes = list(load_corpora(config_from_dict({"name": "x", "data": paths}, "test")).notes())
+    notes = list(
+        load_corpora(config_from_dict({"name": "x", "data": paths, "train": {"epochs": 1}}, "test")).notes()
+    )
     assert [note.split(" of the")[0] for note in notes] == ["data.test: 9.5%"]
