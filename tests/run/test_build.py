@@ -39,11 +39,11 @@ def test_every_schedule_can_be_built() -> None:
 def test_many_unknown_words_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LMTRAIN_CACHE", str(tmp_path / "cache"))
     (tmp_path / "train.txt").write_text("a b c d e f g h i j k l m n o p q r s\n" * 20)
-    (tmp_path / "few.txt").write_text("a b c d e f g h i j k l m n o p q r x\n")  # 1 of 21
+    (tmp_path / "few.txt").write_text("a b c d e f g h i j k l m n o p q r x\n")  # 1 of 20
     (tmp_path / "many.txt").write_text("a b c d e f g h i j k l m n o p q x x\n")
     data = {"train": "train.txt", "valid": "few.txt", "test": "many.txt"}
     paths = {name: str(tmp_path / file) for name, file in data.items()}
     notes = list(
         load_corpora(config_from_dict({"name": "x", "data": paths, "train": {"epochs": 1}}, "test")).notes()
     )
-    assert [note.split(" of the")[0] for note in notes] == ["data.test: 9.5%"]
+    assert [note.split(" of the")[0] for note in notes] == ["data.test: 10.0%"]
