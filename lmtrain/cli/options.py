@@ -19,7 +19,7 @@ ModelArgument = Annotated[
 ModelsArgument = Annotated[
     list[Path],
     typer.Argument(
-        metavar="MODEL...",
+        metavar="MODEL",
         help="Run directories or snapshots; of several, figures stand side by side.",
         show_default=False,
         autocompletion=complete_model,
