@@ -185,6 +185,8 @@ def _print_models(
     as_json: bool,
 ) -> None:
     """Several models side by side: a row a model, text by text."""
+    from lmtrain.jobs.seeds import Spread
+
     if as_json:
         print_json(
             [
@@ -206,6 +208,11 @@ def _print_models(
         write_result()
         for result in (result for of_text in by_text for result in of_text):
             write_result(result.signature)
+        if _differ_by_seed(loaded):
+            for of_text in by_text:
+                spread = Spread.of([result.evaluation.perplexity for result in of_text])
+                if spread and spread.deviation is not None:
+                    note(f"{of_text[0].data}: {len(of_text)} seeds, perplexity {spread}")
     if len({model.vocab.sha256 for model in loaded}) > 1:
         note(
             "the models know different words: what one scores as <unk> another may have to name, so that "
@@ -213,6 +220,13 @@ def _print_models(
         )
     for of_text in zip(*by_model, strict=True):
         _warn_of_oov(max(of_text, key=lambda result: result.evaluation.oov_rate))
+
+
+def _differ_by_seed(models: Sequence["TrainedModel"]) -> bool:
+    """Whether they are models of one config, each of another seed."""
+    configs = [model.config.to_dict() | {"name": "", "seed": 0} for model in models]
+    seeds = {model.config.seed for model in models}
+    return len(seeds) == len(models) and all(config == configs[0] for config in configs)
 
 
 def _refuse_with_several(

@@ -102,11 +102,7 @@ def _cells(run: "RunSummary", folder: Path) -> list[str]:
 
 
 def _group(group: "SeedGroup") -> str:
-    texts = [
-        f"{name} {spread.mean:.2f} ± {spread.deviation:.2f} (best {spread.best:.2f})"
-        for name, spread in (("valid", group.valid), ("test", group.test))
-        if spread and spread.deviation is not None
-    ]
+    texts = [f"{name} {spread}" for name, spread in (("valid", group.valid), ("test", group.test)) if spread]
     return f"{len(group.runs)} seeds, {', '.join(texts) or 'not all of them evaluated'}"
 
 

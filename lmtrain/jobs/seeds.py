@@ -22,6 +22,11 @@ class Spread:
     best: float
     """The lowest."""
 
+    def __str__(self) -> str:
+        """As texts have it: ``88.10 ± 0.40 (best 87.70)``."""
+        deviation = f" ± {self.deviation:.2f}" if self.deviation is not None else ""
+        return f"{self.mean:.2f}{deviation} (best {self.best:.2f})"
+
     @classmethod
     def of(cls, values: Sequence[float | None]) -> "Spread | None":
         """None where a figure is missing: a mean of some would be taken for one of all."""

@@ -386,6 +386,12 @@ def test_seeds_make_a_run_each_and_a_table(trained: Trained, tmp_path: Path) -> 
         f"runs/both: 2 seeds, valid {statistics.fmean(valid):.2f} ± {statistics.stdev(valid):.2f}"
         in listed.err
     )
+    side_by_side = lmtrain(
+        "eval", "runs/both/seed-1", "runs/both/seed-5", "--data", "test.txt", folder=folder
+    )
+    assert side_by_side.code == 0, side_by_side.err
+    spread = f"{statistics.fmean(test):.2f} ± {statistics.stdev(test):.2f} (best {min(test):.2f})"
+    assert f"test.txt: 2 seeds, perplexity {spread}" in side_by_side.err
 
 
 def test_json_of_seeds_stands_alone_on_standard_output(trained: Trained, tmp_path: Path) -> None:
