@@ -240,6 +240,9 @@ def _refuse_with_several(
     from lmtrain.errors import UsageError
     from lmtrain.files.text_input import STANDARD_INPUT
 
+    for model in models:
+        if model.is_file() or (model.suffix == ".txt" and not model.exists()):
+            raise UsageError(f"{model}: a text, not a model; repeat --data for each text")
     if as_ensemble and len(models) == 1:
         raise UsageError("--ensemble needs several models; there is one")
     if as_ensemble and tune_on is not None:

@@ -106,10 +106,7 @@ def test_lines_of_json_end_with_the_error(trained: Trained, project: Path) -> No
         ),
         (
             "eval model --data a.txt b.txt",
-            [
-                "Got unexpected extra argument(s) (b.txt); repeat --data for each value",
-                "Help: lmtrain eval --help",
-            ],
+            ["b.txt: a text, not a model; repeat --data for each text"],
         ),
     ],
 )
