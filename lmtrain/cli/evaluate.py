@@ -240,7 +240,7 @@ def _refuse_with_several(
     from lmtrain.errors import UsageError
     from lmtrain.files.text_input import STANDARD_INPUT
 
-    for model in models:
+    for model in models[1:]:  # the first is no text that was meant for --data
         if model.is_file() or (model.suffix == ".txt" and not model.exists()):
             raise UsageError(f"{model}: a text, not a model; repeat --data for each text")
     if as_ensemble and len(models) == 1:
