@@ -46,7 +46,8 @@ class Origin:
         """Compares what the weights alone do not tell.
 
         Raises:
-            ConfigError: The config is of another cell or reads words in another way.
+            ConfigError: The config is of another cell, reads words in another way, or takes word vectors
+                from a file, which those of the model would overwrite.
         """
         theirs, ours = self.snapshot.config, config.to_dict()
         keys = [("model", key) for key in ("cell", "activation", "embedding_activation", "skip_connections")]
@@ -56,6 +57,8 @@ class Origin:
             for section, key in keys
             if key in theirs[section] and theirs[section][key] != ours[section][key]
         ]
+        if config.model.pretrained_embedding:
+            problems.append("model.pretrained_embedding: the model has word vectors already; leave one out")
         if problems:
             raise ConfigError(problems, f"{self.snapshot.path}: a model of another kind than the config says")
 

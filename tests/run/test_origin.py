@@ -105,6 +105,10 @@ def test_what_does_not_fit_is_refused(corpus: Path, other: Path, tmp_path: Path)
         run(settings(other, model__hidden_size=9), out, start_from=base)
     with pytest.raises(ConfigError, match=r"model\.cell: lstm there, gru here"):
         run(settings(other, model__cell="gru"), out, start_from=base)
+    vectors = tmp_path / "vectors.txt"
+    vectors.write_text("1 6\nw1 1 2 3 4 5 6\n")
+    with pytest.raises(ConfigError, match="has word vectors already"):
+        run(settings(other, model__pretrained_embedding=str(vectors)), out, start_from=base)
     with pytest.raises(UsageError, match="name it with --from"):
         run(settings(other, data__extend_vocab=True), out)
     with pytest.raises(ConfigError, match="none can be added"):
