@@ -17,6 +17,7 @@ def test_the_peak_on_the_cpu_counts_from_the_start() -> None:
     peak = PeakMemory(torch.device("cpu"))
     if peak.bytes() is None:
         pytest.skip("the system does not say")
-    kept = torch.ones(8 << 20)
+    # Larger than 32 MiB, from where on the C library never fills gaps that other tests have left.
+    kept = torch.ones(64 << 20)
     assert peak.base > 0
     assert peak.bytes() > 0.9 * kept.nbytes
