@@ -66,7 +66,7 @@ def writing(path: Path) -> Iterator[BinaryIO]:
     aside = path.with_name(f".{path.name}.{secrets.token_hex(8)}{_ASIDE}")
     try:
         with aside.open("xb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX)  # waits out another's glance in remove_abandoned
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -82,8 +82,8 @@ def remove_abandoned(folder: Path) -> None:
     with suppress(OSError):
         for aside in folder.glob(f".*{_ASIDE}"):
             with suppress(OSError), aside.open("rb") as file:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if time.time() - aside.stat().st_mtime > _SETTLING_SECONDS:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     aside.unlink()
 
 

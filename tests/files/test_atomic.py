@@ -1,8 +1,12 @@
 """A new folder is whole or not there, whatever happens."""
 
 import errno
+import os
 import re
+import threading
+from fcntl import LOCK_EX, flock
 from pathlib import Path
+from typing import BinaryIO
 from unittest.mock import DEFAULT, patch
 
 import pytest
@@ -10,7 +14,7 @@ from crashing import dies_at
 from program import files_in
 
 from lmtrain.errors import Interrupted, StorageError, UsageError
-from lmtrain.files.atomic import new_folder
+from lmtrain.files.atomic import new_folder, remove_abandoned, writing
 
 FILES = {"a.txt": b"a", "last.txt": b"l", "z.txt": b"z"}
 
@@ -119,3 +123,33 @@ def test_a_process_killed_at_any_operation_leaves_no_half_of_a_new_folder(
     else:
         pytest.fail("the writing never came to an end")
     assert operation > 5
+
+
+def test_a_writer_waits_out_anothers_glance_at_its_lock(tmp_path: Path) -> None:
+    """What is written aside may be looked at, for its lock, in the moment before its writer locks it."""
+    glance: list[threading.Timer] = []
+
+    def lock_after_another(file: BinaryIO, operation: int) -> None:
+        if not glance:
+            other = Path(file.name).open("rb")  # noqa: SIM115  # closed by the timer
+            flock(other, LOCK_EX)
+            glance.append(threading.Timer(0.05, other.close))
+            glance[0].start()
+        flock(file, operation)
+
+    with patch("lmtrain.files.atomic.fcntl.flock", lock_after_another), writing(tmp_path / "new") as file:
+        file.write(b"whole")
+    assert files_in(tmp_path) == {"new": b"whole"}
+
+
+def test_only_what_nobody_writes_any_more_is_removed(tmp_path: Path) -> None:
+    with writing(tmp_path / "new") as file:
+        aside = Path(file.name)
+        os.utime(aside, (0, 0))  # slow, but alive
+        abandoned = aside.with_name(aside.name.replace(".new.", ".old."))
+        young = aside.with_name(aside.name.replace(".new.", ".young."))
+        for path in (abandoned, young):
+            path.touch()
+        os.utime(abandoned, (0, 0))
+        remove_abandoned(tmp_path)
+        assert set(tmp_path.iterdir()) == {aside, young}
