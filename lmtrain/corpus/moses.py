@@ -11,7 +11,7 @@ from typing import Any
 
 from lmtrain.errors import UsageError
 
-_MARKS = re.compile(r"(?<!\S)(<unk>|<eos>)(?!\S)")
+MARKS = re.compile(r"(?<!\S)(<unk>|<eos>)(?!\S)")
 
 
 def tokenize(line: str, language: str) -> list[str]:
@@ -26,7 +26,7 @@ def tokenize(line: str, language: str) -> list[str]:
     """
     tokenizer = _tokenizer(language)
     words: list[str] = []
-    for index, part in enumerate(_MARKS.split(line)):
+    for index, part in enumerate(MARKS.split(line)):
         is_mark = index % 2 == 1
         words.extend([part] if is_mark else tokenizer.tokenize(part, escape=False))
     return words

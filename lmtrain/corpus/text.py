@@ -2,14 +2,15 @@ r"""Plain text as a stream of words: what a word is, what a line is, and what is
 
 Text is UTF-8. Words are separated by ASCII whitespace, as in SRILM and KenLM (a no-break space is
 part of a word), lines by ``\n`` alone; since ``\r`` is whitespace, CRLF files read the same. Every
-line, empty ones too, ends in one ``<eos>``; a last line without ``\n`` is a line. With Moses's tokeniser,
-words are what it makes of each line. See also :mod:`lmtrain.files.text_input`.
+line, empty ones too, ends in one ``<eos>``; a last line without ``\n`` is a line. With Moses's tokeniser or
+Penn's, words are what it makes of each line. See also :mod:`lmtrain.files.text_input`.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from lmtrain.corpus import moses
+from lmtrain.corpus import moses, penn
 from lmtrain.errors import DataError
 from lmtrain.files.text_input import checked_text
 
@@ -18,7 +19,9 @@ EOS = "<eos>"
 EOS_BYTES = EOS.encode()
 WHITESPACE = b" \t\n\r\v\f"
 LONGEST_WORD = 1 << 20
-"""Bytes of a word, or of a line for Moses: bounds the memory that a file without whitespace can take."""
+"""Bytes of a word, or of a line for a tokeniser: bounds the memory that a file without spaces can take."""
+
+_NUMBER = re.compile(r"[-+]?(\d+([.,:]\d+)*|[.,]\d+)", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -27,17 +30,48 @@ class TextRules:
 
     Attributes:
         lowercase: Words are lower-cased with Unicode ``str.lower``, after tokenising.
-        moses: The language of Moses's tokeniser, such as ``en``; None where whitespace alone separates words.
+        moses: The language of Moses's tokeniser, such as ``en``; None where it is not used.
+        penn: Whether words are those of the Penn Treebank; where neither is asked for, whitespace alone
+            separates words.
+        numbers: What stands for every number, such as ``N``; None leaves them.
     """
 
     lowercase: bool = False
     moses: str | None = None
+    penn: bool = False
+    numbers: str | None = None
 
     @property
     def name(self) -> str:
-        """Short form for signatures: ``ws``, ``ws+lower``, ``moses-en``, ``moses-en+lower``."""
-        tokenizer = "ws" if self.moses is None else f"moses-{self.moses}"
-        return f"{tokenizer}+lower" if self.lowercase else tokenizer
+        """Short form for signatures: ``ws``, ``ws+lower``, ``moses-en``, ``penn+lower+num:N``."""
+        tokenizer = "penn" if self.penn else "ws" if self.moses is None else f"moses-{self.moses}"
+        lower = "+lower" if self.lowercase else ""
+        return tokenizer + lower + ("" if self.numbers is None else f"+num:{self.numbers}")
+
+    @property
+    def looks_at_lines(self) -> bool:
+        """Whether what a word is depends on its line."""
+        return self.penn or self.moses is not None
+
+    def tokens(self, line: str) -> list[str]:
+        """What the tokeniser alone makes of a line.
+
+        Raises:
+            UsageError: Moses's tokeniser is not installed, or does not know the language.
+        """
+        if self.penn:
+            return penn.tokenize(line)
+        if self.moses is not None:
+            return moses.tokenize(line, self.moses)
+        # Arguments of a command can hold bytes that are no UTF-8, which Python keeps as surrogates.
+        words = line.encode(errors="surrogatepass").split()
+        return [word.decode(errors="surrogatepass") for word in words]
+
+    def normal(self, token: str) -> str:
+        """The word of the model that a token is meant to be."""
+        if self.numbers is not None and _NUMBER.fullmatch(token):
+            return self.numbers
+        return token.lower() if self.lowercase else token
 
     def rewrite(self, text: str) -> str:
         """The text with its words separated by whitespace, line by line, and lower-cased.
@@ -45,15 +79,13 @@ class TextRules:
         Raises:
             UsageError: Moses's tokeniser is not installed, or does not know the language.
         """
-        if self.moses is not None:
-            text = "\n".join(" ".join(moses.tokenize(line, self.moses)) for line in text.split("\n"))
+        if self.looks_at_lines or self.numbers is not None:
+            return "\n".join(" ".join(map(self.normal, self.tokens(line))) for line in text.split("\n"))
         return text.lower() if self.lowercase else text
 
     def split(self, line: str) -> list[str]:
         """The words of a line already in memory, such as a prompt; without ``<eos>``."""
-        # Arguments of a command can hold bytes that are no UTF-8, which Python keeps as surrogates.
-        words = self.rewrite(line).encode(errors="surrogatepass").split()
-        return [word.decode(errors="surrogatepass") for word in words]
+        return list(map(self.normal, self.tokens(line)))
 
     def words(self, line: str, place: str) -> list[str]:
         """The words of a line to be scored; as ``split``, but its end alone is ``<eos>``.
@@ -91,7 +123,7 @@ def mark_lines(blocks: Iterable[bytes], rules: TextRules, name: str) -> Iterator
     line = 1
     has_words = False
     is_plain = rules == TextRules()
-    separators = WHITESPACE if rules.moses is None else b"\n"  # Moses looks at whole lines
+    separators = b"\n" if rules.looks_at_lines or rules.numbers is not None else WHITESPACE
     for chunk in _cut_before(separators, checked_text(blocks, name), name):
         text = chunk if is_plain else rules.rewrite(chunk.decode()).encode()
         if EOS_BYTES in text:
