@@ -31,6 +31,7 @@ from lmtrain.cli.options import (
 )
 from lmtrain.cli.rescoring import interpolation_of, refuse_weight_alone
 from lmtrain.cli.text import above, note, print_json, print_pairs, print_table, write_result
+from lmtrain.cli.text_rules import LowercaseOption, NumbersOption, RulesOptions, TokenizerOption
 
 if TYPE_CHECKING:
     from lmtrain.inference.adapt import Adaptation
@@ -97,6 +98,9 @@ def evaluate(
         Path | None,
         typer.Option(metavar="FILE", help="Keeps what --tune-on finds, for --tuning.", show_default=False),
     ] = None,
+    tokenizer: TokenizerOption = None,
+    lowercase: LowercaseOption = False,
+    numbers: NumbersOption = None,
     as_ensemble: EnsembleOption = False,
     snapshot: SnapshotOption = None,
     device: DeviceOption = "auto",
@@ -121,7 +125,8 @@ def evaluate(
     paths = expand_patterns(data)
     _refuse_with_several(models, paths, tune_on, save_tuning, as_ensemble=as_ensemble)
     weight = kept_weight(tuning) if weight is None else weight
-    loaded = [load_model(model, snapshot, device, note) for model in models]
+    rules = RulesOptions(tokenizer, lowercase, numbers)
+    loaded = [rules.applied_to(load_model(model, snapshot, device, note)) for model in models]
 
     def results_of(reader: "TrainedModel | Ensemble", adaptation: "Adaptation") -> "list[HeldOutResult]":
         interpolation = interpolation_of(reader, ngram, weight)

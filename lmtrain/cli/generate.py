@@ -13,6 +13,7 @@ import typer
 
 from lmtrain.cli.options import DeviceOption, JsonOption, ModelArgument, SnapshotOption
 from lmtrain.cli.text import note, print_json, print_json_line, write_result
+from lmtrain.cli.text_rules import LowercaseOption, NumbersOption, RulesOptions, TokenizerOption
 
 if TYPE_CHECKING:
     from lmtrain.inference.beam import BeamSearch
@@ -105,6 +106,9 @@ def generate(
         bool,
         typer.Option("--detokenize", help="Put words together: do n't, 5 @-@ year, spaces at punctuation."),
     ] = False,
+    tokenizer: TokenizerOption = None,
+    lowercase: LowercaseOption = False,
+    numbers: NumbersOption = None,
     snapshot: SnapshotOption = None,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
@@ -136,8 +140,9 @@ def generate(
         raise UsageError(str(error)) from error
     if interactive and num_words is None and num_sentences is None:
         num_sentences = 1
+    rules = RulesOptions(tokenizer, lowercase, numbers)
     write = partial(
-        load_model(model, snapshot, device, note).generate_many,
+        rules.applied_to(load_model(model, snapshot, device, note)).generate_many,
         num_words=num_words,
         num_sentences=num_sentences,
         num_samples=num_samples,

@@ -24,6 +24,7 @@ from lmtrain.cli.options import (
 )
 from lmtrain.cli.rescoring import interpolation_of, refuse_weight_alone
 from lmtrain.cli.text import note, write_result
+from lmtrain.cli.text_rules import LowercaseOption, NumbersOption, RulesOptions, TokenizerOption
 
 
 def score(
@@ -31,7 +32,9 @@ def score(
     file: Annotated[
         Path,
         typer.Argument(
-            metavar="FILE", help="Sentences, one a line; - is standard input.", show_default=False
+            metavar="FILE",
+            help="Sentences, one a line, or a table (.csv, .tsv); - is standard input.",
+            show_default=False,
         ),
     ],
     form: Annotated[
@@ -62,6 +65,52 @@ def score(
             "--extended", help="tsv, json and html: also whether a word is unknown, entropy (bits) and rank."
         ),
     ] = False,
+    tokenizer: TokenizerOption = None,
+    lowercase: LowercaseOption = False,
+    numbers: NumbersOption = None,
+    column: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="FILE is a table, and this column has its sentences or words.  [default: word or sentence]",
+            show_default=False,
+        ),
+    ] = None,
+    rows: Annotated[
+        Literal["words", "parts"] | None,
+        typer.Option(
+            metavar="words|parts",
+            help="A row a word as people write it, or a row for each part that the model reads.  "
+            "[default: rows of a table as they came; words with --tokenizer and the like; else tokens]",
+            show_default=False,
+        ),
+    ] = None,
+    by: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN,…",
+            help="Sums and means by these columns: item,condition,region.",
+            show_default=False,
+        ),
+    ] = None,
+    spillover: Annotated[
+        int, typer.Option(metavar="0|1|2", min=0, max=2, help="Columns of so many words before each word.")
+    ] = 0,
+    entropy_reduction: Annotated[
+        bool, typer.Option("--entropy-reduction", help="Words: how much less uncertain the next word is.")
+    ] = False,
+    base: Annotated[
+        Literal["2", "e", "10"],
+        typer.Option(metavar="2|e|10", help="Words: of the logarithm; columns are named by another than 2."),
+    ] = "2",
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Words: written here, and what the figures depend on to FILE.json.",
+            show_default=False,
+        ),
+    ] = None,
     adapt: AdaptOption = "none",
     adapt_set: AdaptSetOption = None,
     temperature: TemperatureOption = None,
@@ -85,11 +134,14 @@ def score(
     from lmtrain.cli.score_formats import FORMATS
     from lmtrain.cli.score_html import HtmlFormat
     from lmtrain.cli.score_several import SIDE_BY_SIDE, names_of
+    from lmtrain.cli.score_words import WordOptions, WordReader, WordTable, looks_like_table, write_words
+    from lmtrain.corpus.stimuli import read_stimuli
     from lmtrain.errors import UsageError
+    from lmtrain.files.tables import has_table_name
     from lmtrain.files.text_input import input_name, read_lines
     from lmtrain.machine.process import return_freed_memory
     from lmtrain.run.ensemble import Ensemble, refuse_other_rules
-    from lmtrain.run.trained import load_model
+    from lmtrain.run.trained import TrainedModel, load_model
 
     kind = HtmlFormat if form == "html" else FORMATS[form]
     if extended and not kind.takes_details:
@@ -116,29 +168,57 @@ def score(
     if adaptation.is_ordered and after is not None:
         raise UsageError("--after begins every line: what adapts would learn it again with each")
     weight = kept_weight(tuning) if weight is None else weight
-    loaded = [load_model(model, snapshot, device, note) for model in models]
+    rules = RulesOptions(tokenizer, lowercase, numbers)
+    columns = tuple(filter(None, (by or "").split(",")))
+    words = WordOptions(column, rows, columns, spillover, base, entropy_reduction, out)
+    asks_for_words = words.are_given or has_table_name(file) or (rules.are_given and form == "tsv")
+    if asks_for_words and (form != "tsv" or after is not None):
+        what = "--after" if form == "tsv" else f"--format {form}"
+        raise UsageError(f"{what} has no place for tables or rows of words; leave it out")
+    loaded = [rules.applied_to(load_model(model, snapshot, device, note)) for model in models]
     refuse_other_rules(loaded)
-    readers = [Ensemble.of(loaded)] if as_ensemble else loaded
+    readers: list[TrainedModel | Ensemble] = [Ensemble.of(loaded)] if as_ensemble else [*loaded]
     names = names_of(models)
+    has_details = extended or (asks_for_words and ngram is None and not as_ensemble)
     if len(readers) == 1:
         writer = kind(file, extended, loaded[0].vocab)
     else:
         writer = SIDE_BY_SIDE[form](file, extended, names)
+    interpolations = [interpolation_of(reader, ngram, weight) for reader in readers]
     scorers = [
         reader.scorer(
             context,
-            with_details=extended,
+            with_details=has_details,
             adaptation=adaptation,
-            interpolation=interpolation_of(reader, ngram, weight),
+            interpolation=interpolation,
             precision=precision,
         )
-        for reader in readers
+        for reader, interpolation in zip(readers, interpolations, strict=True)
     ]
+    if asks_for_words:
+        suffixes = [f"_{model}" for model in names] if len(readers) > 1 else [""]
+        word_readers = [WordReader(*one) for one in zip(readers, scorers, suffixes, strict=True)]
+        stimuli = read_stimuli(file, column)
+        table = WordTable(stimuli, word_readers, words, has_details=has_details)
+        signature = loaded[0].signature(
+            stimuli.table.sha256,
+            context,
+            adaptation,
+            precision,
+            interpolations[0],
+            f"models:{','.join(model.sha256[:8] for model in loaded)}",
+            figure=f"surprisal|log:{base}",
+            eos="excl",
+        )
+        write_words(stimuli, table, word_readers, words, signature)
+        return
     name = input_name(file)
     begun = loaded[0].rules.words(after or "", "--after")
     num_tokens, num_unk = 0, [0] * len(scorers)
     has_begun = False
     for first_number, lines in read_lines(file):
+        if first_number == 1 and form in ("tsv", "json", "html") and looks_like_table(lines[0]):
+            note(f"{name}: looks like a table and is read as lines of text; name its column with --column")
         prefixes, sentences = [], []
         for number, line in enumerate(lines, first_number):
             prefix, sentence = writer.parse(line, f"{name}:{number}")

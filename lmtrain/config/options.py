@@ -90,8 +90,9 @@ class DataOptions(Options):
         default=False, description="with --from: whether new words of the training text join the model's"
     )
     lowercase: bool = Field(default=False, description="whether words are put in lower case")
-    tokenizer: Literal["whitespace", "moses"] = Field(
-        default="whitespace", description="takes words as they stand, or splits off punctuation first"
+    tokenizer: Literal["whitespace", "moses", "penn"] = Field(
+        default="whitespace",
+        description="takes words as they stand, or splits off punctuation: moses, or penn, with do n't",
     )
     moses_language: Annotated[str, Field(pattern="^[a-z]{2,3}$")] = Field(
         default="en", description="whose rules the moses tokenizer follows"

@@ -231,6 +231,7 @@ def _describe_text(original: Original) -> dict[str, Any]:
     return {
         "separators": "ASCII whitespace",
         "moses": original.rules.moses,
+        "penn": original.rules.penn,
         "lowercase": original.rules.lowercase,
         "unk": UNK,
         "unk_id": vocab.unk_id,

@@ -116,7 +116,8 @@ def load_corpora(config: Config, known: Vocabulary | None = None) -> Corpora:
 
 def text_rules(data: DataOptions) -> TextRules:
     """How a config says that text becomes words."""
-    return TextRules(data.lowercase, data.moses_language if data.tokenizer == "moses" else None)
+    moses = data.moses_language if data.tokenizer == "moses" else None
+    return TextRules(data.lowercase, moses, penn=data.tokenizer == "penn")
 
 
 def build_model(

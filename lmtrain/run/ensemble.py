@@ -107,7 +107,9 @@ class Ensemble:
             Member(model.snapshot.path, Evaluation.of_tokens(text.corpus.ids, own, self.vocab))
             for model, own in zip(self.models, nats, strict=True)
         ]
-        signature = first.signature(text.corpus, labels[0], adaptation, precision, interpolation, self.name)
+        signature = first.signature(
+            text.corpus.sha256, labels[0], adaptation, precision, interpolation, self.name
+        )
         return HeldOutResult(
             evaluation,
             Path(path),

@@ -129,7 +129,7 @@ class TrainedModel:
             self.snapshot.path,
             label,
             str(adaptation),
-            self.signature(corpus, label, adaptation, precision, interpolation),
+            self.signature(corpus.sha256, label, adaptation, precision, interpolation),
             text.most_frequent_oov(),
             source_perplexity([Path(path)], evaluation),
             mixture,
@@ -423,22 +423,36 @@ class TrainedModel:
 
     def signature(
         self,
-        corpus: Corpus,
+        data: str,
         context: str,
         adaptation: Adaptation,
         precision: str,
         interpolation: Interpolation | None,
         ensemble: str = "",
+        *,
+        figure: str = "ppl",
+        eos: str = "incl",
     ) -> str:
-        """All that a perplexity depends on, in one line; ``ensemble`` names one that it belongs to."""
+        """All that a figure depends on, in one line.
+
+        Args:
+            data: SHA-256 of the text.
+            context: As signatures call it: ``stream1``, ``line``.
+            adaptation: How the model adapted.
+            precision: Of the products.
+            interpolation: An n-gram model that was mixed in.
+            ensemble: Names one that the model belongs to.
+            figure: What it is: a perplexity, or surprisals, with the base of their logarithm.
+            eos: Whether line ends are part of it.
+        """
         more = f"|{ensemble}" if ensemble else ""
         more += "" if adaptation.temperature == 1 else f"|temp:{_shortest(adaptation.temperature)}"
         more += "" if precision == "float32" else f"|prec:{precision}"
         if interpolation:
             more += f"|ngram:{interpolation.ngram.sha256[:8]}*{_shortest(interpolation.weight)}"
         return (
-            f"ppl|tok:{self.rules.name}|unk:incl|eos:incl|ctx:{context}|adapt:{adaptation}{more}"
-            f"|vocab:{self.vocab.sha256[:8]}|data:{corpus.sha256[:8]}|lmtrain:{__version__}"
+            f"{figure}|tok:{self.rules.name}|unk:incl|eos:{eos}|ctx:{context}|adapt:{adaptation}{more}"
+            f"|vocab:{self.vocab.sha256[:8]}|data:{data[:8]}|lmtrain:{__version__}"
         )
 
 

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from lmtrain.corpus.stimuli import read_stimuli
 from lmtrain.corpus.text import TextRules
 from lmtrain.corpus.vocab import Vocabulary
 from lmtrain.corpus.words import Unknown, parts_of, words_of
@@ -15,7 +16,6 @@ RULES = [
     TextRules(lowercase, rules.moses, rules.penn, numbers)
     for rules, lowercase, numbers in itertools.product(TOKENIZERS.values(), (False, True), (None, "N"))
 ]
-STIMULI = Path(__file__).parents[3] / "shared" / "data" / "stimuli"
 
 
 def parts(line: str, rules: TextRules) -> list[list[str]]:
@@ -71,10 +71,8 @@ def test_the_model_reads_what_it_would_have_read(rules: TextRules) -> None:
 
 
 @pytest.mark.parametrize("rules", TOKENIZERS.values(), ids=TOKENIZERS)
-def test_real_sentences_come_back(rules: TextRules) -> None:
-    path = STIMULI / "agreement" / "linzen.text"
-    if not path.exists():
-        pytest.skip("needs the stimuli beside the checkout")
+def test_real_sentences_come_back(rules: TextRules, shared_data: Path) -> None:
+    path = shared_data / "stimuli" / "agreement" / "linzen.text"
     lines = [line.removesuffix("<eos>") for line in path.read_text(encoding="utf-8").split("\n")[:1000]]
     assert len(lines) == 1000
     for line in lines:
@@ -98,3 +96,12 @@ def test_unknown_words_are_named_with_their_lines() -> None:
     assert [(number, word.text) for number, word in unknown.words] == [(1, "The")]
     assert unknown.share == 1 / 4
     assert Unknown.of([], vocab).share == 0
+
+
+def test_natural_stories_has_a_word_a_row_and_every_one_has_parts(shared_data: Path) -> None:
+    path = shared_data / "stimuli" / "natural-stories" / "all_stories.tok"
+    stimuli = read_stimuli(path, "word")
+    assert (stimuli.kind, len(stimuli.table.rows), len(stimuli.sentences)) == ("words", 10_256, 10)
+    for rules in TOKENIZERS.values():
+        words = [word.text for sentence in stimuli.sentences for word in sentence.words(rules, "stories")]
+        assert words == stimuli.table.column("word")

@@ -81,6 +81,7 @@ def test_what_is_in_a_folder(exporter: Exporter, model: str, trained: Original, 
         "text": {
             "separators": "ASCII whitespace",
             "moses": None,
+            "penn": False,
             "lowercase": False,
             "unk": "<unk>",
             "unk_id": trained.vocab.unk_id,

@@ -1,0 +1,243 @@
+"""``lmtrain score`` of people's own sentences and tables, read back as pandas and R would."""
+
+import csv
+import io
+import json
+import math
+from pathlib import Path
+
+import pytest
+from program import Outcome, Trained, lmtrain
+
+ITEMS = (
+    "item,condition,sentence,rt\n"
+    '1,a,"The old cat, and the dog",350\n'
+    "1,b,the unicorn sat,400\n"
+    '2,a,"the dog\'s cat slept.",\n'
+)
+LONG = (
+    "item\tcondition\tregion\tword\n"
+    "1\ta\tsubject\tthe\n1\ta\tsubject\told cat\n1\ta\tverb\tsat\n"
+    "1\tb\tsubject\tthe\n1\tb\tverb\t\n1\tb\tverb\tslept\n"
+)
+
+
+def score(trained: Trained, file: object, *options: object, stdin: str = "", code: int = 0) -> Outcome:
+    outcome = lmtrain("score", "runs/tiny", file, *options, folder=trained.folder, stdin=stdin.encode())
+    assert outcome.code == code, outcome.err
+    return outcome
+
+
+def rows_of(text: str, separator: str = "\t") -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text), delimiter=separator))
+
+
+def plain(trained: Trained, line: str, *options: object) -> list[float]:
+    """The surprisals of a line of words of the model, without its end."""
+    return [float(row["surprisal"]) for row in rows_of(score(trained, "-", *options, stdin=line).out)][:-1]
+
+
+@pytest.fixture
+def items(tmp_path: Path) -> Path:
+    path = tmp_path / "items.csv"
+    path.write_text(ITEMS, encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def words(tmp_path: Path) -> Path:
+    path = tmp_path / "words.tsv"
+    path.write_text(LONG, encoding="utf-8")
+    return path
+
+
+def test_a_row_is_an_original_word_with_its_place_and_the_sum_of_its_parts(trained: Trained) -> None:
+    text = "The cat's dog.\n\nold\n"
+    options = ("--tokenizer", "penn", "--lowercase")
+    found = rows_of(score(trained, "-", *options, stdin=text).out)
+    assert [(r["sentence_id"], r["word_id"], r["word"], r["start"], r["end"]) for r in found] == [
+        ("1", "1", "The", "0", "3"),
+        ("1", "2", "cat's", "4", "9"),
+        ("1", "3", "dog.", "10", "14"),
+        ("3", "1", "old", "0", "3"),
+    ]
+    costs = plain(trained, "the cat 's dog .\n")
+    expected = [costs[0], costs[1] + costs[2], costs[3] + costs[4], plain(trained, "old\n")[0]]
+    assert [float(row["surprisal"]) for row in found] == pytest.approx(expected, abs=1e-5)
+    assert [row["is_unk"] for row in found] == ["0", "1", "1", "0"]
+    parts = rows_of(score(trained, "-", *options, "--rows", "parts", stdin=text).out)
+    assert [(r["word_id"], r["part_id"], r["part"], r["start"], r["end"]) for r in parts[1:3]] == [
+        ("2", "1", "cat", "4", "7"),
+        ("2", "2", "'s", "7", "9"),
+    ]
+    assert [float(row["surprisal"]) for row in parts[:5]] == pytest.approx(costs, abs=1e-5)
+
+
+def test_plain_text_stays_what_it_was(trained: Trained) -> None:
+    assert score(trained, "-", stdin="the cat\n").out.startswith(
+        "sentence_id\ttoken_id\ttoken\tsurprisal\n1\t1\t"
+    )
+
+
+def test_a_table_of_sentences_comes_back_with_columns_more(trained: Trained, items: Path) -> None:
+    found = rows_of(score(trained, items, "--lowercase").out, ",")
+    assert [{k: row[k] for k in ("item", "condition", "sentence", "rt")} for row in found] == rows_of(
+        ITEMS, ","
+    )
+    costs = plain(trained, "the old cat, and the dog\n")
+    assert float(found[0]["surprisal"]) == pytest.approx(sum(costs), abs=1e-5)
+    assert float(found[0]["surprisal_mean"]) == pytest.approx(sum(costs) / 6, abs=1e-5)
+    assert [(row["num_words"], row["num_unk"]) for row in found] == [("6", "1"), ("3", "1"), ("4", "2")]
+    by_word = rows_of(score(trained, items, "--lowercase", "--rows", "words").out, ",")
+    assert len(by_word) == 13
+    assert [row["word"] for row in by_word[:6]] == ["The", "old", "cat,", "and", "the", "dog"]
+    assert [float(row["surprisal"]) for row in by_word[:6]] == pytest.approx(costs, abs=1e-5)
+    assert by_word[0]["rt"] == "350"
+
+
+def test_a_table_of_words_keeps_its_rows(trained: Trained, words: Path) -> None:
+    found = rows_of(score(trained, words, "--spillover", 2, "--entropy-reduction").out)
+    assert [row["word"] for row in found] == ["the", "old cat", "sat", "the", "", "slept"]
+    first, second = plain(trained, "the old cat sat\n"), plain(trained, "the slept\n")
+    expected = [first[0], first[1] + first[2], first[3], second[0], None, second[1]]
+    shown = [float(row["surprisal"]) if row["surprisal"] else None for row in found]
+    assert [x for x in shown if x is not None] == pytest.approx(
+        [x for x in expected if x is not None], abs=1e-5
+    )
+    assert shown[4] is None
+    assert set(found[4].values()) == {"1", "b", "verb", ""}  # missing, as pandas and R read it
+    assert [row["surprisal_prev1"] for row in found[:3]] == ["", *(row["surprisal"] for row in found[:2])]
+    assert [row["surprisal_prev2"] for row in found[:3]] == ["", "", found[0]["surprisal"]]
+    assert [row["frequency_rank_prev1"] for row in found[1:3]] == [row["frequency_rank"] for row in found[:2]]
+    details = rows_of(score(trained, "-", "--extended", stdin="the old cat sat\n").out)
+    entropy = [float(row["entropy"]) for row in details]
+    assert float(found[1]["entropy"]) == pytest.approx(entropy[1], abs=1e-5)
+    assert int(found[1]["rank"]) == max(int(row["rank"]) for row in details[1:3])
+    reductions = [entropy[0] - entropy[1], entropy[1] - entropy[3], entropy[3] - entropy[4]]
+    shown_reductions = [float(row["entropy_reduction"]) for row in found[:3]]
+    assert shown_reductions == pytest.approx([max(0, x) for x in reductions], abs=2e-6)
+
+
+def test_frequency_rank_is_that_of_the_vocabulary(trained: Trained, words: Path) -> None:
+    (vocab,) = sorted(trained.run_dir.glob("snapshots/*/vocab.txt"))[-1:]
+    rank = {word: str(i) for i, word in enumerate(vocab.read_text(encoding="utf-8").split(), 1)}
+    found = rows_of(score(trained, words).out)
+    assert [found[i]["frequency_rank"] for i in (0, 2, 5)] == [rank["the"], rank["sat"], rank["slept"]]
+
+
+def test_sums_and_means(trained: Trained, words: Path) -> None:
+    rows = rows_of(score(trained, words).out)
+    found = rows_of(score(trained, words, "--by", "item,condition,region").out)
+    assert [(r["item"], r["condition"], r["region"], r["num_words"]) for r in found] == [
+        ("1", "a", "subject", "2"),
+        ("1", "a", "verb", "1"),
+        ("1", "b", "subject", "1"),
+        ("1", "b", "verb", "1"),
+    ]
+    subject = [float(row["surprisal"]) for row in rows[:2]]
+    assert float(found[0]["surprisal_sum"]) == pytest.approx(sum(subject), abs=1e-5)
+    assert float(found[0]["surprisal_mean"]) == pytest.approx(sum(subject) / 2, abs=1e-5)
+    assert found[0]["num_unk"] == "0"
+
+
+def test_the_base_of_the_logarithm_is_in_the_names(trained: Trained, words: Path) -> None:
+    bits = [float(row["surprisal"] or 0) for row in rows_of(score(trained, words).out)]
+    for base, name, nats in (("e", "surprisal_nats", 1.0), ("10", "surprisal_log10", math.log(10))):
+        found = rows_of(score(trained, words, "--base", base).out)
+        assert "surprisal" not in found[0]
+        assert [float(row[name] or 0) * nats / math.log(2) for row in found] == pytest.approx(bits, abs=1e-5)
+
+
+def test_what_figures_depend_on_goes_with_them(trained: Trained, words: Path, tmp_path: Path) -> None:
+    outcome = score(trained, words)
+    (signature,) = [line for line in outcome.err.splitlines() if line.startswith("signature: ")]
+    assert signature.startswith(
+        "signature: surprisal|log:2|tok:ws|unk:incl|eos:excl|ctx:line|adapt:none|models:"
+    )
+    out = tmp_path / "scored.tsv"
+    assert score(trained, words, "--out", out).out == ""
+    assert out.read_text(encoding="utf-8") == outcome.out
+    facts = json.loads((tmp_path / "scored.tsv.json").read_text(encoding="utf-8"))
+    assert facts["signature"] == signature.removeprefix("signature: ")
+    assert facts["data"] == str(words)
+
+
+def test_models_have_columns_of_their_own(trained: Trained, words: Path) -> None:
+    steps = sorted(path.name for path in (trained.run_dir / "snapshots").iterdir())
+    models = [f"runs/tiny/snapshots/{step}" for step in (steps[0], steps[-1])]
+    outcome = lmtrain("score", *models, words, "--by", "condition", folder=trained.folder)
+    assert outcome.code == 0, outcome.err
+    row = rows_of(outcome.out)[0]
+    for model, step in zip(models, (steps[0], steps[-1]), strict=True):
+        alone = lmtrain("score", model, words, "--by", "condition", folder=trained.folder)
+        assert row[f"surprisal_sum_{step}"] == rows_of(alone.out)[0]["surprisal_sum"]
+
+
+def test_unknown_words_are_named_by_item_with_what_would_mend_it(trained: Trained, items: Path) -> None:
+    err = score(trained, items).err
+    assert "5 of 13 words (38.5%) are unknown to the model or have a part that is" in err
+    assert "  item 1: The (known as the), cat,, unicorn\n" in err
+    assert "--lowercase would leave 30.8% unknown\n" in err
+    assert "unknown" not in score(trained, "-", "--rows", "words", stdin="the old cat\n").err
+
+
+def test_a_table_that_is_read_as_text_is_told_of(trained: Trained) -> None:
+    assert "standard input: looks like a table" in score(trained, "-", stdin=LONG).err
+    assert "looks like a table" not in score(trained, "-", stdin="the old cat, and the word\n").err
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "code", "message"),
+    [
+        (
+            "a,b\n1,2\n",
+            (),
+            2,
+            "no column is called word or sentence; name one with --column (there are a, b)",
+        ),
+        ("a,b\n1,2\n", ("--column", "c"), 2, "no column 'c' (there are a, b)"),
+        ("word,surprisal\nthe,2\n", (), 2, "a column is called 'surprisal' already"),
+        ("word,word\nthe,2\n", (), 3, "two columns are called 'word'"),
+        ("word,a\nthe,2,3\n", (), 3, ":2: 3 cells, where the header has 2 columns"),
+        ('word\n"the\n', (), 3, "not CSV"),
+        ("word\n", (), 3, "no row beneath the header"),
+        ("word\nthe\n", ("--by", "region"), 2, "--by region: no such column"),
+        ("word\nthe\n", ("--rows", "words"), 2, "each row is a word already"),
+        ("word\nthe\n", ("--format", "json"), 2, "--format json has no place for tables"),
+        ("word\nthe\n", ("--numbers", "a b"), 2, "'a b' is not one word"),
+        ("sentence\nthe cat\n", ("--spillover", "1"), 2, "give --rows words too"),
+        ("word\n<eos>\n", (), 3, "the text itself holds <eos>"),
+    ],
+)
+def test_what_has_no_meaning_is_refused(
+    trained: Trained, tmp_path: Path, text: str, options: tuple[str, ...], code: int, message: str
+) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text(text, encoding="utf-8")
+    outcome = score(trained, path, *options, code=code)
+    assert message in " ".join(outcome.err.split())
+    assert outcome.out == ""
+
+
+def test_eval_and_generate_read_text_by_the_same_rules(trained: Trained, tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text("The CAT sat\n", encoding="utf-8")
+    found = [
+        json.loads(
+            lmtrain(
+                "eval",
+                "runs/tiny",
+                "--data",
+                tmp_path / "text.txt",
+                *options,
+                "--json",
+                folder=trained.folder,
+            ).out
+        )
+        for options in ((), ("--tokenizer", "penn", "--lowercase"))
+    ]
+    assert [result["num_oov"] for result in found] == [2, 0]
+    assert found[1]["signature"].startswith("ppl|tok:penn+lower|")
+    options = ("--prompt", "The CAT", "--lowercase", "--greedy", "--num-words", 3)
+    outcome = lmtrain("generate", "runs/tiny", *options, folder=trained.folder)
+    assert outcome.code == 0
+    assert outcome.out.startswith("the cat")
