@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Literal
 from lmtrain.cli.progress import Progress
 from lmtrain.cli.text import note, write_result
 from lmtrain.cli.unknown_words import tell_unknown
-from lmtrain.corpus.stimuli import COLUMN_NAMES, Sentence, Stimuli
-from lmtrain.corpus.words import Word, parts_of
 from lmtrain.errors import UsageError
 from lmtrain.files.atomic import write_file
 from lmtrain.files.tables import as_text
-from lmtrain.inference.word_scores import score_of
 
 if TYPE_CHECKING:
+    from lmtrain.corpus.stimuli import Sentence, Stimuli
+    from lmtrain.corpus.words import Word
     from lmtrain.inference.score import Scorer
     from lmtrain.inference.word_scores import WordScore
     from lmtrain.run.ensemble import Ensemble, EnsembleScorer
@@ -83,7 +82,7 @@ class WordTable:
     """
 
     def __init__(
-        self, stimuli: Stimuli, readers: Sequence[WordReader], options: WordOptions, *, has_details: bool
+        self, stimuli: "Stimuli", readers: Sequence[WordReader], options: WordOptions, *, has_details: bool
     ) -> None:
         if stimuli.kind == "words" and options.rows == "words":
             raise UsageError("--rows words: each row is a word already")
@@ -107,8 +106,11 @@ class WordTable:
         if missing := next((name for name in options.by if name not in self.header), None):
             raise UsageError(f"--by {missing}: no such column; there are {', '.join(self.header)}")
 
-    def rows(self, words: Sequence[Sequence[Word]]) -> Iterator[list[object]]:
+    def rows(self, words: Sequence[Sequence["Word"]]) -> Iterator[list[object]]:
         """The rows of all sentences, given the words of each, in order."""
+        from lmtrain.corpus.words import parts_of
+        from lmtrain.inference.word_scores import score_of
+
         num_words = sum(map(len, words))
         with Progress(num_words, "words", "scoring") as progress:
             for begin in range(0, len(words), _BATCH):
@@ -174,7 +176,7 @@ class WordTable:
             names += [f"{name}{reader.suffix}" for name in of_one]
         return names
 
-    def _groups(self, sentence: Sentence, words: Sequence[Word]) -> Iterator[_Group]:
+    def _groups(self, sentence: "Sentence", words: Sequence["Word"]) -> Iterator[_Group]:
         """What rows of the output are, in order: cells of the table, words, or parts."""
         firsts = [0, *accumulate(len(word.parts) for word in words)]  # of the tokens of each word
         row, of_cell = sentence.first_row, list(sentence.cells)
@@ -229,7 +231,7 @@ class WordTable:
 
 
 def write_words(
-    stimuli: Stimuli, table: WordTable, readers: Sequence[WordReader], options: WordOptions, signature: str
+    stimuli: "Stimuli", table: WordTable, readers: Sequence[WordReader], options: WordOptions, signature: str
 ) -> None:
     """Writes the table, and tells of words that the models do not know.
 
@@ -267,6 +269,8 @@ def write_words(
 
 def looks_like_table(line: str) -> bool:
     """Whether a line that is about to be read as a sentence is evidently the header of a table."""
+    from lmtrain.corpus.stimuli import COLUMN_NAMES
+
     cells = next((line.split(mark) for mark in "\t,;" if mark in line), [])
     names = {cell.strip().strip('"').lower() for cell in cells}
     return len(names & COLUMN_NAMES) >= 2 or (len(cells) > 2 and "\t" in line)

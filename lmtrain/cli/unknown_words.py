@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING
 
 from lmtrain.cli.text import note
 from lmtrain.cli.text_rules import typed_options
-from lmtrain.corpus.mending import mending_rules
-from lmtrain.corpus.stimuli import Sentence
-from lmtrain.corpus.words import Unknown, Word
 
 if TYPE_CHECKING:
+    from lmtrain.corpus.stimuli import Sentence
     from lmtrain.corpus.text import TextRules
     from lmtrain.corpus.vocab import Vocabulary
+    from lmtrain.corpus.words import Word
 
 _MANY = 0.05
 """The share of unknown words from which on it is said."""
@@ -23,8 +22,8 @@ _TRIED = 1000
 
 
 def tell_unknown(
-    sentences: Sequence[Sentence],
-    words: Sequence[Sequence[Word]],
+    sentences: Sequence["Sentence"],
+    words: Sequence[Sequence["Word"]],
     rules: "TextRules",
     vocab: "Vocabulary",
     model: str = "",
@@ -38,6 +37,9 @@ def tell_unknown(
         vocab: Of the model.
         model: What it is called, where there are several.
     """
+    from lmtrain.corpus.mending import mending_rules
+    from lmtrain.corpus.words import Unknown
+
     unknown = Unknown.of(words, vocab)
     if unknown.share <= _MANY:
         return
@@ -61,7 +63,7 @@ def tell_unknown(
         note(f"{of}{typed_options(rules, better[0])} would leave {share:.1%} unknown")
 
 
-def _named(number: int, word: Word, better: Sequence[Sequence[Word]] | None, vocab: "Vocabulary") -> str:
+def _named(number: int, word: "Word", better: Sequence[Sequence["Word"]] | None, vocab: "Vocabulary") -> str:
     """An unknown word, and what it is known as by other rules."""
     if better is None or number > len(better):
         return word.text
