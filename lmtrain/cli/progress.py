@@ -109,3 +109,10 @@ def watched(
         for item in items:
             yield item
             progress.advance(size(item))
+
+
+def watched_beside_results(
+    items: Iterable[T], total: int | None, unit: str, what: str, size: Callable[[T], int]
+) -> Iterable[T]:
+    """The same while results are written; where they go to a terminal they show it themselves."""
+    return items if is_terminal(sys.stdout) else watched(items, total, unit, what, size)

@@ -22,6 +22,7 @@ from lmtrain.cli.options import (
     SnapshotOption,
     WeightOption,
 )
+from lmtrain.cli.progress import watched_beside_results
 from lmtrain.cli.rescoring import interpolation_of, refuse_weight_alone
 from lmtrain.cli.text import note, write_result
 from lmtrain.cli.text_rules import LowercaseOption, NumbersOption, RulesOptions, TokenizerOption
@@ -216,7 +217,8 @@ def score(
     begun = loaded[0].rules.words(after or "", "--after")
     num_tokens, num_unk = 0, [0] * len(scorers)
     has_begun = False
-    for first_number, lines in read_lines(file):
+    groups = watched_beside_results(read_lines(file), None, "lines", "scoring", lambda g: len(g.lines))
+    for first_number, lines in groups:
         if first_number == 1 and form in ("tsv", "json", "html") and looks_like_table(lines[0]):
             note(f"{name}: looks like a table and is read as lines of text; name its column with --column")
         prefixes, sentences = [], []

@@ -8,7 +8,7 @@ from itertools import accumulate, islice, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from lmtrain.cli.progress import Progress
+from lmtrain.cli.progress import watched_beside_results
 from lmtrain.cli.text import note, write_result
 from lmtrain.cli.unknown_words import tell_unknown
 from lmtrain.errors import UsageError
@@ -18,7 +18,7 @@ from lmtrain.files.tables import as_text
 if TYPE_CHECKING:
     from lmtrain.corpus.stimuli import Sentence, Stimuli
     from lmtrain.corpus.words import Word
-    from lmtrain.inference.score import Scorer
+    from lmtrain.inference.score import ScoredLine, Scorer
     from lmtrain.inference.word_scores import WordScore
     from lmtrain.run.ensemble import Ensemble, EnsembleScorer
     from lmtrain.run.trained import TrainedModel
@@ -109,25 +109,33 @@ class WordTable:
     def rows(self, words: Sequence[Sequence["Word"]]) -> Iterator[list[object]]:
         """The rows of all sentences, given the words of each, in order."""
         from lmtrain.corpus.words import parts_of
+
+        batches = [slice(begin, begin + _BATCH) for begin in range(0, len(words), _BATCH)]
+        num_words = sum(map(len, words))
+        for batch in watched_beside_results(
+            batches, num_words, "words", "scoring", lambda batch: sum(map(len, words[batch]))
+        ):
+            tokens = [parts_of(line) for line in words[batch]]
+            by_model = [reader.scorer.score(tokens) for reader in self._readers]
+            for sentence, line, *scored in zip(
+                self._stimuli.sentences[batch], words[batch], *by_model, strict=True
+            ):
+                yield from self._rows_of(sentence, line, scored)
+
+    def _rows_of(
+        self, sentence: "Sentence", words: Sequence["Word"], scored: "Sequence[ScoredLine]"
+    ) -> Iterator[list[object]]:
+        """Those of a sentence, given what each model has made of it."""
         from lmtrain.inference.word_scores import score_of
 
-        num_words = sum(map(len, words))
-        with Progress(num_words, "words", "scoring") as progress:
-            for begin in range(0, len(words), _BATCH):
-                some = words[begin : begin + _BATCH]
-                tokens = [parts_of(line) for line in some]
-                by_model = [reader.scorer.score(tokens) for reader in self._readers]
-                sentences = self._stimuli.sentences[begin : begin + _BATCH]
-                for sentence, line, *scored in zip(sentences, some, *by_model, strict=True):
-                    groups = list(self._groups(sentence, line))
-                    figures = []
-                    for reader, of_line in zip(self._readers, scored, strict=True):
-                        scores = [score_of(of_line, group.tokens, reader.model.vocab) for group in groups]
-                        figures.append(list(self._cells(scores, groups)))
-                    for group, *of_models in zip(groups, *figures, strict=True):
-                        given = self._stimuli.table.rows[group.row]
-                        yield [*given, *group.cells, *(cell for cells in of_models for cell in cells)]
-                progress.advance(sum(map(len, some)))
+        groups = list(self._groups(sentence, words))
+        figures = []
+        for reader, line in zip(self._readers, scored, strict=True):
+            scores = [score_of(line, group.tokens, reader.model.vocab) for group in groups]
+            figures.append(self._cells(scores, groups))
+        for group, *of_models in zip(groups, *figures, strict=True):
+            given = self._stimuli.table.rows[group.row]
+            yield [*given, *group.cells, *(cell for cells in of_models for cell in cells)]
 
     def summed(self, rows: Iterator[list[object]]) -> Iterator[list[object]]:
         """A header, and a row for each value of the columns of ``--by``, in the order they come in."""

@@ -59,8 +59,9 @@ def tell_unknown(
     if len(named) > _ITEMS:
         note(f"  and {len(named) - _ITEMS:,} more items")
     if better is not None:
-        share = Unknown.of(better[1], vocab).share
-        note(f"{of}{typed_options(rules, better[0])} would leave {share:.1%} unknown")
+        left = Unknown.of(better[1], vocab)
+        but = f", {left.lexical_share:.1%} but for punctuation" if left.lexical_share < left.share else ""
+        note(f"{of}{typed_options(rules, better[0])} would leave {left.share:.1%} unknown{but}")
 
 
 def _named(number: int, word: "Word", better: Sequence[Sequence["Word"]] | None, vocab: "Vocabulary") -> str:

@@ -1,8 +1,10 @@
 """The Penn Treebank's words, a line at a time: ``do n't``, ``dogs '``, ``hall .``, ``-LRB-``.
 
 The rules are those of R. MacIntyre's ``tokenizer.sed`` (University of Pennsylvania, 1995); commas and colons
-within numbers stay, as they do in the treebank. Typographic quotation marks count as plain ones. They are
-written out here since sacremoses 0.2.0, whose ``penn_tokenize`` raises, has ``can ' t`` for ``ca n't``.
+within numbers stay, as they do in the treebank. Where the program wants a sentence a line, a line here may
+hold several: a full stop before a capital ends one, but for that of an abbreviation. Typographic quotation
+marks count as plain ones. The rules are written out here since sacremoses 0.2.0, whose ``penn_tokenize``
+raises, has ``can ' t`` for ``ca n't``.
 """
 
 import re
@@ -13,6 +15,10 @@ PLAIN_QUOTES = str.maketrans("\u2018\u2019\u201c\u201d", "''\"\"")
 """A character for a character, so that places in a line stay."""
 BRACKETS = {"(": "-LRB-", ")": "-RRB-", "[": "-LSB-", "]": "-RSB-", "{": "-LCB-", "}": "-RCB-"}
 
+_ABBREVIATIONS = (
+    "Mr|Mrs|Ms|Dr|Prof|Rev|Hon|St|Gen|Sen|Rep|Gov|Lt|Col|Capt|Cmdr|Sgt|Maj|Adm|Pres|Messrs|Jr|Sr|Inc|Corp|Co|Ltd|Bros"
+    "|No|Vol|vs|etc|Mt|Ft|Ave|Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sep|Sept|Oct|Nov|Dec"
+)
 _END = r"(?=\s|$)"
 _RULES = [
     (re.compile(pattern), replacement)
@@ -23,8 +29,8 @@ _RULES = [
         (r"[;@#$%&?!\[\](){}<>]", r" \g<0> "),
         (r"[,:](?!\d)|(?<!\d)[,:]", r" \g<0> "),
         (r"--", " -- "),
-        # The last full stop alone: those before it may belong to abbreviations.
         (r"(?<=[^.\s])\.(?=[\s')\]}>]*$)", " . "),
+        (rf"(?<!\S)(?!(?:{_ABBREVIATIONS}|[A-Z])\.)([^.\s]+)\.(?=[\s')\]}}>]+[`(\[\s]*[A-Z])", r"\1 . "),
         (rf"(?i)(?<=\w)('s|'m|'d|'ll|'re|'ve|n't){_END}", r" \1"),
         (rf"(?<=[^'\s])'{_END}", " '"),
         (r"(?<!\S)'(?=[^'\s])(?!(?i:s|m|d|ll|re|ve|tis|twas|n)\b)(?!\d)", "` "),

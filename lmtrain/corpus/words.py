@@ -125,23 +125,34 @@ class Unknown:
     Attributes:
         num_words: Original words of the text.
         words: Those that hold an unknown part: the number of the line, from 1, and the word.
+        num_lexical: How many of them hold one with a letter or digit, which is not mere punctuation.
     """
 
     num_words: int
     words: tuple[tuple[int, Word], ...]
+    num_lexical: int
 
     @classmethod
     def of(cls, lines: Sequence[Sequence[Word]], vocab: Vocabulary) -> "Unknown":
         """Those of some lines."""
-        found = tuple(
-            (number, word)
-            for number, line in enumerate(lines, 1)
-            for word in line
-            if any(vocab.id_of(part.text) == vocab.unk_id for part in word.parts)
-        )
-        return cls(sum(map(len, lines)), found)
+        found, num_lexical = [], 0
+        for number, line in enumerate(lines, 1):
+            for word in line:
+                unknown = [p.text for p in word.parts if vocab.id_of(p.text) == vocab.unk_id]
+                found += [(number, word)] if unknown else []
+                num_lexical += any(map(_is_lexical, unknown))
+        return cls(sum(map(len, lines)), tuple(found), num_lexical)
 
     @property
     def share(self) -> float:
         """Of the words of the text, from 0 to 1."""
         return len(self.words) / max(1, self.num_words)
+
+    @property
+    def lexical_share(self) -> float:
+        """The same of those that are unknown for more than their punctuation."""
+        return self.num_lexical / max(1, self.num_words)
+
+
+def _is_lexical(text: str) -> bool:
+    return any(map(str.isalnum, text)) and text not in BRACKETS.values()

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from lmtrain.cli.progress import Progress, watched
+from lmtrain.cli.progress import Progress, watched, watched_beside_results
 from lmtrain.cli.text import VOICE
 
 
@@ -79,3 +79,13 @@ def test_quiet_logs_have_nothing(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     monkeypatch.setattr(VOICE, "is_quiet", True)
     list(watched("abc", 3, "letters"))
     assert capsys.readouterr() == ("", "")
+
+
+def test_where_results_go_to_a_terminal_there_is_no_bar_among_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = terminal(monkeypatch)
+    assert list(watched_beside_results("abc", None, "letters", "spelling", len)) == ["a", "b", "c"]
+    assert "spelling: " in stream.getvalue()
+    monkeypatch.setattr(sys, "stdout", terminal(monkeypatch))
+    quiet = terminal(monkeypatch)
+    assert list(watched_beside_results("abc", None, "letters", "spelling", len)) == ["a", "b", "c"]
+    assert quiet.getvalue() == ""

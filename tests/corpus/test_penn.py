@@ -14,6 +14,14 @@ from lmtrain.corpus import penn
         ("Mr. Smith paid $3.50, or 1,000 at 7:30.", "Mr. Smith paid $ 3.50 , or 1,000 at 7:30 ."),
         ("I cannot; gonna -- 'tis... so.", "I can not ; gon na -- 't is ... so ."),
         ("a,b: c 1/2 U.S. well-known", "a , b : c 1/2 U.S. well-known"),
+        (
+            "He left. Mr. J. Smith of the U.S. Army did not.",
+            "He left . Mr. J. Smith of the U.S. Army did not .",
+        ),
+        (
+            '"Go." She went (far). "So." it said. no',
+            "`` Go . '' She went -LRB- far -RRB- . `` So. '' it said. no",
+        ),
         ("the <unk> of <unk>", "the <unk> of <unk>"),
         ("do n't -LRB- `` x '' -RRB- .", "do n't -LRB- `` x '' -RRB- ."),
         ("", ""),

@@ -94,7 +94,9 @@ def test_unknown_words_are_named_with_their_lines() -> None:
     lines = [words_of(line, TextRules(penn=True), "line") for line in ("The hall.", "the the", "")]
     unknown = Unknown.of(lines, vocab)
     assert [(number, word.text) for number, word in unknown.words] == [(1, "The")]
-    assert unknown.share == 1 / 4
+    assert (unknown.share, unknown.lexical_share) == (1 / 4, 1 / 4)
+    comma = Unknown.of([words_of("the hall, hall", TextRules(penn=True), "line")], vocab)
+    assert (comma.share, comma.lexical_share) == (1 / 3, 0)
     assert Unknown.of([], vocab).share == 0
 
 
