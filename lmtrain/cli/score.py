@@ -135,8 +135,9 @@ def score(
     from lmtrain.cli.score_formats import FORMATS
     from lmtrain.cli.score_html import HtmlFormat
     from lmtrain.cli.score_several import SIDE_BY_SIDE, names_of
-    from lmtrain.cli.score_words import WordOptions, WordReader, WordTable, looks_like_table, write_words
-    from lmtrain.corpus.stimuli import read_stimuli
+    from lmtrain.cli.score_words import WordOptions, WordReader, WordTable, write_words
+    from lmtrain.cli.unknown_words import MANY, NUM_TRIED, name_unknown
+    from lmtrain.corpus.stimuli import looks_like_table, read_stimuli
     from lmtrain.errors import UsageError
     from lmtrain.files.tables import has_table_name
     from lmtrain.files.text_input import input_name, read_lines
@@ -216,6 +217,7 @@ def score(
     name = input_name(file)
     begun = loaded[0].rules.words(after or "", "--after")
     num_tokens, num_unk = 0, [0] * len(scorers)
+    first_lines: list[tuple[str, str]] = []
     has_begun = False
     groups = watched_beside_results(read_lines(file), None, "lines", "scoring", lambda g: len(g.lines))
     for first_number, lines in groups:
@@ -225,6 +227,8 @@ def score(
         for number, line in enumerate(lines, first_number):
             prefix, sentence = writer.parse(line, f"{name}:{number}")
             prefixes.append(prefix)
+            if number <= NUM_TRIED:
+                first_lines.append((f"line {number}", sentence))
             sentences.append(begun + loaded[0].rules.words(sentence, f"{name}:{number}"))
         by_model = [[line.after(len(begun)) for line in scorer.score(sentences)] for scorer in scorers]
         if not has_begun:
@@ -239,10 +243,12 @@ def score(
     write_result(writer.end(), end="")
     if remark := writer.remark():
         note(remark)
-    for model, count in zip(names, num_unk, strict=False):  # of an ensemble, one count for all
+    for name, reader, count in zip(names, readers, num_unk, strict=False):  # an ensemble is one
         if count:
-            of = f"{model}: " if len(scorers) > 1 else ""
+            of = name if len(readers) > 1 else ""
             note(
-                f"{of}{count:,} of {num_tokens:,} tokens are scored as <unk>, "
+                f"{of and f'{of}: '}{count:,} of {num_tokens:,} tokens are scored as <unk>, "
                 "which stands for all unknown words"
             )
+            if count > MANY * num_tokens:
+                name_unknown(first_lines, reader.rules, reader.vocab, of)

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, islice, pairwise
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from lmtrain.cli.progress import watched_beside_results
 from lmtrain.cli.text import note, write_result
-from lmtrain.cli.unknown_words import tell_unknown
+from lmtrain.cli.unknown_words import MANY, name_unknown
 from lmtrain.errors import UsageError
 from lmtrain.files.atomic import write_file
 from lmtrain.files.tables import as_text
@@ -77,6 +77,10 @@ class WordTable:
         options: What rows and columns are asked for.
         has_details: Whether entropy and rank are known.
 
+    Attributes:
+        num_words: Read so far.
+        num_unknown: How many of them each model does not know, or not in all parts.
+
     Raises:
         UsageError: Options have no meaning for these stimuli, or a column is there already.
     """
@@ -105,22 +109,23 @@ class WordTable:
         self.header = [*given, *added]
         if missing := next((name for name in options.by if name not in self.header), None):
             raise UsageError(f"--by {missing}: no such column; there are {', '.join(self.header)}")
+        self.num_words, self.num_unknown = 0, [0] * len(readers)
 
-    def rows(self, words: Sequence[Sequence["Word"]]) -> Iterator[list[object]]:
-        """The rows of all sentences, given the words of each, in order."""
-        from lmtrain.corpus.words import parts_of
+    def rows(self) -> Iterator[Sequence[object]]:
+        """The header, and the rows of all sentences in order; figures are floats."""
+        from lmtrain.corpus.words import Unknown, parts_of
 
-        batches = [slice(begin, begin + _BATCH) for begin in range(0, len(words), _BATCH)]
-        num_words = sum(map(len, words))
-        for batch in watched_beside_results(
-            batches, num_words, "words", "scoring", lambda batch: sum(map(len, words[batch]))
-        ):
-            tokens = [parts_of(line) for line in words[batch]]
-            by_model = [reader.scorer.score(tokens) for reader in self._readers]
-            for sentence, line, *scored in zip(
-                self._stimuli.sentences[batch], words[batch], *by_model, strict=True
-            ):
+        sentences, rules = self._stimuli.sentences, self._readers[0].model.rules
+        batches = [sentences[begin : begin + _BATCH] for begin in range(0, len(sentences), _BATCH)]
+        yield self.header
+        for batch in watched_beside_results(batches, _size(sentences), "words", "scoring", _size):
+            words = [sentence.words(rules, self._stimuli.name) for sentence in batch]
+            by_model = [reader.scorer.score(list(map(parts_of, words))) for reader in self._readers]
+            for sentence, line, *scored in zip(batch, words, *by_model, strict=True):
                 yield from self._rows_of(sentence, line, scored)
+            self.num_words += sum(map(len, words))
+            for i, reader in enumerate(self._readers):
+                self.num_unknown[i] += len(Unknown.of(words, reader.model.vocab).words)
 
     def _rows_of(
         self, sentence: "Sentence", words: Sequence["Word"], scored: "Sequence[ScoredLine]"
@@ -137,7 +142,7 @@ class WordTable:
             given = self._stimuli.table.rows[group.row]
             yield [*given, *group.cells, *(cell for cells in of_models for cell in cells)]
 
-    def summed(self, rows: Iterator[list[object]]) -> Iterator[list[object]]:
+    def summed(self) -> Iterator[Sequence[object]]:
         """A header, and a row for each value of the columns of ``--by``, in the order they come in."""
         by = [self.header.index(name) for name in self._options.by]
         unit = _UNITS[self._options.base][0]
@@ -149,7 +154,7 @@ class WordTable:
         columns = [self.header.index(f"{name}{unit}{suffix}") for name, suffix in names]
         unknown = [self.header.index(f"is_unk{reader.suffix}") for reader in self._readers]
         sums: dict[tuple[object, ...], list[list[float]]] = {}
-        for row in rows:
+        for row in islice(self.rows(), 1, None):
             if row[columns[0]] != "":
                 figures = [float(str(row[at])) for at in (*columns, *unknown)]
                 sums.setdefault(tuple(row[at] for at in by), []).append(figures)
@@ -161,7 +166,7 @@ class WordTable:
         ]
         for values, found in sums.items():
             totals = [math.fsum(column) for column in zip(*found, strict=True)]
-            both = [_number(x) for total in totals[: len(columns)] for x in (total, total / len(found))]
+            both = [x for total in totals[: len(columns)] for x in (total, total / len(found))]
             yield [*values, len(found), *both, *map(int, totals[len(columns) :])]
 
     def _labels(self) -> list[str]:
@@ -220,21 +225,17 @@ class WordTable:
                 continue
             cost = score.nats * self._per_nat
             if self._is_whole:
-                yield [group.num_words, _number(cost), _number(cost / group.num_words), score.num_unk]
+                yield [group.num_words, cost, cost / group.num_words, score.num_unk]
                 continue
-            cells: list[object] = [_number(cost)]
-            cells += [_number(score.entropy * self._per_nat)] if score.entropy is not None else []
+            cells: list[object] = [cost]
+            cells += [score.entropy * self._per_nat] if score.entropy is not None else []
             cells += [int(score.num_unk > 0), *([score.rank] if score.rank is not None else [])]
             cells.append(score.frequency_rank)
             if self._options.entropy_reduction and score.entropy_reduction is not None:
-                cells.append(_number(score.entropy_reduction * self._per_nat))
+                cells.append(score.entropy_reduction * self._per_nat)
             for back in range(1, self._options.spillover + 1):
                 before = scores[at - back] if at >= back else None
-                cells += (
-                    ["", ""]
-                    if before is None
-                    else [_number(before.nats * self._per_nat), before.frequency_rank]
-                )
+                cells += [before.nats * self._per_nat, before.frequency_rank] if before else ["", ""]
             yield cells
 
 
@@ -250,39 +251,43 @@ def write_words(
         options: Where it goes, and what is summed.
         signature: All that figures depend on, in a line.
     """
-    rules = readers[0].model.rules
-    words = [sentence.words(rules, stimuli.name) for sentence in stimuli.sentences]
-    rows = table.rows(words)
-    if options.by:
-        rows = table.summed(rows)
-        header = next(rows)
-    else:
-        header = list(table.header)
+    if stimuli.kind == "words" and not stimuli.keys:
+        note(f"{stimuli.name}: no column such as item or sentence_id; all rows are read as one sentence")
+    rows = table.summed() if options.by else table.rows()
     separator = stimuli.table.separator
     if options.out is None:
-        write_result(as_text([header], separator), end="")
         while some := list(islice(rows, _ROWS)):
-            write_result(as_text(some, separator), end="")
+            write_result(_as_text(some, separator), end="")
         note(f"signature: {signature}")
     else:
-        write_file(options.out, as_text([header, *rows], separator).encode())
+        write_file(options.out, _as_text(rows, separator).encode())
         facts = {"signature": signature, "data": stimuli.name, "sha256": stimuli.table.sha256}
         write_file(
             options.out.with_name(f"{options.out.name}.json"),
             (json.dumps(facts, indent=2, ensure_ascii=False) + "\n").encode(),
         )
-    for reader in readers:
-        tell_unknown(stimuli.sentences, words, rules, reader.model.vocab, reader.suffix.removeprefix("_"))
+    for reader, count in zip(readers, table.num_unknown, strict=True):
+        if count > MANY * table.num_words:
+            _tell_unknown(stimuli, reader, count, table.num_words)
 
 
-def looks_like_table(line: str) -> bool:
-    """Whether a line that is about to be read as a sentence is evidently the header of a table."""
-    from lmtrain.corpus.stimuli import COLUMN_NAMES
+def _tell_unknown(stimuli: "Stimuli", reader: WordReader, count: int, num_words: int) -> None:
+    model = reader.suffix.removeprefix("_")
+    of = f"{model}: " if model else ""
+    note(
+        f"{of}{count:,} of {num_words:,} words ({count / num_words:.1%}) are unknown "
+        "to the model or have a part that is; <unk> stands for all of them"
+    )
+    lines = [(sentence.label, sentence.line) for sentence in stimuli.sentences]
+    name_unknown(lines, reader.model.rules, reader.model.vocab, model)
 
-    cells = next((line.split(mark) for mark in "\t,;" if mark in line), [])
-    names = {cell.strip().strip('"').lower() for cell in cells}
-    return len(names & COLUMN_NAMES) >= 2 or (len(cells) > 2 and "\t" in line)
+
+def _size(sentences: "Iterable[Sentence]") -> int:
+    """Words, as a person counts them."""
+    return sum(len(sentence.line.split()) for sentence in sentences)
 
 
-def _number(value: float) -> str:
-    return f"{value:z.6f}"
+def _as_text(rows: Iterable[Sequence[object]], separator: str) -> str:
+    return as_text(
+        ([f"{cell:z.6f}" if isinstance(cell, float) else cell for cell in row] for row in rows), separator
+    )

@@ -14,7 +14,7 @@ from lmtrain.files.text_input import input_name
 _WORD_COLUMNS, _SENTENCE_COLUMNS = ("word", "token"), ("sentence", "text")
 _KEYS = ("subject", "participant", "list", "trial", "story", "item", "condition", "sentence_id", "sentence")
 """Columns beside words: where one of them changes, another sentence begins."""
-COLUMN_NAMES = frozenset((*_WORD_COLUMNS, *_SENTENCE_COLUMNS, *_KEYS, "region", "zone", "rt"))
+_COLUMN_NAMES = frozenset((*_WORD_COLUMNS, *_SENTENCE_COLUMNS, *_KEYS, "region", "zone", "rt"))
 """What columns of such tables are called."""
 
 
@@ -26,7 +26,7 @@ class Sentence:
         line: The text.
         first_row: The row of its first cell, from 0.
         cells: The place of each of its cells in it, by their first character and after their last.
-        label: What messages call it: its item, or the number of its row, from 1.
+        label: What messages call it: ``item 3``, ``row 7``, ``line 7``; numbers are from 1.
     """
 
     line: str
@@ -48,19 +48,22 @@ class Stimuli:
         table: The rows; of a text, numbers of lines.
         sentences: In the order of the rows.
         name: What messages call the file.
+        keys: The columns that tell sentences of words apart.
     """
 
     kind: Literal["text", "sentences", "words"]
     table: Table
     sentences: list[Sentence] = field(repr=False)
     name: str = ""
+    keys: tuple[str, ...] = ()
 
 
 def read_stimuli(path: Path, column: str | None = None) -> Stimuli:
     """Reads a table, where the file is called ``.csv`` or ``.tsv`` or a column is named; else lines of text.
 
-    The text is in ``column``, by default that called word, token, sentence or text. A row is a word of a
-    sentence where the column is called word or token, or all cells are single words.
+    The text is in ``column``, by default that called word, token, sentence or text, in capitals or not. A row
+    is a word of a sentence where the column is called word or token, or all cells of one not called sentence
+    are single words.
 
     Raises:
         DataError: The file cannot be used.
@@ -69,21 +72,41 @@ def read_stimuli(path: Path, column: str | None = None) -> Stimuli:
     if column is None and not has_table_name(path):
         return _lines(path)
     table = read_table(path)
-    name = column or next((n for n in (*_WORD_COLUMNS, *_SENTENCE_COLUMNS) if n in table.header), "")
+    name = column or next(iter(_found(table, (*_WORD_COLUMNS, *_SENTENCE_COLUMNS))), "")
     if name not in table.header:
         lacks = (
             f"no column {name!r}" if name else "no column is called word or sentence; name one with --column"
         )
         raise UsageError(f"{input_name(path)}: {lacks} (there are {', '.join(table.header)})")
     cells = table.column(name)
-    if name in _WORD_COLUMNS or all(len(cell.split()) < 2 for cell in cells):
-        return Stimuli("words", table, list(_joined(table, cells, name)), input_name(path))
-    items = table.column("item") if "item" in table.header else None
-    sentences = [
-        Sentence(cell, row, [(0, len(cell))], items[row] if items else str(row + 1))
-        for row, cell in enumerate(cells)
-    ]
+    labels = _labels(table)
+    has_words = name.lower() != "sentence" and all(len(cell.split()) < 2 for cell in cells)
+    if has_words or name.lower() in _WORD_COLUMNS:
+        keys = [key for key in _found(table, _KEYS) if key != name]
+        joined = list(_joined(cells, [table.column(key) for key in keys], labels))
+        return Stimuli("words", table, joined, input_name(path), tuple(keys))
+    rows = enumerate(zip(cells, labels, strict=True))
+    sentences = [Sentence(cell, row, [(0, len(cell))], label) for row, (cell, label) in rows]
     return Stimuli("sentences", table, sentences, input_name(path))
+
+
+def _found(table: Table, names: tuple[str, ...]) -> list[str]:
+    """The columns of some names, as the header writes them, in the order of the names."""
+    written = {column.lower(): column for column in reversed(table.header)}
+    return [written[name] for name in names if name in written]
+
+
+def _labels(table: Table) -> list[str]:
+    if items := _found(table, ("item",)):
+        return [f"item {item}" for item in table.column(items[0])]
+    return [f"row {number}" for number in range(1, len(table.rows) + 1)]
+
+
+def looks_like_table(line: str) -> bool:
+    """Whether a line that is about to be read as a sentence is evidently the header of a table."""
+    cells = next((line.split(mark) for mark in "\t,;" if mark in line), [])
+    names = {cell.strip().strip('"').lower() for cell in cells}
+    return len(names & _COLUMN_NAMES) >= 2 or (len(cells) > 2 and "\t" in line)
 
 
 def _lines(path: Path) -> Stimuli:
@@ -94,14 +117,12 @@ def _lines(path: Path) -> Stimuli:
     numbers = [str(number) for number in range(1, len(lines) + 1)]
     table = Table(["sentence_id"], [[number] for number in numbers], "\t", sha256)
     rows = enumerate(zip(lines, numbers, strict=True))
-    sentences = [Sentence(line, row, [(0, len(line))], number) for row, (line, number) in rows]
+    sentences = [Sentence(line, row, [(0, len(line))], f"line {number}") for row, (line, number) in rows]
     return Stimuli("text", table, sentences, input_name(path))
 
 
-def _joined(table: Table, cells: list[str], column: str) -> Iterator[Sentence]:
-    """Words that belong together, a space between any two."""
-    keys = [table.column(name) for name in _KEYS if name in table.header and name != column]
-    items = table.column("item") if "item" in table.header else None
+def _joined(cells: list[str], keys: list[list[str]], labels: list[str]) -> Iterator[Sentence]:
+    """Words that belong together, where all keys are the same; a space between any two."""
     begin = 0
     for row in range(1, len(cells) + 1):
         if row < len(cells) and all(key[row] == key[begin] for key in keys):
@@ -110,5 +131,5 @@ def _joined(table: Table, cells: list[str], column: str) -> Iterator[Sentence]:
         for cell in cells[begin:row]:
             places.append((at, at + len(cell)))
             at += len(cell) + 1
-        yield Sentence(" ".join(cells[begin:row]), begin, places, items[begin] if items else str(begin + 1))
+        yield Sentence(" ".join(cells[begin:row]), begin, places, labels[begin])
         begin = row

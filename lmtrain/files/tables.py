@@ -1,8 +1,8 @@
 """Tables of texts and figures, as pandas and R write and read them: CSV, or columns apart by tabs.
 
-The separator is what the header has: a tab, else a comma, else a semicolon. In CSV a cell may stand in
-quotes, and then hold separators and line ends. Where tabs separate, a cell is a line's alone and a quotation
-mark that has no partner is a character like any other.
+The separator is a tab in all that is called ``.tsv``, else what the header has: a tab, a comma or a
+semicolon. In CSV a cell may stand in quotes, and then hold separators and line ends. Where tabs separate, a
+cell is a line's alone and a quotation mark that has no partner is a character like any other.
 """
 
 import csv
@@ -42,7 +42,11 @@ class Table:
 
 def has_table_name(path: Path) -> bool:
     """Whether a file is called one of a table, compressed or not."""
-    return bool(SUFFIXES.intersection(suffix.lower() for suffix in path.suffixes[-2:]))
+    return not SUFFIXES.isdisjoint(_suffixes(path))
+
+
+def _suffixes(path: Path) -> set[str]:
+    return {suffix.lower() for suffix in path.suffixes[-2:]}
 
 
 def read_table(path: Path) -> Table:
@@ -54,7 +58,8 @@ def read_table(path: Path) -> Table:
     text, sha256 = read_text(path)
     name = input_name(path)
     first = text[: text.find("\n")] if "\n" in text else text
-    separator = next((mark for mark in "\t,;" if mark in first), ",")
+    found = next((mark for mark in "\t,;" if mark in first), ",")
+    separator = "\t" if ".tsv" in _suffixes(path) else found
     lines = _tab_rows(text) if separator == "\t" else _csv_rows(text, separator, name)
     _, header = next(lines, (0, []))
     if twice := next((column for column in header if header.count(column) > 1), None):

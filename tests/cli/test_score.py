@@ -81,7 +81,8 @@ def test_tsv(trained: Trained) -> None:
         *(((4, i), t) for i, t in enumerate(["the", "dog", "sat", "and", "slept", "often", "<eos>"], 1)),
     ]
     assert outcome.out.startswith("sentence_id\ttoken_id\ttoken\tsurprisal\n1\t1\tthe\t")
-    assert outcome.err == "1 of 14 tokens are scored as <unk>, which stands for all unknown words\n"
+    told = "1 of 14 tokens are scored as <unk>, which stands for all unknown words\n  line 2: unicorn\n"
+    assert outcome.err == told
 
 
 def test_extended_tsv(trained: Trained) -> None:

@@ -140,6 +140,12 @@ def test_sums_and_means(trained: Trained, words: Path) -> None:
     assert found[0]["num_unk"] == "0"
 
 
+def test_sums_are_of_figures_before_they_are_rounded(trained: Trained, items: Path) -> None:
+    wholes = rows_of(score(trained, items).out, ",")
+    sums = rows_of(score(trained, items, "--by", "item,condition").out, ",")
+    assert [row["surprisal_sum"] for row in sums] == [row["surprisal"] for row in wholes]
+
+
 def test_the_base_of_the_logarithm_is_in_the_names(trained: Trained, words: Path) -> None:
     bits = [float(row["surprisal"] or 0) for row in rows_of(score(trained, words).out)]
     for base, name, nats in (("e", "surprisal_nats", 1.0), ("10", "surprisal_log10", math.log(10))):
@@ -179,6 +185,37 @@ def test_unknown_words_are_named_by_item_with_what_would_mend_it(trained: Traine
     assert "  item 1: The (known as the), cat,, unicorn\n" in err
     assert "--tokenizer penn --lowercase would leave 30.8% unknown, 15.4% but for punctuation\n" in err
     assert "unknown" not in score(trained, "-", "--rows", "words", stdin="the old cat\n").err
+
+
+def test_unknown_words_of_a_text_are_named_by_line(trained: Trained) -> None:
+    err = score(trained, "-", stdin="the old cat\nThe Cat\n").err
+    assert "2 of 7 tokens are scored as <unk>" in err
+    assert "  line 2: The (known as the), Cat (known as cat)\n--lowercase would leave 0.0% unknown\n" in err
+    assert "line 2" not in score(trained, "-", stdin="the old cat\n" * 5 + "The\n").err
+
+
+def test_capitals_in_a_header_do_not_matter(trained: Trained, tmp_path: Path, words: Path) -> None:
+    text = LONG.replace("item\tcondition\tregion\tword", "Item\tCondition\tRegion\tWord")
+    (tmp_path / "capitals.tsv").write_text(text, encoding="utf-8")
+    plain, capitals = (
+        [row["surprisal"] for row in rows_of(score(trained, path).out)]
+        for path in (words, tmp_path / "capitals.tsv")
+    )
+    assert capitals == plain
+
+
+def test_rows_that_nothing_parts_are_one_sentence_and_it_says_so(trained: Trained, words: Path) -> None:
+    told = "no column such as item or sentence_id; all rows are read as one sentence"
+    found = score(trained, "-", "--column", "word", stdin="word\nthe\nold\n")
+    assert told in found.err
+    shown = [float(row["surprisal"]) for row in rows_of(found.out, ",")]
+    assert shown == pytest.approx(plain(trained, "the old\n"), abs=1e-5)
+    assert told not in score(trained, words).err
+
+
+def test_a_column_called_sentence_has_no_words(trained: Trained) -> None:
+    found = rows_of(score(trained, "-", "--column", "sentence", stdin="sentence\nthe\nthe\n").out, ",")
+    assert len({row["surprisal"] for row in found}) == 1
 
 
 def test_a_table_that_is_read_as_text_is_told_of(trained: Trained) -> None:

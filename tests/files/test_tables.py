@@ -35,6 +35,7 @@ def test_separators_quotes_and_line_ends(tmp_path: Path) -> None:
     assert (table.header, table.separator) == (["a", "b"], "\t")
     assert table.rows == [['"If', '"'], ["x", 'say "hi"']]  # a mark without a partner is a character
     assert table.column("b") == ['"', 'say "hi"']
+    assert read_table(written(tmp_path, "a\nx, y\n", "one.tsv")).rows == [["x, y"]]
 
 
 def test_compressed_tables_have_the_hash_of_what_was_compressed(tmp_path: Path) -> None:
