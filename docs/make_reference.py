@@ -29,7 +29,7 @@ is read. Results go to standard output, messages to standard error. `python -m l
 | 2 | usage, or a config that does not hold |
 | 3 | the data: missing, empty, not UTF-8, no vocabulary left |
 | 4 | a model or snapshot: missing, damaged, of another shape or a newer format |
-| 5 | training diverged: a loss or gradient was not finite |
+| 5 | training diverged: a loss or gradient was not finite, or the training loss stays above ln V |
 | 6 | the disk or the system: full, read-only, no permission; another process holds the run directory |
 | 129, 130, 143 | interrupted (SIGHUP, SIGINT, SIGTERM), after a snapshot was written |
 """

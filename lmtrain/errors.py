@@ -9,7 +9,7 @@
     │   └── NotTextError    3  binary where text was expected
     ├── ModelError          4  a model or snapshot: missing, of another shape or newer format
     │   └── DamagedSnapshotError  4  a snapshot that is not what was once written
-    ├── DivergenceError     5  a loss or gradient was not finite
+    ├── DivergenceError     5  a loss or gradient was not finite, or stays above that of guessing
     └── StorageError        6  the disk or system: full, read-only, no permission, held by another
         └── UnreachableError  6  an address that did not give its file
     Interrupted  129/130/143  SIGHUP, SIGINT or SIGTERM; during training, after a snapshot was written
@@ -66,7 +66,7 @@ class DamagedSnapshotError(ModelError):
 
 
 class DivergenceError(LmtrainError):
-    """Training produced a loss or gradient that is not finite; no update was made with it."""
+    """A loss or gradient that is not finite, with which no update was made; or a loss above guessing."""
 
     exit_code = 5
 

@@ -25,8 +25,9 @@ from lmtrain.cli.text import (
     size,
     tensorboard_command,
 )
+from lmtrain.cli.watching import Reader, Trial
 from lmtrain.errors import DataError, Interrupted, UsageError
-from lmtrain.run.observer import Observer, RunResult, RunStart, TableRow
+from lmtrain.run.observer import RunResult, RunStart, TableRow
 
 if TYPE_CHECKING:
     from lmtrain.config import Config
@@ -147,11 +148,14 @@ def _seeds(text: str) -> tuple[int, ...]:
 
 
 def _refuse_unfetched(texts: Sequence[Path]) -> None:
-    from lmtrain.corpus.fetching.known import KNOWN_CORPORA
+    from lmtrain.corpus.fetching.known import KNOWN_CORPORA, SPLITS
 
     for path in texts:
-        if path.parent.name in KNOWN_CORPORA and not path.parent.exists():
-            raise DataError(f"{path}: no such file; lmtrain data fetch {path.parent.name} brings it")
+        name = path.parent.name
+        is_fetched = path.stem in SPLITS and path.suffix == ".txt"
+        if name in KNOWN_CORPORA and is_fetched and not (path.exists() or path.is_symlink()):
+            to = "" if path.parent == Path("data", name) else f" --to {shlex.quote(str(path.parent))}"
+            raise DataError(f"{path}: no such file; lmtrain data fetch {name}{to} brings it")
 
 
 def _refuse_contradictions(
@@ -209,7 +213,8 @@ def _try_out(config: "Config", run_dir: Path, device: str, as_json: bool) -> Non
     from lmtrain.jobs.dry_run import dry_run as try_out
 
     note("reading the texts, and trying a few steps …")
-    estimate = try_out(config, run_dir, device)
+    with Trial() as trial:
+        estimate = try_out(config, run_dir, device, trial)
     if as_json:
         print_json(estimate.to_dict())
     else:
@@ -270,7 +275,7 @@ def _print_estimate(estimate: "Estimate") -> None:
     )
 
 
-class _Terminal(Observer):
+class _Terminal(Reader):
     """Watches a run: the table on standard output, everything else on standard error.
 
     Args:
@@ -344,9 +349,6 @@ class _Terminal(Observer):
         if step == 0 and samples:
             self._print_samples("before training the model writes:")
 
-    def on_note(self, text: str) -> None:
-        note(text)
-
     def on_end(self, result: RunResult) -> None:
         self._close()
         if result.was_finished:
@@ -371,6 +373,8 @@ class _Terminal(Observer):
                     f"the source's own perplexity on the same text is {result.source_perplexity:.2f}: "
                     f"{above(result.test.perplexity, result.source_perplexity)} the best possible"
                 )
+        for remark in result.unknown_words:
+            note(remark)
         note(f"done in {duration(result.elapsed)}; next:\n{_next_commands(result.run_dir)}")
 
     def _print_samples(self, title: str) -> None:

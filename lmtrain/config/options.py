@@ -359,7 +359,7 @@ class TrainOptions(Options):
 
     length: ClassVar[frozenset[str]] = frozenset({"epochs", "max_steps"})
     """Keys that may change where the schedule does not depend on them."""
-    free = frozenset({"early_stopping", "threads"})
+    free = frozenset({"early_stopping", "threads", "stop_above_uniform"})
 
     epochs: Count | Positive | None = Field(default=None, description="passes over the text")
     max_steps: Count | None = Field(default=None, description="parameter updates")
@@ -386,6 +386,9 @@ class TrainOptions(Options):
     schedule: Schedule = Field(default=ConstantSchedule(), description="of the learning rate")
     averaging: Averaging = Field(default=NoAveraging(), description="of weights that are evaluated")
     early_stopping: EarlyStoppingOptions | None = Field(default=None, description="null: never")
+    stop_above_uniform: bool = Field(
+        default=True, description="end a run whose training loss stays above ln V, that of blind guessing"
+    )
 
 
 class EvaluationOptions(Options):

@@ -16,7 +16,7 @@ from lmtrain.corpus.cache import CacheEntry, checksum, content_hash, default_cac
 from lmtrain.corpus.text import TextRules, mark_lines
 from lmtrain.corpus.vocab import Vocabulary
 from lmtrain.errors import DataError, StorageError
-from lmtrain.files.text_input import file_blocks
+from lmtrain.files.text_input import Watch, file_blocks, plain_size, unwatched
 
 _SCAN_TOKENS = 1 << 20
 
@@ -79,6 +79,7 @@ def build_vocabulary(
     max_vocab: int | None = None,
     min_count: int = 1,
     cache_dir: Path | None = None,
+    watch: Watch = unwatched,
 ) -> Vocabulary:
     """The vocabulary of text files, as :meth:`Vocabulary.from_counts`; words are counted only once.
 
@@ -88,6 +89,7 @@ def build_vocabulary(
         max_vocab: How many words to keep, beside ``<unk>`` and ``<eos>``; None keeps all.
         min_count: Words that occur less often are left out.
         cache_dir: Where the counts are kept; by default :func:`default_cache_dir`.
+        watch: Shows how far counting has come.
 
     Raises:
         DataError: A file is missing, empty or not UTF-8 text, or no word is left.
@@ -99,14 +101,18 @@ def build_vocabulary(
     counts = _read_counts(entry)
     if counts is None:
         counts = Counter()
-        for text in _marked_files(paths, digests, rules):
+        for text in _marked_files(paths, digests, rules, "counting words of", watch):
             counts.update(text.split())
         _write_counts(entry, counts)
     return Vocabulary.from_counts(counts, max_vocab, min_count)
 
 
 def load_corpus(
-    paths: Sequence[Path], vocab: Vocabulary, rules: TextRules, cache_dir: Path | None = None
+    paths: Sequence[Path],
+    vocab: Vocabulary,
+    rules: TextRules,
+    cache_dir: Path | None = None,
+    watch: Watch = unwatched,
 ) -> Corpus:
     """Opens text files as ids; they are encoded the first time only.
 
@@ -115,6 +121,7 @@ def load_corpus(
         vocab: Words that are not in it become ``<unk>``.
         rules: How text becomes words.
         cache_dir: Where the ids are kept; by default :func:`default_cache_dir`.
+        watch: Shows how far encoding has come.
 
     Raises:
         DataError: A file is missing, empty or not UTF-8 text.
@@ -128,7 +135,7 @@ def load_corpus(
     if encoded is None:
         payload = entry.payload(".npy")
         with writing(payload) as file:
-            facts = _write_ids(file, _marked_files(paths, digests, rules), vocab)
+            facts = _write_ids(file, _marked_files(paths, digests, rules, "encoding", watch), vocab)
         entry.write({**facts, "crc32": checksum(payload)})
         encoded = _open_ids(entry)
     if encoded is None:
@@ -168,9 +175,12 @@ def _joint_hash(digests: Sequence[str]) -> str:
     return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
-def _marked_files(paths: Sequence[Path], digests: Sequence[str], rules: TextRules) -> Iterator[bytes]:
+def _marked_files(
+    paths: Sequence[Path], digests: Sequence[str], rules: TextRules, what: str, watch: Watch
+) -> Iterator[bytes]:
     for path, digest in zip(paths, digests, strict=True):
-        yield from mark_lines(_unchanged_blocks(path, digest), rules, str(path))
+        blocks = watch(_unchanged_blocks(path, digest), f"{what} {path.name}", plain_size(path))
+        yield from mark_lines(blocks, rules, str(path))
 
 
 def _unchanged_blocks(path: Path, sha256: str) -> Iterator[bytes]:

@@ -39,6 +39,15 @@ _GROUP_BYTES = 1 << 18
 """Lines are read in groups of this size where there are enough of them."""
 
 
+Watch = Callable[[Iterable[bytes], str, int | None], Iterable[bytes]]
+"""Hands on the blocks of something, and shows how far it has come: what is done, and bytes of it if known."""
+
+
+def unwatched(blocks: Iterable[bytes], what: str, size: int | None) -> Iterable[bytes]:  # noqa: ARG001
+    """Shows nothing."""
+    return blocks
+
+
 class LineGroup(NamedTuple):
     """Some lines of a text that follow each other, without their ends."""
 
@@ -71,6 +80,17 @@ def file_blocks(path: Path, block_bytes: int = _BLOCK_BYTES) -> Iterator[bytes]:
         if suffix := compression_of(start, path):
             blocks = _joined(decompressed(blocks, suffix, input_name(path)), block_bytes)
         yield from blocks
+
+
+def plain_size(path: Path) -> int | None:
+    """Bytes of a file; None where it is compressed, and holds more.
+
+    Raises:
+        DataError: It is missing, or cannot be read.
+    """
+    with reading(path), path.open("rb") as file:
+        start = file.read(max(map(len, SIGNATURES)))
+        return path.stat().st_size if compression_of(start, path) is None else None
 
 
 @contextmanager

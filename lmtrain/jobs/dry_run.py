@@ -126,7 +126,9 @@ class Estimate:
         return {**dataclasses.asdict(self), "memory": memory, "seconds": self.seconds}
 
 
-def dry_run(config: Config, run_dir: Path | None = None, device: str = "auto") -> Estimate:
+def dry_run(
+    config: Config, run_dir: Path | None = None, device: str = "auto", observer: Observer | None = None
+) -> Estimate:
     """Reads what a run would read and makes a miniature of it, which leaves nothing behind.
 
     The miniature is made of what the run itself is made of: some steps, an evaluation of a piece of each
@@ -136,20 +138,22 @@ def dry_run(config: Config, run_dir: Path | None = None, device: str = "auto") -
         config: What would be trained.
         run_dir: Where; by default ``runs/NAME``. It is not touched.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        observer: Who watches the texts being read and the steps being tried.
 
     Raises:
         LmtrainError: As training itself would, and where there is not enough memory for it.
     """
+    observer = observer or Observer()
     run_dir = run_dir or Path("runs") / config.name
     where = resolve_device(device)
     compute_reproducibly(where)
     peak = PeakMemory(where)
-    corpora = load_corpora(config)
+    corpora = load_corpora(config, watch=observer.watch_reading)
     _refuse_too_large(config, corpora, where)
     windows = build_windows(config, corpora)
     num_steps = count_steps(config, windows)
     steps_done = _steps_done(run_dir, config, corpora)
-    miniature = _Miniature(config, corpora, num_steps)
+    miniature = _Miniature(config, corpora, num_steps, observer)
     with _temporary_folder(run_dir) as folder:
         miniature.train(folder, where)
         left_behind = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
@@ -189,9 +193,11 @@ class _Miniature(Observer):
         config: Of the whole run.
         corpora: Of the whole run.
         num_steps: Of the whole run.
+        observer: Who is told of its steps.
     """
 
-    def __init__(self, config: Config, corpora: Corpora, num_steps: int) -> None:
+    def __init__(self, config: Config, corpora: Corpora, num_steps: int, observer: Observer) -> None:
+        self._observer = observer
         is_line = config.data.context == "line"
         num_steps = min(num_steps, _STEPS)
         train = corpora.train
@@ -219,8 +225,10 @@ class _Miniature(Observer):
 
     def on_start(self, start: RunStart) -> None:
         self.trainer = start.trainer
+        self._observer.on_start(start)
 
-    def on_step(self, step: int) -> None:  # noqa: ARG002
+    def on_step(self, step: int) -> None:
+        self._observer.on_step(step)
         self._stepped = time.perf_counter()
 
     def on_figures(self, step: int, figures: TrainingFigures) -> None:  # noqa: ARG002

@@ -26,6 +26,7 @@ from lmtrain.corpus.text import TextRules
 from lmtrain.corpus.vocab import Vocabulary
 from lmtrain.corpus.window_lengths import RandomLengths
 from lmtrain.errors import ConfigError, DataError
+from lmtrain.files.text_input import Watch, unwatched
 from lmtrain.machine.threads import available_threads, threads_for
 from lmtrain.model.adaptive_softmax import AdaptiveSoftmax
 from lmtrain.model.dropout import DropoutRates
@@ -68,6 +69,9 @@ class Corpora:
         for name, corpus in (("valid", self.valid), ("test", self.test)):
             for path, other in same_files(corpus.paths if corpus else (), train):
                 yield f"data.{name}: {path} is a text of data.train too ({other}), and not unseen"
+
+    def unknown_words(self) -> Iterator[str]:
+        """What to say of texts of which much is ``<unk>``."""
         for name, corpus in (("train", self.train), ("valid", self.valid), ("test", self.test)):
             if corpus and corpus.num_oov > _MANY_UNK * corpus.num_tokens:
                 yield (
@@ -82,13 +86,14 @@ class Corpora:
         return {"vocab": self.vocab.sha256, **digests}
 
 
-def load_corpora(config: Config, known: Vocabulary | None = None) -> Corpora:
+def load_corpora(config: Config, known: Vocabulary | None = None, watch: Watch = unwatched) -> Corpora:
     """Reads, counts and encodes the texts a config names; makes synthetic ones that are not there.
 
     Args:
         config: What is trained.
         known: The words of the model that it begins from, whose ids they keep; ``data.extend_vocab`` adds
             those of the training text.
+        watch: Shows how far the texts are read, where they are not in the cache.
 
     Raises:
         DataError: A text cannot be used.
@@ -100,13 +105,13 @@ def load_corpora(config: Config, known: Vocabulary | None = None) -> Corpora:
     rules = text_rules(data)
     train_paths, *held_out = map(expand_patterns, (data.train, data.valid, data.test))
     if known is None or data.extend_vocab:
-        vocab = build_vocabulary(train_paths, rules, data.max_vocab, data.min_count)
+        vocab = build_vocabulary(train_paths, rules, data.max_vocab, data.min_count, watch=watch)
         vocab = known.extended(vocab.words) if known else vocab
     else:
         vocab = known
-    train = load_corpus(train_paths, vocab, rules)
+    train = load_corpus(train_paths, vocab, rules, watch=watch)
     _refuse_too_short(config, train)
-    valid, test = (load_corpus(paths, vocab, rules) if paths else None for paths in held_out)
+    valid, test = (load_corpus(paths, vocab, rules, watch=watch) if paths else None for paths in held_out)
     for corpus in (valid, test):
         if corpus and corpus.num_oov == corpus.num_tokens - corpus.num_lines:
             names = ", ".join(map(str, corpus.paths))

@@ -1,5 +1,6 @@
 """Who watches a run, and what they are told. Nothing slow is imported."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -61,10 +62,16 @@ class RunResult:
     source_perplexity: float | None
     """What the source of a synthetic test text itself reaches on it."""
     elapsed: float
+    unknown_words: tuple[str, ...] = ()
+    """What to say of texts of which much is ``<unk>``."""
 
 
 class Observer:
     """A terminal, a notebook, a test: each takes up what it cares for."""
+
+    def watch_reading(self, blocks: Iterable[bytes], what: str, size: int | None) -> Iterable[bytes]:  # noqa: ARG002
+        """Hands on the blocks of a text that is read for the first time; ``size`` in bytes, if known."""
+        return blocks
 
     def on_start(self, start: RunStart) -> None:
         """Everything is built; the first step comes next."""

@@ -51,6 +51,7 @@ from lmtrain.training.log import Log, Reached, last_logged_step
 from lmtrain.training.record import Record
 from lmtrain.training.snapshot import Provenance, Snapshot
 from lmtrain.training.store import SnapshotStore
+from lmtrain.training.uniform import UniformGuard
 
 _SAMPLE_WORDS = 30
 _EXACT, _ESTIMATE = "nats per token", "nats per token; train/loss is a sampled estimate and lies low"
@@ -96,8 +97,8 @@ def train(
             known = origin.vocab
         elif config.data.extend_vocab:
             raise UsageError("data.extend_vocab adds words to those of a model: name it with --from")
-        corpora = load_corpora(config, known)
-        for remark in corpora.notes():
+        corpora = load_corpora(config, known, observer.watch_reading)
+        for remark in (*corpora.notes(), *corpora.unknown_words()):
             observer.on_note(remark)
         if snapshot:
             refuse_differences(run_dir, snapshot, config, corpora)
@@ -152,6 +153,7 @@ class Run:
         self.total_steps = count_steps(config, self.trainer.windows)
         stopping = config.train.early_stopping
         self.record = Record(stopping.patience if stopping else None)
+        self.uniform = UniformGuard(len(corpora.vocab), ends_run=config.train.stop_above_uniform)
         self.board = Board(self.files.board)
         self.log: Log
         self.environment = _environment(config.seed, device)
@@ -170,7 +172,8 @@ class Run:
 
         Raises:
             Interrupted: A stop was requested; a snapshot holds where.
-            DivergenceError: A loss or gradient was not finite; the last snapshot is from before.
+            DivergenceError: A loss or gradient was not finite, and the last snapshot is from before; or the
+                loss stays above that of guessing.
         """
         if snapshot:
             self._load(snapshot)
@@ -250,6 +253,8 @@ class Run:
             }
         )
         self.observer.on_figures(self.trainer.steps, figures)
+        if remark := self.uniform.check(self.trainer.steps, figures.loss):
+            self.observer.on_note(remark)
 
     def _evaluate(self) -> None:
         self.trainer.check_finite()
@@ -362,6 +367,7 @@ class Run:
         return {
             "trainer": self.trainer.state_dict(),
             "record": self.record.state_dict(),
+            "uniform": self.uniform.state_dict(),
             "evaluated_step": self._evaluated_step,
             "logged_step": self._logged_step,
             "log_lines": self.log.num_lines,
@@ -372,6 +378,8 @@ class Run:
         """Continues from a state that ``state_dict`` gave; the log is cut when it is opened."""
         self.trainer.load_state_dict(state["trainer"])
         self.record.load_state_dict(state.get("record", state))  # lmtrain 0.1.0 had it flat
+        if "uniform" in state:
+            self.uniform.load_state_dict(state["uniform"])
         self._evaluated_step = int(state["evaluated_step"])
         self._logged_step = int(state["logged_step"])
         self._reached = Reached.of(state, self.trainer.steps)
@@ -491,6 +499,7 @@ class Run:
             test,
             source_perplexity(self.corpora.test.paths, test) if test and self.corpora.test else None,
             self.elapsed,
+            tuple(self.corpora.unknown_words()),
         )
 
 

@@ -437,6 +437,66 @@ def test_a_known_corpus_that_is_not_there_is_one_to_fetch(trained: Trained, tmp_
     assert not (folder / "runs/ptb").exists()
 
 
+@pytest.mark.parametrize(
+    ("path", "hint"),
+    [
+        ("data/ptb/valid.txt", "; lmtrain data fetch ptb brings it"),
+        ("my data/ptb/valid.txt", "; lmtrain data fetch ptb --to 'my data/ptb' brings it"),
+        ("data/ptb/dev.txt", ""),
+    ],
+)
+def test_a_text_that_a_folder_of_a_known_corpus_lacks(
+    trained: Trained, tmp_path: Path, path: str, hint: str
+) -> None:
+    folder = copy_of(trained, tmp_path)
+    (folder / path).parent.mkdir(parents=True)
+    outcome = train(folder, "--set", f"data.valid={path}", "--run-dir", "runs/ptb")
+    assert outcome.code == 3
+    assert f"{path}: no such file{hint}\n" in outcome.err
+
+
+@pytest.fixture(scope="module")
+def lost(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[object]]:
+    """A folder, and what trains there at a rate that is far too high."""
+    folder = Path(shutil.copytree(trained.folder, tmp_path_factory.mktemp("lost") / "project"))
+    values = ("optimizer={name: sgd, lr: 300}", "max_steps=60", "epochs=null")
+    options = [x for value in values for x in ("--set", f"train.{value}")]
+    return folder, [*options, "--set", "logging.every=10", "--run-dir", "runs/lost"]
+
+
+def test_a_run_that_is_lost_ends(lost: tuple[Path, list[object]]) -> None:
+    folder, options = lost
+    outcome = train(folder, *options)
+    assert outcome.code == 5
+    assert re.search(
+        r"training diverged: at step \d+ train/loss is .* cost ln V = 2\.398; lower", outcome.err
+    )
+    assert "diverged" in lmtrain("runs", "runs/lost", folder=folder).out
+    assert train(folder, *options).code == 5  # as before: nothing has changed
+    assert train(folder, *options, "--set", "train.stop_above_uniform=false").code == 0
+
+
+def test_many_unknown_words_are_told_at_the_end_too(trained: Trained, tmp_path: Path) -> None:
+    folder = copy_of(trained, tmp_path)
+    (folder / "test.txt").write_text("cat sat unicorn unicorn\n" * 9)
+    outcome = train(folder, "--set", "data.test=test.txt", "--set", "train.epochs=1", "--run-dir", "runs/unk")
+    assert outcome.code == 0, outcome.err
+    told = outcome.err.split("data.test: 40.0% of the tokens are <unk>")
+    assert len(told) == 3
+    assert "tensorboard --logdir" in told[1]
+    assert "done in" in told[2]
+
+
+def test_what_is_read_for_the_first_time_has_a_header(trained: Trained, tmp_path: Path) -> None:
+    folder = copy_of(trained, tmp_path)
+    (folder / "valid.txt").write_text("cat sat\n")
+    for run_dir, times in (("runs/a", 1), ("runs/b", 0)):
+        outcome = train(
+            folder, "--set", "data.valid=valid.txt", "--set", "train.epochs=1", "--run-dir", run_dir
+        )
+        assert outcome.err.count("reading the texts; the next run finds them in the cache") == times
+
+
 def test_what_comes_next(trained: Trained) -> None:
     commands = re.findall(r"^    \S*lmtrain (\w+) runs/tiny\b", trained.outcome.err, re.MULTILINE)
     assert commands == ["generate", "eval", "score", "plot", "diagnose"]

@@ -93,6 +93,7 @@ def test_defaults() -> None:
             "schedule": {"name": "constant"},
             "averaging": {"name": "none"},
             "early_stopping": None,
+            "stop_above_uniform": True,
         },
         "evaluation": {"every": "epoch", "streams": 1},
         "snapshots": {"every": "epoch", "keep": 3},

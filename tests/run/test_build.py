@@ -1,3 +1,5 @@
+import gzip
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import get_args
 
@@ -43,7 +45,34 @@ def test_many_unknown_words_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyP
     (tmp_path / "many.txt").write_text("a b c d e f g h i j k l m n o p q x x\n")
     data = {"train": "train.txt", "valid": "few.txt", "test": "many.txt"}
     paths = {name: str(tmp_path / file) for name, file in data.items()}
-    notes = list(
-        load_corpora(config_from_dict({"name": "x", "data": paths, "train": {"epochs": 1}}, "test")).notes()
-    )
+    config = config_from_dict({"name": "x", "data": paths, "train": {"epochs": 1}}, "test")
+    notes = list(load_corpora(config).unknown_words())
     assert [note.split(" of the")[0] for note in notes] == ["data.test: 10.0%"]
+
+
+def test_texts_are_watched_while_they_are_read_for_the_first_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LMTRAIN_CACHE", str(tmp_path / "cache"))
+    text = b"a b c\n" * 50
+    (tmp_path / "train.txt").write_bytes(text)
+    (tmp_path / "valid.txt.gz").write_bytes(gzip.compress(text[3:]))
+    data = {"train": str(tmp_path / "train.txt"), "valid": str(tmp_path / "valid.txt.gz")}
+    config = config_from_dict({"name": "x", "data": data, "train": {"epochs": 1, "batch_size": 2}}, "test")
+    told: list[tuple[str, int | None, int]] = []
+
+    def watch(blocks: Iterable[bytes], what: str, size: int | None) -> Iterator[bytes]:
+        read = 0
+        for block in blocks:
+            read += len(block)
+            yield block
+        told.append((what, size, read))
+
+    load_corpora(config, watch=watch)
+    assert told == [
+        ("counting words of train.txt", len(text), len(text)),
+        ("encoding train.txt", len(text), len(text)),
+        ("encoding valid.txt.gz", None, len(text) - 3),
+    ]
+    load_corpora(config, watch=watch)
+    assert len(told) == 3

@@ -7,7 +7,7 @@ import contextlib
 import hashlib
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -15,8 +15,8 @@ from urllib.parse import unquote, urlsplit
 from lmtrain import __version__
 from lmtrain.errors import DataError, StorageError, UnreachableError
 from lmtrain.files.atomic import refusing_faults
+from lmtrain.files.text_input import Watch
 
-Watch = Callable[[Iterable[bytes], str, int | None], Iterable[bytes]]
 """Hands on the blocks of a file that it is given, with the file's name and size; None if that is unknown."""
 
 _AGENT = f"lmtrain/{__version__}"

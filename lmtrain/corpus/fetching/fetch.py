@@ -11,12 +11,12 @@ from urllib.request import url2pathname
 
 from lmtrain.corpus.cache import default_cache_dir
 from lmtrain.corpus.fetching.archive import archive_members
-from lmtrain.corpus.fetching.download import Watch, download
+from lmtrain.corpus.fetching.download import download
 from lmtrain.corpus.fetching.known import ARCHIVE_SUFFIXES, KNOWN_CORPORA, SPLITS, KnownCorpus, Source
 from lmtrain.corpus.synthetic.synthetic import SYNTHETIC
 from lmtrain.errors import DataError, StorageError, UnreachableError, UsageError
 from lmtrain.files.atomic import refusing_faults, writing
-from lmtrain.files.text_input import file_blocks
+from lmtrain.files.text_input import Watch, file_blocks
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class FetchObserver:
 
     Attributes:
         note: Takes a line for a person.
-        watch: Hands on the blocks of a download; see ``lmtrain.corpus.fetching.download.Watch``.
+        watch: Hands on the blocks of a download; see ``lmtrain.files.text_input.Watch``.
     """
 
     note: Callable[[str], object] = str
