@@ -15,6 +15,7 @@ COMMANDS = (
     Named("train", "train:train", "Trains a language model, or continues an interrupted run."),
     Named("eval", "evaluate:evaluate", "Measures the perplexity of held-out text."),
     Named("score", "score:score", "Prints the surprisal of every word, or a score for each line."),
+    Named("rescore", "rescore:rescore", "Picks the best hypothesis of each n-best list."),
     Named(
         "adapt-stats",
         "adapt_stats:adapt_stats",

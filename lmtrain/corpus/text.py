@@ -18,6 +18,8 @@ EOS = "<eos>"
 
 EOS_BYTES = EOS.encode()
 WHITESPACE = b" \t\n\r\v\f"
+_BEGIN = re.compile(r"\A\s*<s>(?!\S)", re.ASCII)
+_END = re.compile(r"(?<!\S)</s>\s*\Z", re.ASCII)
 LONGEST_WORD = 1 << 20
 """Bytes of a word, or of a line for a tokeniser: bounds the memory that a file without spaces can take."""
 
@@ -90,6 +92,8 @@ class TextRules:
     def words(self, line: str, place: str) -> list[str]:
         """The words of a line to be scored; as ``split``, but its end alone is ``<eos>``.
 
+        ``<s>`` before them and ``</s>`` after them, as recognisers write them, are no words.
+
         Args:
             line: The line, without its end.
             place: What errors call it.
@@ -97,12 +101,22 @@ class TextRules:
         Raises:
             DataError: The line itself holds ``<eos>``.
         """
-        words = self.split(line)
+        words = self.split(without_marks(line))
         if EOS in words:
             raise DataError(
                 f"{place}: the text itself holds {EOS}, which every line end already stands for; remove it"
             )
         return words
+
+
+def fields(line: str, maxsplit: int = -1) -> list[str]:
+    """What stands between ASCII whitespace, which alone separates words; ``str.split`` knows more of it."""
+    return [field.decode() for field in line.encode().split(maxsplit=maxsplit)]
+
+
+def without_marks(line: str) -> str:
+    """A line without ``<s>`` as its first word and ``</s>`` as its last."""
+    return _END.sub("", _BEGIN.sub("", line))
 
 
 def mark_lines(blocks: Iterable[bytes], rules: TextRules, name: str) -> Iterator[bytes]:

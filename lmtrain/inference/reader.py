@@ -81,6 +81,13 @@ class Reader:
         self._strategy.begin(model)
         self._precision = precision
         self._state: ModelState | None = None
+        self.start: ModelState | None = None
+        """Where windows begin that do not go on: a state of one stream; None is the initial one."""
+
+    @property
+    def state(self) -> ModelState | None:
+        """After the window that was read last."""
+        return self._state
 
     def costs(self, windows: Iterable[HeldOutWindow]) -> Iterator[tuple[ReadWindow, TokenCosts]]:
         """Reads on, and finds what each token costs."""
@@ -103,13 +110,18 @@ class Reader:
             # Not for the length of the loop: between two windows the caller's modes are in force.
             with model.evaluating(self._precision), self._strategy.mode():
                 if self._state is None or not window.goes_on:
-                    self._state = model.initial_state(window.input_ids.shape[1])
+                    self._state = self._begun(window.input_ids.shape[1])
                 reading = model(sent(window.input_ids, device), self._state)
                 read = ReadWindow(window, *_without_padding(reading.features, window.targets), reading.state)
                 answer = ask(read)
                 self._strategy.learn(read)
                 self._state = detach(reading.state)
             yield read, answer
+
+    def _begun(self, num_streams: int) -> ModelState:
+        if self.start is None:
+            return self._strategy.model.initial_state(num_streams)
+        return [tuple(one.repeat(num_streams, 1) for one in layer) for layer in self.start]
 
 
 def _without_padding(features: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:

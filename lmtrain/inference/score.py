@@ -14,7 +14,7 @@ from lmtrain.errors import ModelError
 from lmtrain.inference.adapt import Adaptation, Statistics
 from lmtrain.inference.reader import Reader, Strategy
 from lmtrain.inference.windows import HeldOutWindow, line_windows, ordered_line_windows, stream_windows
-from lmtrain.model.language_model import LanguageModel
+from lmtrain.model.language_model import LanguageModel, ModelState
 
 NOT_A_NUMBER = "the model gives scores that are not numbers (NaN); --snapshot picks another"
 
@@ -106,6 +106,7 @@ class Scorer:
         self._with_details = with_details
         self._adaptation = adaptation or Adaptation()
         self._reader = Reader(model, precision, self._adaptation.strategy(statistics))
+        self._next_start: ModelState | None = None
 
     def score(self, lines: Sequence[Sequence[str]]) -> list[ScoredLine]:
         """Scores the next lines, given as their words, without ``<eos>``.
@@ -139,6 +140,27 @@ class Scorer:
             ScoredLine([*words, EOS], is_unk[part], nats[part], details and details.of(part))
             for words, part in zip(lines, parts, strict=True)
         ]
+
+    def score_hypotheses(self, lines: Sequence[Sequence[str]], *, is_next: bool = True) -> list[ScoredLine]:
+        """Scores alternatives for an utterance, all of which go on from the utterance before.
+
+        Of that, the first hypothesis counts as what was said, since lists begin with the best. In ``line``
+        context alone. Source: Kaldi's ``steps/pytorchnn/compute_sentence_scores.py``.
+
+        Args:
+            lines: As of ``score``; one or more.
+            is_next: Whether they are of the next utterance, and not further ones of the last.
+
+        Raises:
+            ModelError: As ``score``.
+        """
+        if is_next:
+            self._reader.start = self._next_start
+            ids = np.array(self._vocab.encode_line(lines[0]), dtype=np.int32)
+            windows = line_windows(ids, np.array([len(ids) - 1]), self._vocab.eos_id)
+            for _ in self._reader.read(windows, lambda _: None):
+                self._next_start = self._reader.state
+        return self.score(lines)
 
 
 def token_nats(

@@ -1,0 +1,178 @@
+"""``lmtrain rescore``."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from lmtrain.cli.bad_lines import BadLines, SkipBadLinesOption
+from lmtrain.cli.options import DeviceOption, JsonOption, ModelArgument, SnapshotOption
+from lmtrain.cli.text import note, print_json, write_result
+from lmtrain.errors import UsageError
+
+if TYPE_CHECKING:
+    from lmtrain.inference.rescore import Ints, ScoredList, Tally, Weights
+
+
+def rescore(
+    model: ModelArgument,
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            help="N-best lists of SRILM, with NBestList headers or without, or beams of NeMo; - is standard "
+            "input, a folder has a list a file.",
+            show_default=False,
+        ),
+    ],
+    tune_on: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Lists for which --references tell what was said: weights are those with the fewest errors.",
+            show_default=False,
+        ),
+    ] = None,
+    references: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="What was said, an utterance a line or a NeMo manifest; of --tune-on, else of FILE.",
+            show_default=False,
+        ),
+    ] = None,
+    lm_weight: Annotated[
+        float | None,
+        typer.Option(metavar="X", min=0, help="Of the model.  [default: 1]", show_default=False),
+    ] = None,
+    word_insertion: Annotated[
+        float | None,
+        typer.Option(metavar="X", help="Added for each word, in nats.  [default: 0]", show_default=False),
+    ] = None,
+    first_pass_weight: Annotated[
+        float, typer.Option(metavar="X", help="Of the recogniser's own language model, where it is told.")
+    ] = 0.0,
+    beam_size: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Lines of an utterance, of beams.", show_default=False),
+    ] = None,
+    context: Annotated[
+        Literal["line", "utterance"],
+        typer.Option(
+            metavar="line|utterance",
+            help="Each utterance on its own, or after the first hypothesis for the one before.",
+        ),
+    ] = "line",
+    skip_bad_lines: SkipBadLinesOption = False,
+    snapshot: SnapshotOption = None,
+    device: DeviceOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Picks the best hypothesis of each n-best list.
+
+    Best is the highest sum of the acoustic score, the model's log-probability times a weight, and so much
+    for each word. Weights are given, or tuned on lists whose references are known.
+
+    Example: lmtrain rescore runs/ptb-fast test.nbest --tune-on dev.nbest --references dev.txt
+    """
+    from lmtrain.corpus.nbest import nbest_lists
+    from lmtrain.inference.rescore import ScoredList, Weights, score_lists, tune, word_errors
+    from lmtrain.run.trained import load_model
+
+    if tune_on and not references:
+        raise UsageError("--tune-on needs --references, which tell what was said")
+    if tune_on and (lm_weight is not None or word_insertion is not None):
+        raise UsageError("--tune-on finds --lm-weight and --word-insertion; leave it or them out")
+    if references:
+        word_errors([], [])  # refuses what is not installed before anything is scored
+    trained = load_model(model, snapshot, device, note)
+    bad = BadLines(skip_bad_lines)
+
+    def scored(path: Path) -> Iterator[ScoredList]:
+        lists = nbest_lists(path, beam_size, bad.refuse)
+        scorer = trained.scorer()
+        return score_lists(scorer, trained.rules, lists, bad.refuse, goes_on=context == "utterance")
+
+    weights = Weights(1.0 if lm_weight is None else lm_weight, word_insertion or 0.0, first_pass_weight)
+    tuned = found = None
+    if tune_on and references:
+        judged = _Judged.by(references, list(scored(tune_on)))
+        weights = tune(judged.lists, judged.errors, first_pass_weight)
+        tuned = judged.tally(weights)
+        note(f"{tune_on}: {_told(tuned)}")
+    kept: list[ScoredList] = []
+    for each in scored(file):
+        if not as_json:
+            best = each.best(weights)
+            write_result(" ".join(filter(None, (each.name, best.text if best else ""))))
+        if as_json or (references and not tune_on):
+            kept.append(each)
+    if references and not tune_on:
+        found = _Judged.by(references, kept).tally(weights)
+        note(f"{file}: {_told(found)}")
+    note(f"language model × {weights.language:.6g}, {weights.insertion:+.6g} a word")
+    bad.end()
+    if as_json:
+        about = {"lm_weight": weights.language, "word_insertion": weights.insertion}
+        about |= {"first_pass_weight": weights.first_pass}
+        tallies = {"tuned_on": tuned and _as_json(tuned), "errors": found and _as_json(found)}
+        utterances = [_utterance(each, weights) for each in kept]
+        print_json({**about, **tallies, "lines_left_out": bad.count, "utterances": utterances})
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """Lists whose references are known."""
+
+    lists: "list[ScoredList]"
+    errors: "list[Ints]"
+    said: list[list[str]]
+
+    @classmethod
+    def by(cls, path: Path, lists: "list[ScoredList]") -> "_Judged":
+        from lmtrain.corpus.nbest import read_references
+        from lmtrain.inference.rescore import count_errors
+
+        said = read_references(path, [each.name for each in lists])
+        return cls(lists, count_errors(lists, said), said)
+
+    def tally(self, weights: "Weights") -> "Tally":
+        from lmtrain.inference.rescore import tally
+
+        return tally(self.lists, self.errors, self.said, weights)
+
+
+def _told(tally: "Tally") -> str:
+    rates = (100 * errors / max(tally.num_words, 1) for errors in (tally.errors, tally.first, tally.fewest))
+    best, first, fewest = (f"{rate:.2f} %" for rate in rates)
+    return (
+        f"word error rate {best} ({tally.errors:,} of {tally.num_words:,} words; {first} of the first "
+        f"hypotheses, {fewest} of the best there are)"
+    )
+
+
+def _as_json(tally: "Tally") -> dict[str, Any]:
+    return {
+        "word_error_rate": tally.rate,
+        "num_words": tally.num_words,
+        "errors": tally.errors,
+        "errors_of_first": tally.first,
+        "errors_of_best_there_are": tally.fewest,
+    }
+
+
+def _utterance(each: "ScoredList", weights: "Weights") -> dict[str, Any]:
+    if not each.hypotheses:
+        return {"name": each.name, "text": "", "place": None}
+    i = each.scores.best(weights)
+    return {
+        "name": each.name,
+        "text": each.hypotheses[i].text,
+        "place": i + 1,
+        "total": float(each.scores.totals(weights)[i]),
+        "acoustic": float(each.scores.acoustic[i]),
+        "first_pass": float(each.scores.first_pass[i]),
+        "logprob": float(each.scores.language[i]),
+    }
