@@ -13,6 +13,7 @@ from lmtrain.cli.adapting import (
     TuningOption,
     kept_weight,
 )
+from lmtrain.cli.bad_lines import BadLines, SkipBadLinesOption
 from lmtrain.cli.options import (
     DeviceOption,
     EnsembleOption,
@@ -39,18 +40,23 @@ def score(
         ),
     ],
     form: Annotated[
-        Literal["tsv", "srilm", "kaldi", "nbest", "json", "html"],
+        Literal["tsv", "srilm", "kaldi", "kaldi-words", "nbest", "json", "html"],
         typer.Option(
             "--format",
-            metavar="tsv|srilm|kaldi|nbest|json|html",
+            metavar="tsv|srilm|kaldi|kaldi-words|nbest|json|html",
             help="tsv: a line a token, surprisal in bits. json: an object a sentence. srilm: what 'ngram "
-            "-ppl FILE -debug 2' prints. kaldi: 'utt-id words' become 'utt-id cost'. nbest: 'ascore lscore "
-            "nwords words' get their lscore. html: a page with words shaded by surprisal.",
+            "-ppl FILE -debug 2' prints. kaldi: 'utt-id words' become 'utt-id cost'. kaldi-words: that of "
+            "each word and of the end. nbest: 'ascore lscore nwords words' get their lscore. html: a page "
+            "with words shaded by surprisal.",
         ),
     ] = "tsv",
     context: Annotated[
-        Literal["line", "stream"],
-        typer.Option(metavar="line|stream", help="Each line on its own, or all that stands before it."),
+        Literal["line", "stream", "utterance"],
+        typer.Option(
+            metavar="line|stream|utterance",
+            help="Each line on its own, or after all that stands before it; or hypotheses after the first "
+            "one for the utterance before (kaldi: ids 'utt-N'; nbest: lists apart by blank lines).",
+        ),
     ] = "line",
     after: Annotated[
         str | None,
@@ -120,6 +126,7 @@ def score(
     weight: WeightOption = None,
     precision: PrecisionOption = "float32",
     as_ensemble: EnsembleOption = False,
+    skip_bad_lines: SkipBadLinesOption = False,
     snapshot: SnapshotOption = None,
     device: DeviceOption = "auto",
 ) -> None:
@@ -134,13 +141,15 @@ def score(
     """
     from lmtrain.cli.score_formats import FORMATS
     from lmtrain.cli.score_html import HtmlFormat
+    from lmtrain.cli.score_lines import UtteranceScorer, read_sentences
     from lmtrain.cli.score_several import SIDE_BY_SIDE, names_of
     from lmtrain.cli.score_words import WordOptions, WordReader, WordTable, write_words
     from lmtrain.cli.unknown_words import MANY, NUM_TRIED, name_unknown
     from lmtrain.corpus.stimuli import looks_like_table, read_stimuli
     from lmtrain.errors import UsageError
     from lmtrain.files.tables import has_table_name
-    from lmtrain.files.text_input import input_name, read_lines
+    from lmtrain.files.text_input import input_name
+    from lmtrain.inference.score import Scorer
     from lmtrain.machine.process import return_freed_memory
     from lmtrain.run.ensemble import Ensemble, refuse_other_rules
     from lmtrain.run.trained import TrainedModel, load_model
@@ -158,8 +167,14 @@ def score(
         raise UsageError(
             f"--format {form} lists alternatives: each is scored on its own, with --context line"
         )
-    if after is not None and (context == "stream" or form == "srilm"):
-        what = "--context stream" if context == "stream" else "--format srilm"
+    if context == "utterance" and not kind.has_fields:
+        raise UsageError(
+            "--context utterance is for kaldi, kaldi-words and nbest; each line after all others is stream"
+        )
+    if context == "utterance" and len(models) > 1:
+        raise UsageError("--context utterance is for one model")
+    if after is not None and (context != "line" or form == "srilm"):
+        what = f"--context {context}" if context != "line" else "--format srilm"
         raise UsageError(f"--after is a beginning of every line, which has no place in {what}")
     if extended and ngram is not None:
         raise UsageError("--extended tells of the model alone, and has no meaning with --ngram")
@@ -167,6 +182,8 @@ def score(
     adaptation = AdaptOptions(adapt, adapt_set, temperature, tuning).adaptation()
     if adaptation.is_ordered and kind.holds_alternatives:
         raise UsageError(f"--format {form} lists alternatives: nothing is to be learnt from one for the next")
+    if adaptation.is_ordered and context == "utterance":
+        raise UsageError("--context utterance reads alternatives: nothing is to be learnt from them")
     if adaptation.is_ordered and after is not None:
         raise UsageError("--after begins every line: what adapts would learn it again with each")
     weight = kept_weight(tuning) if weight is None else weight
@@ -189,7 +206,7 @@ def score(
     interpolations = [interpolation_of(reader, ngram, weight) for reader in readers]
     scorers = [
         reader.scorer(
-            context,
+            "stream" if context == "stream" else "line",
             with_details=has_details,
             adaptation=adaptation,
             interpolation=interpolation,
@@ -214,33 +231,39 @@ def score(
         )
         write_words(stimuli, table, word_readers, words, signature)
         return
-    name = input_name(file)
+    first = scorers[0]
+    carried = UtteranceScorer(first) if context == "utterance" and isinstance(first, Scorer) else None
     begun = loaded[0].rules.words(after or "", "--after")
     num_tokens, num_unk = 0, [0] * len(scorers)
     first_lines: list[tuple[str, str]] = []
     has_begun = False
-    groups = watched_beside_results(read_lines(file), None, "lines", "scoring", lambda g: len(g.lines))
-    for first_number, lines in groups:
-        if first_number == 1 and form in ("tsv", "json", "html") and looks_like_table(lines[0]):
-            note(f"{name}: looks like a table and is read as lines of text; name its column with --column")
-        prefixes, sentences = [], []
-        for number, line in enumerate(lines, first_number):
-            prefix, sentence = writer.parse(line, f"{name}:{number}")
-            prefixes.append(prefix)
-            if number <= NUM_TRIED:
-                first_lines.append((f"line {number}", sentence))
-            sentences.append(begun + loaded[0].rules.words(sentence, f"{name}:{number}"))
-        by_model = [[line.after(len(begun)) for line in scorer.score(sentences)] for scorer in scorers]
+    bad = BadLines(skip_bad_lines)
+    groups = read_sentences(file, writer, loaded[0].rules, bad)
+    for group in watched_beside_results(groups, None, "lines", "scoring", len):
+        sentences = [sentence for sentence in group if sentence]
+        first_lines += [(f"line {each.number}", each.text) for each in sentences if each.number <= NUM_TRIED]
+        if not has_begun and form in ("tsv", "json", "html") and looks_like_table(first_lines[0][1]):
+            note(
+                f"{input_name(file)}: looks like a table and is read as lines of text; "
+                "name its column with --column"
+            )
+        if carried:
+            by_model = [carried.score(sentences)]
+        else:
+            lines = [begun + sentence.words for sentence in sentences]
+            by_model = [[line.after(len(begun)) for line in scorer.score(lines)] for scorer in scorers]
         if not has_begun:
             write_result(writer.begin(), end="")
             has_begun = True
-        write_result("".join(map(writer.write_all, prefixes, zip(*by_model, strict=True))), end="")
+        scored = zip(*by_model, strict=True)
+        written = (writer.write_all(each.prefix, next(scored)) if each else "\n" for each in group)
+        write_result("".join(written), end="")
         num_tokens += sum(len(line.tokens) for line in by_model[0])
         num_unk = [
             n + sum(sum(line.is_unk) for line in lines) for n, lines in zip(num_unk, by_model, strict=True)
         ]
         return_freed_memory()  # the next lines are of other lengths, and would find the gaps too small
-    write_result(writer.end(), end="")
+    write_result(("" if has_begun else writer.begin()) + writer.end(), end="")
     if remark := writer.remark():
         note(remark)
     for name, reader, count in zip(names, readers, num_unk, strict=False):  # an ensemble is one
@@ -252,3 +275,4 @@ def score(
             )
             if count > MANY * num_tokens:
                 name_unknown(first_lines, reader.rules, reader.vocab, of)
+    bad.end()

@@ -7,14 +7,14 @@ from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from lmtrain.errors import DataError
+from lmtrain.corpus.nbest import srilm_fields
+from lmtrain.corpus.text import fields
 
 if TYPE_CHECKING:
     from lmtrain.inference.score import ScoredLine
 
 
-_FLOAT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
-_COUNT = re.compile(r"\d+", re.ASCII)
+_NUMBER_OF_HYPOTHESIS = re.compile(r"-\d+\Z", re.ASCII)
 
 
 class ScoreFormat:
@@ -30,6 +30,9 @@ class ScoreFormat:
     """Whether there is a place for entropy and rank."""
     holds_alternatives: ClassVar[bool] = False
     """Whether the lines are hypotheses for the same, so that none goes on from the one before."""
+    has_fields: ClassVar[bool] = False
+    """Whether other fields precede the words: a blank line is then no sentence, and comes out as it is.
+    These are the forms of recognisers, which tell what utterance a line is for."""
 
     def __init__(self, name: Path, is_extended: bool = False, known_words: Container[str] = ()) -> None:
         self.name = name
@@ -45,6 +48,13 @@ class ScoreFormat:
             DataError: The line, which is at ``place``, has another form.
         """
         return "", line
+
+    def utterance(self, prefix: str) -> str:  # noqa: ARG002
+        """What tells the hypotheses for an utterance, which follow each other, from those for the next."""
+        return ""
+
+    def end_list(self) -> None:
+        """Takes note of a blank line that comes out as it is."""
 
     def begin(self) -> str:
         """What stands before the first sentence."""
@@ -168,6 +178,8 @@ class KaldiFormat(ScoreFormat):
     line and are seldom words: where all are words of the model, or one of them comes twice, it says so.
     """
 
+    has_fields = True
+
     def __init__(self, name: Path, is_extended: bool = False, known_words: Container[str] = ()) -> None:
         super().__init__(name, is_extended, known_words)
         self._words_as_ids: set[str] = set()  # no larger than the vocabulary
@@ -176,17 +188,18 @@ class KaldiFormat(ScoreFormat):
 
     def parse(self, line: str, place: str) -> tuple[str, str]:
         """The utterance id, and the words."""
-        fields = _fields(line, 1)
-        if not fields:
-            raise DataError(f"{place}: empty; expected 'utt-id w1 w2 …'")
-        utterance = fields[0]
+        utterance, *words = fields(line, 1)
         if utterance not in self.known_words:
             self._has_other_ids = True
         elif utterance in self._words_as_ids:
             self._twice = self._twice or f"{place}: begins with {utterance!r}, as a line before does"
         else:
             self._words_as_ids.add(utterance)
-        return utterance, " ".join(fields[1:])
+        return utterance, " ".join(words)
+
+    def utterance(self, prefix: str) -> str:
+        """The id without the number of the hypothesis at its end."""
+        return _NUMBER_OF_HYPOTHESIS.sub("", prefix)
 
     def remark(self) -> str:
         """Whether ids look as if they were the first words of sentences."""
@@ -199,6 +212,16 @@ class KaldiFormat(ScoreFormat):
         return f"{prefix} {-line.log_prob:z.6f}\n"
 
 
+class KaldiWordsFormat(KaldiFormat):
+    """The same with the negated natural log-probability of each word, and of the end of the sentence last.
+
+    Kaldi's lattice rescoring (``steps/pytorchnn``) reads them so, in place of ``compute_sentence_scores.py``.
+    """
+
+    def _write(self, prefix: str, line: "ScoredLine") -> str:
+        return " ".join([prefix, *(f"{nats:z.6f}" for nats in line.nats.tolist())]) + "\n"
+
+
 class NbestFormat(ScoreFormat):
     """SRILM's n-best lists: of ``ascore lscore nwords w1 w2 …`` the second becomes the model's, in log10.
 
@@ -207,27 +230,28 @@ class NbestFormat(ScoreFormat):
     """
 
     holds_alternatives = True
+    has_fields = True
+
+    def __init__(self, name: Path, is_extended: bool = False, known_words: Container[str] = ()) -> None:
+        super().__init__(name, is_extended, known_words)
+        self._num_ended = 0
 
     def parse(self, line: str, place: str) -> tuple[str, str]:
         """The line without the language model's score, its fields apart by tabs, and the words."""
-        fields = _fields(line, 3)
-        if not (len(fields) > 2 and all(map(_FLOAT.fullmatch, fields[:2])) and _COUNT.fullmatch(fields[2])):
-            raise DataError(
-                f"{place}: expected 'ascore lscore nwords w1 w2 …', two finite numbers and a count before "
-                "the words, without a header such as NBestList1.0"
-            )
-        words = _fields(" ".join(fields[3:]))
-        begin, end = words[:1] == ["<s>"], words[-1:] == ["</s>"]
-        return "\t".join([fields[0], fields[2], *words]), " ".join(words[begin : len(words) - end])
+        acoustic, _, count, words = srilm_fields(line, place)
+        return "\t".join([acoustic, count, *fields(words)]), words
+
+    def utterance(self, prefix: str) -> str:  # noqa: ARG002
+        """How many lists have ended, each by a blank line."""
+        return str(self._num_ended)
+
+    def end_list(self) -> None:
+        """Takes note of a blank line, after which another list begins."""
+        self._num_ended += 1
 
     def _write(self, prefix: str, line: "ScoredLine") -> str:
         acoustic, *rest = prefix.split("\t")
         return " ".join([acoustic, f"{line.log_prob / math.log(10):z.6f}", *rest]) + "\n"
-
-
-def _fields(line: str, maxsplit: int = -1) -> list[str]:
-    """What stands between ASCII whitespace, which alone separates words; ``str.split`` knows more of it."""
-    return [field.decode() for field in line.encode().split(maxsplit=maxsplit)]
 
 
 def _statistics(num_sentences: int, num_words: int, log10: float) -> tuple[str, str]:
@@ -257,6 +281,7 @@ FORMATS: dict[str, type[ScoreFormat]] = {
     "tsv": TsvFormat,
     "srilm": SrilmFormat,
     "kaldi": KaldiFormat,
+    "kaldi-words": KaldiWordsFormat,
     "nbest": NbestFormat,
     "json": JsonFormat,
 }

@@ -205,19 +205,20 @@ def checked_text(blocks: Iterable[bytes], name: str) -> Iterator[bytes]:
         name: What errors call the text.
 
     Raises:
-        DataError: The text is binary or in another encoding; at once, however much more there is.
+        DataError: The text is binary or in another encoding; at once, however much more there is. The whole
+            lines before that are handed on first.
     """
     position, rest = _Position(), b""
     for block in _whole_start(blocks, (codecs.BOM_UTF8, *OTHER_MARKS)):
         text = rest + block
         if position == _Position() and (mark := next(filter(text.startswith, OTHER_MARKS), None)):
             raise DataError(f"{name}: {OTHER_MARKS[mark]}, not UTF-8 (it starts with its byte-order mark)")
-        if b"\0" in text:
-            place = position.after(text[: text.index(b"\0")])
-            raise NotTextError(
-                f"{name}:{place.line}: binary, not text: a NUL at byte {place.byte + 1} of the line"
-            )
-        text, rest = _cut_after_character(text, position, name)
+        try:
+            text, rest = _cut_after_character(text, position, name)
+        except _BadByte as found:
+            if lines := text[: text.rfind(b"\n", 0, found.at) + 1]:
+                yield lines.removeprefix(codecs.BOM_UTF8) if position == _Position() else lines
+            raise found.error from None
         if text:
             yield text.removeprefix(codecs.BOM_UTF8) if position == _Position() else text
         position = position.after(text)
@@ -225,12 +226,23 @@ def checked_text(blocks: Iterable[bytes], name: str) -> Iterator[bytes]:
         raise _not_utf8(rest, position, name)
 
 
+class _BadByte(Exception):  # noqa: N818
+    def __init__(self, at: int, error: DataError) -> None:
+        self.at, self.error = at, error
+
+
 def _cut_after_character(text: bytes, position: _Position, name: str) -> tuple[bytes, bytes]:
+    if b"\0" in text:
+        at = text.index(b"\0")
+        place = position.after(text[:at])
+        what = f"binary, not text: a NUL at byte {place.byte + 1} of the line"
+        raise _BadByte(at, NotTextError(f"{name}:{place.line}: {what}"))
     try:
         text.decode()
     except UnicodeDecodeError as error:
         if error.reason != "unexpected end of data":
-            raise _not_utf8(text[error.start :], position.after(text[: error.start]), name) from None
+            bad = _not_utf8(text[error.start :], position.after(text[: error.start]), name)
+            raise _BadByte(error.start, bad) from None
         return text[: error.start], text[error.start :]
     return text, b""
 

@@ -275,16 +275,109 @@ def test_a_file_is_scored_as_standard_input_is(trained: Trained, tmp_path: Path)
     assert lmtrain("score", trained.run_dir, tmp_path / "text.txt.xz").out == from_file.out
 
 
+def test_kaldi_words(trained: Trained) -> None:
+    """Read as Kaldi's estimate_arc_nnlm_scores.py does: fields by whitespace, the last of them of </s>."""
+    text = "utt-1 the old cat\nutt-2\n"
+    lines = score(trained, "--format", "kaldi-words", text=text).out.splitlines()
+    assert [line.split()[0] for line in lines] == ["utt-1", "utt-2"]
+    rows = score(trained, "--format", "json", text="the old cat\n\n").out.splitlines()
+    for line, row in zip(lines, rows, strict=True):
+        bits = [token["surprisal"] for token in json.loads(row)["tokens"]]
+        costs = [float(field) for field in line.split()[1:]]
+        assert costs == pytest.approx([value * math.log(2) for value in bits], abs=2e-6)
+
+
+FORMS = {
+    "tsv": "{}",
+    "json": "{}",
+    "srilm": "{}",
+    "html": "{}",
+    "kaldi": "utt {}",
+    "kaldi-words": "utt {}",
+    "nbest": "-1 -2 2 {}",
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_marks_of_sentences_are_no_words(form: str, trained: Trained) -> None:
+    marked, plain = (
+        score(trained, "--format", form, text=FORMS[form].format(words) + "\n").out
+        for words in ("<s> the cat </s>", "the cat")
+    )
+    assert marked.replace("<s> the cat </s>", "the cat") == plain
+
+
+@pytest.mark.parametrize("form", ["kaldi", "kaldi-words", "nbest"])
+def test_a_blank_line_between_lists_comes_out_as_it_is(form: str, trained: Trained) -> None:
+    line = FORMS[form].format("the cat") + "\n"
+    one, blank, again = score(trained, "--format", form, text=f"{line} \n{line}").out.splitlines()
+    assert one == again
+    assert blank == ""
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_bad_line_loses_nothing_before_it(form: str, trained: Trained) -> None:
+    good, bad = (FORMS[form].format(words) + "\n" for words in ("the cat", "the <eos>"))
+    text = good + good + bad + good
+    stopped = lmtrain("score", trained.run_dir, "-", "--format", form, stdin=text.encode())
+    assert stopped.code == 3
+    whole = score(trained, "--format", form, text=good + good).out
+    assert whole.startswith(stopped.out)
+    assert len(stopped.out) > len(whole) * 0.6  # what ends a text is missing
+    skipped = score(trained, "--format", form, "--skip-bad-lines", text=text)
+    assert skipped.out == score(trained, "--format", form, text=good * 3).out
+    assert "standard input:3: the text itself holds <eos>" in skipped.err
+    assert skipped.err.endswith("; left out\n1 line left out\n")
+
+
+def test_no_line_is_left(trained: Trained) -> None:
+    outcome = score(trained, "--skip-bad-lines", text="<eos>\n")
+    assert outcome.out == "sentence_id\ttoken_id\ttoken\tsurprisal\n"
+
+
+@pytest.mark.parametrize(
+    ("form", "lines"),
+    [
+        ("kaldi", ["utt-a-1 the old cat", "utt-a-2 dog", "utt-b-1 sat", "utt-b-2 saw and", "utt-c slept"]),
+        (
+            "nbest",
+            ["-1 -2 3 the old cat", "-1 -2 1 dog", "", "-1 -2 1 sat", "-1 -2 2 saw and", "", "-1 -2 1 slept"],
+        ),
+    ],
+)
+def test_an_utterance_goes_on_from_the_best_of_the_one_before(
+    form: str, lines: list[str], trained: Trained
+) -> None:
+    options = ("--format", form, "--context", "utterance")
+    found = [line.split() for line in score(trained, *options, text="\n".join(lines)).out.splitlines()]
+    scores = [-float(row[1]) if form == "kaldi" else float(row[1]) * math.log(10) for row in found if row]
+    first, second = ["the old cat", "dog"], ["sat", "saw and"]
+    histories = [[text] for text in first]
+    histories += [[first[0], text] for text in second]
+    histories += [[first[0], second[0], "slept"]]
+    for history, value in zip(histories, scores, strict=True):
+        text = "".join(f"{line}\n" for line in history)
+        rows = score(trained, "--context", "stream", "--format", "json", text=text).out.splitlines()
+        assert value == pytest.approx(json.loads(rows[-1])["logprob"], abs=1e-4)
+
+
 @pytest.mark.parametrize(
     ("options", "text", "code", "message"),
     [
         ((), "", 3, "standard input: empty"),
         ((), "the <eos> cat\n", 3, "standard input:1: the text itself holds <eos>"),
-        (("--format", "kaldi"), "utt the\n\n", 3, "standard input:2: empty; expected 'utt-id w1 w2 …'"),
         (("--format", "nbest"), "-1 nan 1 the\n", 3, "standard input:1: expected 'ascore"),
-        (("--format", "nbest"), "-1 -2 1 the\ninf -2 1 the\n", 3, "standard input:2: expected 'ascore"),
+        (("--format", "nbest"), "inf -2 1 the\n", 3, "standard input:1: expected 'ascore"),
         (("--format", "nbest"), "1_0 -2 1 the\n", 3, "standard input:1: expected 'ascore"),
-        (("--format", "nbest"), "-1 -2 1 the\n-1 the\n", 3, "standard input:2: expected 'ascore"),
+        (("--format", "nbest"), "-1 the\n", 3, "standard input:1: expected 'ascore"),
+        (("--context", "utterance"), "the\n", 2, "--context utterance is for kaldi, kaldi-words and nbest"),
+        (
+            ("--context", "utterance", "--format", "kaldi", "--after", "the"),
+            "the\n",
+            2,
+            "--context utterance",
+        ),
+        (("--context", "utterance", "--format", "kaldi", "--adapt", "cache"), "the\n", 2, "alternatives"),
         (("--format", "nbest"), "NBestList1.0\n(-1) the\n", 3, "standard input:1: expected 'ascore"),
         (("--format", "nbest"), "-1 -2 the cat\n", 3, "standard input:1: expected 'ascore"),
         (("--format", "nbest", "--context", "stream"), "", 2, "lists alternatives"),
@@ -315,12 +408,12 @@ def test_a_missing_file(trained: Trained) -> None:
 
 
 def test_what_comes_before_a_fault_is_scored(trained: Trained) -> None:
-    """In groups of lines: a fault in a later group loses nothing of an earlier one."""
+    """The lines that a block of the text has before the byte that is none of UTF-8, too."""
     text = b"the old cat\n" * 40_000 + b"\xff\n"
     outcome = lmtrain("score", trained.run_dir, "-", "--format", "kaldi", stdin=b"the old cat\n" + text)
     assert outcome.code == 3
     assert "standard input:40002: not UTF-8" in outcome.err
-    assert len(outcome.out.splitlines()) > 10_000
+    assert len(outcome.out.splitlines()) == 40_001
 
 
 def test_a_program_that_asks_line_by_line_is_answered(trained: Trained) -> None:
