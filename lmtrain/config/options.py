@@ -73,7 +73,7 @@ class DataOptions(Options):
     """The texts, as paths or patterns from the current directory, and how their words are counted."""
 
     # Texts may be found elsewhere: a run compares their content, by the hashes its snapshots hold.
-    free = frozenset({"train", "valid", "test", "synthetic"})
+    free = frozenset({"train", "valid", "test", "synthetic", "vocab"})
 
     train: Files = Field(description="texts to train on", examples=["data/train.txt"])
     valid: OptionalFiles = Field(default=(), description="texts to validate on")
@@ -83,6 +83,9 @@ class DataOptions(Options):
     )
     context: Literal["stream", "line"] = Field(
         default="stream", description="one running text, or each line on its own"
+    )
+    vocab: File | None = Field(
+        default=None, description="fixed words: one a line, or 'word id' as of Kaldi; null: those of train"
     )
     max_vocab: Count | None = Field(default=None, description="most frequent words kept")
     min_count: Count = Field(default=1, description="occurrences a word needs to be kept")

@@ -63,12 +63,25 @@ class Config(Options):
 
     @model_validator(mode="after")
     def _refuse_contradictions(self) -> Self:
-        found = (*_model_contradictions(self.model, self.data.extend_vocab), *_train_contradictions(self))
+        found = (
+            *_vocab_contradictions(self.data),
+            *_model_contradictions(self.model, self.data.extend_vocab),
+            *_train_contradictions(self),
+        )
         if found:
             text = "; ".join(contradiction.message for contradiction in found)
             context = {"text": text, "contradictions": found}
             raise PydanticCustomError("contradiction", "{text}", context)
         return self
+
+
+def _vocab_contradictions(data: DataOptions) -> Iterator[Contradiction]:
+    if data.vocab is not None:
+        for key in ("max_vocab", "min_count", "extend_vocab"):
+            if getattr(data, key) != type(data).model_fields[key].default:
+                yield Contradiction(
+                    (f"data.{key}", "data.vocab"), "the words of a list are fixed; leave one of the two out"
+                )
 
 
 def _model_contradictions(model: ModelOptions, extends_vocab: bool) -> Iterator[Contradiction]:

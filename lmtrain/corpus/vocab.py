@@ -13,13 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lmtrain.corpus.lookup import WordTable
-from lmtrain.corpus.text import EOS
+from lmtrain.corpus.text import EOS, fields
 from lmtrain.errors import DataError, ModelError
 from lmtrain.files.text_input import input_name, table_lines
 
 __all__ = ["EOS", "MAX_VOCAB_BYTES", "UNK", "Vocabulary"]
 
 UNK = "<unk>"
+UNK_ELSEWHERE = ("<UNK>", "<oov>", "<OOV>", "[UNK]")
+EOS_ELSEWHERE = ("</s>", "<sos/eos>", "[SEP]")
+"""What other programs call these two, the first that is there."""
 _NUMBER = re.compile(rb"[-+]?[\d.]+(?:e[-+]?\d+)?")
 MAX_VOCAB_BYTES = 64 << 20
 """Of a vocabulary as a file: some seven million words, more than a softmax over all of them can bear."""
@@ -176,6 +179,59 @@ def read_word_list(path: Path) -> frozenset[str]:
             raise DataError(f"{input_name(path)}:{number}: {len(others) + 1} words; one word a line")
         words.add(word.decode())
     return frozenset(words)
+
+
+def read_vocabulary(path: Path, unk: str | None = None, eos: str | None = None) -> Vocabulary:
+    """A vocabulary that another program fixed, ids as it has them.
+
+    A line is a word, whose id is the number of lines before it, or Kaldi's ``word id``, in any order. Two
+    words become ours, with the id they have: the unknown word ``<unk>`` and the end of a line ``<eos>``.
+
+    Args:
+        path: The file.
+        unk: The unknown word; by default ``<unk>``, else the first of ``UNK_ELSEWHERE``.
+        eos: The end of a line; by default ``<eos>``, else the first of ``EOS_ELSEWHERE``.
+
+    Raises:
+        DataError: The file cannot be read, or is none such; names the line.
+    """
+    name, lines, given = input_name(path), dict[str, int](), dict[int, str]()
+    for number, line in table_lines(path):
+        place, found = f"{name}:{number}", fields(line)
+        if not found or len(found) > 2 or (number > 1 and (len(found) > 1) != bool(given)):
+            raise DataError(
+                f"{place}: expected a word a line or, on all lines, 'word id'; here are {len(found)}"
+            )
+        if len(found) > 1:
+            id_ = int(found[1]) if re.fullmatch("[0-9]{1,9}", found[1]) else -1
+            if id_ < 0:
+                raise DataError(f"{place}: {found[1]!r} is no id; expected 'word id', from 0 on")
+            if id_ in given:
+                raise DataError(f"{place}: id {id_} is that of {given[id_]!r} too")
+            given[id_] = found[0]
+        if found[0] in lines:
+            raise DataError(f"{place}: {found[0]!r} stands on line {lines[found[0]]} too")
+        lines[found[0]] = number
+    words = list(lines)
+    if given:
+        gap = next((id_ for id_ in range(len(given)) if id_ not in given), None)
+        if gap is not None:
+            raise DataError(f"{name}: no word has the id {gap}; ids go from 0 to {max(given)} without a gap")
+        words = [given[id_] for id_ in range(len(given))]
+    for ours, asked, others in ((UNK, unk, UNK_ELSEWHERE), (EOS, eos, EOS_ELSEWHERE)):
+        theirs = asked or next((word for word in (ours, *others) if word in words), None)
+        if theirs not in words:
+            raise DataError(
+                f"{name}: {theirs or 'none of ' + ', '.join((ours, *others))} is there, and a model needs "
+                f"{'an unknown word' if ours == UNK else 'an end of lines'}"
+            )
+        if theirs != ours and ours in words:
+            raise DataError(f"{name}: has {ours} beside {theirs}, which would be called so")
+        words[words.index(theirs)] = ours
+    try:
+        return Vocabulary(tuple(words))
+    except ValueError as error:
+        raise DataError(f"{name}: {error}") from None
 
 
 def _by_frequency(frequency: Mapping[str, int]) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ from lmtrain.corpus.corpus import Corpus, build_vocabulary, load_corpus
 from lmtrain.corpus.patterns import expand_patterns, same_files
 from lmtrain.corpus.synthetic.synthetic import write_synthetic
 from lmtrain.corpus.text import TextRules
-from lmtrain.corpus.vocab import Vocabulary
+from lmtrain.corpus.vocab import Vocabulary, read_vocabulary
 from lmtrain.corpus.window_lengths import RandomLengths
 from lmtrain.errors import ConfigError, DataError
 from lmtrain.files.text_input import Watch, unwatched
@@ -104,19 +104,33 @@ def load_corpora(config: Config, known: Vocabulary | None = None, watch: Watch =
         write_synthetic(data.synthetic, data.train[0].parent)
     rules = text_rules(data)
     train_paths, *held_out = map(expand_patterns, (data.train, data.valid, data.test))
-    if known is None or data.extend_vocab:
-        vocab = build_vocabulary(train_paths, rules, data.max_vocab, data.min_count, watch=watch)
-        vocab = known.extended(vocab.words) if known else vocab
-    else:
-        vocab = known
+    vocab = _words(data, train_paths, rules, known, watch)
     train = load_corpus(train_paths, vocab, rules, watch=watch)
     _refuse_too_short(config, train)
+    if data.vocab is not None and train.num_oov == train.num_tokens - train.num_lines:
+        raise DataError(f"{data.vocab}: knows no word of the training text")
     valid, test = (load_corpus(paths, vocab, rules, watch=watch) if paths else None for paths in held_out)
     for corpus in (valid, test):
         if corpus and corpus.num_oov == corpus.num_tokens - corpus.num_lines:
             names = ", ".join(map(str, corpus.paths))
             raise DataError(f"{names}: every word is unknown to the vocabulary of the training text")
     return Corpora(vocab, train, valid, test)
+
+
+def _words(
+    data: DataOptions, train: Sequence[Path], rules: TextRules, known: Vocabulary | None, watch: Watch
+) -> Vocabulary:
+    if data.vocab is not None:
+        fixed = read_vocabulary(data.vocab)
+        if known and known.words != fixed.words:
+            raise ConfigError(
+                [f"data.vocab: {data.vocab}: other words than those of the model to begin from"]
+            )
+        return fixed
+    if known and not data.extend_vocab:
+        return known
+    counted = build_vocabulary(train, rules, data.max_vocab, data.min_count, watch=watch)
+    return known.extended(counted.words) if known else counted
 
 
 def text_rules(data: DataOptions) -> TextRules:

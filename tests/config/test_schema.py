@@ -34,6 +34,7 @@ def test_defaults() -> None:
             "test": [],
             "synthetic": None,
             "context": "stream",
+            "vocab": None,
             "max_vocab": None,
             "min_count": 1,
             "extend_vocab": False,

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from lmtrain.corpus.corpus import build_vocabulary
 from lmtrain.corpus.text import TextRules
-from lmtrain.corpus.vocab import EOS, UNK, Vocabulary, read_word_list
+from lmtrain.corpus.vocab import EOS, UNK, Vocabulary, read_vocabulary, read_word_list
 from lmtrain.errors import DataError, ModelError
 
 DATA = Path(__file__).resolve().parents[2] / "../shared/data"
@@ -136,6 +136,54 @@ def test_what_is_no_list_of_words_is_refused(content: bytes, message: str, tmp_p
     path.write_bytes(content)
     with pytest.raises(DataError, match=message):
         read_word_list(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("<unk>\nthe\n<eos>\n", "<unk> the <eos>"),
+        ("the\n</s>\n<s>\n<UNK>\n", "the <eos> <s> <unk>"),
+        ("<eps> 0\n</s> 4\n<oov> 2\r\n#0 3\nthe\t1\n", "<eps> the <unk> #0 <eos>"),
+        ("<blank>\n[UNK]\n<sos/eos>\n</s>\n", "<blank> <unk> <sos/eos> <eos>"),
+        ("<eos>\n</s>\n<UNK>\n<unk>\n", "<eos> </s> <UNK> <unk>"),
+    ],
+)
+def test_fixed_words_keep_their_ids(content: str, words: str, tmp_path: Path) -> None:
+    path = tmp_path / "words.txt"
+    path.write_bytes(content.encode())
+    assert read_vocabulary(path).words == tuple(words.split())
+
+
+def test_the_words_that_are_ours_may_be_named(tmp_path: Path) -> None:
+    path = tmp_path / "words.txt"
+    path.write_text("a\n.\n</s>\n?\n")
+    assert read_vocabulary(path, unk="?", eos=".").words == ("a", "<eos>", "</s>", "<unk>")
+    with pytest.raises(DataError, match="!! is there, and a model needs an unknown word"):
+        read_vocabulary(path, unk="!!")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("a\n\n", r":2: expected a word a line or, on all lines, 'word id'; here are 0"),
+        ("a 0\nb\n", r":2: expected a word a line or, on all lines, 'word id'; here are 1"),
+        ("a\nb 1\n", r":2: expected a word a line"),
+        ("a 0 0\n", r":1: expected a word a line"),
+        ("a 0\nb x\n", r":2: 'x' is no id"),
+        ("a 0\nb -1\n", r":2: '-1' is no id"),
+        ("a 0\nb 0\n", r":2: id 0 is that of 'a' too"),
+        ("a 0\nb 2\n", r": no word has the id 1; ids go from 0 to 2 without a gap"),
+        ("a 1\nb 2\n", r": no word has the id 0;"),
+        ("a\n<eos>\n<unk>\na\n", r":4: 'a' stands on line 1 too"),
+        ("a\n<eos>\n", r": none of <unk>, <UNK>, <oov>, <OOV>, \[UNK\] is there"),
+        ("a\n<unk>\n", r": none of <eos>, </s>, <sos/eos>, \[SEP\] is there, .* an end of lines"),
+    ],
+)
+def test_what_is_no_fixed_vocabulary_is_refused(content: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "words.txt"
+    path.write_text(content)
+    with pytest.raises(DataError, match=message):
+        read_vocabulary(path)
 
 
 @pytest.mark.skipif(not DATA.exists(), reason="needs the real corpora, which are not bundled")
