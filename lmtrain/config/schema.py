@@ -64,7 +64,7 @@ class Config(Options):
     @model_validator(mode="after")
     def _refuse_contradictions(self) -> Self:
         found = (
-            *_vocab_contradictions(self.data),
+            *_vocab_contradictions(self.data, self.model),
             *_model_contradictions(self.model, self.data.extend_vocab),
             *_train_contradictions(self),
         )
@@ -75,13 +75,24 @@ class Config(Options):
         return self
 
 
-def _vocab_contradictions(data: DataOptions) -> Iterator[Contradiction]:
-    if data.vocab is not None:
-        for key in ("max_vocab", "min_count", "extend_vocab"):
-            if getattr(data, key) != type(data).model_fields[key].default:
-                yield Contradiction(
-                    (f"data.{key}", "data.vocab"), "the words of a list are fixed; leave one of the two out"
-                )
+def _vocab_contradictions(data: DataOptions, model: ModelOptions) -> Iterator[Contradiction]:
+    if data.vocab is None:
+        return
+    for key in ("max_vocab", "min_count", "extend_vocab"):
+        if getattr(data, key) != type(data).model_fields[key].default:
+            yield Contradiction(
+                (f"data.{key}", "data.vocab"), "the words of a list are fixed; leave one of the two out"
+            )
+    if model.softmax == "adaptive":
+        yield Contradiction(
+            ("model.softmax", "data.vocab"),
+            "an adaptive softmax has its words in clusters by frequency, of which a list knows nothing",
+        )
+    if model.softmax == "sampled" and model.sampled.distribution == "log_uniform":
+        yield Contradiction(
+            ("model.sampled.distribution", "data.vocab"),
+            "words are drawn by their rank, of which a list knows nothing; set sampled.distribution: unigram",
+        )
 
 
 def _model_contradictions(model: ModelOptions, extends_vocab: bool) -> Iterator[Contradiction]:

@@ -1,5 +1,6 @@
 """Runs whose words are a list that was given."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,9 @@ def test_ids_are_those_of_the_list(corpus: Path, tmp_path: Path) -> None:
     run(config, whole)
     kept = (last_snapshot(whole) / "vocab.txt").read_text().split("\n")
     assert kept == ["<eps>", "w16", "w3", "w0", "w1", "never", "<unk>", "<s>", "<eos>", ""]
-    run(config | {"train": {**config["train"], "max_steps": 7}}, half)
+    shutil.copytree(whole, half)
+    for step in range(6, 15):  # as if it had been killed after 5
+        shutil.rmtree(half / "snapshots" / f"step-{step:08d}")
     run(config, half)
     assert fingerprint(half) == fingerprint(whole)
 
@@ -63,3 +66,11 @@ def test_words_are_fixed_or_counted(key: str, corpus: Path, tmp_path: Path) -> N
     value = True if key.endswith("extend_vocab") else 5
     with pytest.raises(ConfigError, match="the words of a list are fixed"):
         run(settings(corpus, data__vocab=str(path), **{key: value}), tmp_path / "run")
+
+
+def test_a_list_is_in_no_order_of_frequency(corpus: Path, tmp_path: Path) -> None:
+    path = str(write(corpus, WORDS))
+    with pytest.raises(ConfigError, match="in clusters by frequency"):
+        run(settings(corpus, data__vocab=path, model__softmax="adaptive"), tmp_path / "run")
+    with pytest.raises(ConfigError, match="sampled.distribution: unigram"):
+        run(settings(corpus, data__vocab=path, model__softmax="sampled"), tmp_path / "run")
