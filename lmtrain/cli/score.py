@@ -191,8 +191,8 @@ def score(
     columns = tuple(filter(None, (by or "").split(",")))
     words = WordOptions(column, rows, columns, spillover, base, entropy_reduction, out)
     asks_for_words = words.are_given or has_table_name(file) or (rules.are_given and form == "tsv")
-    if asks_for_words and (form != "tsv" or after is not None):
-        what = "--after" if form == "tsv" else f"--format {form}"
+    if asks_for_words and (form != "tsv" or after is not None or skip_bad_lines):
+        what = f"--format {form}" if form != "tsv" else "--skip-bad-lines" if skip_bad_lines else "--after"
         raise UsageError(f"{what} has no place for tables or rows of words; leave it out")
     loaded = [rules.applied_to(load_model(model, snapshot, device, note)) for model in models]
     refuse_other_rules(loaded)
@@ -242,7 +242,7 @@ def score(
     for group in watched_beside_results(groups, None, "lines", "scoring", len):
         sentences = [sentence for sentence in group if sentence]
         first_lines += [(f"line {each.number}", each.text) for each in sentences if each.number <= NUM_TRIED]
-        if not has_begun and form in ("tsv", "json", "html") and looks_like_table(first_lines[0][1]):
+        if not has_begun and form in ("tsv", "json", "html") and looks_like_table(sentences[0].text):
             note(
                 f"{input_name(file)}: looks like a table and is read as lines of text; "
                 "name its column with --column"

@@ -72,5 +72,5 @@ def test_a_list_is_in_no_order_of_frequency(corpus: Path, tmp_path: Path) -> Non
     path = str(write(corpus, WORDS))
     with pytest.raises(ConfigError, match="in clusters by frequency"):
         run(settings(corpus, data__vocab=path, model__softmax="adaptive"), tmp_path / "run")
-    with pytest.raises(ConfigError, match="sampled.distribution: unigram"):
+    with pytest.raises(ConfigError, match=r"sampled\.distribution: unigram"):
         run(settings(corpus, data__vocab=path, model__softmax="sampled"), tmp_path / "run")
