@@ -23,6 +23,8 @@ Statistics = Mapping[str, Tensor]
 """Of each weight by name: the root of the mean square of its gradient over the training text."""
 
 _EPSILON = 1e-8
+_STEPS_A_PULL = 10
+"""A pull takes a pass over all weights and those they are drawn to, which costs as much as a step."""
 
 
 @dataclass(frozen=True)
@@ -64,9 +66,10 @@ class Dynamic:
     """Dynamic evaluation: after every few words, a step of gradient descent on what they cost.
 
     ``sgd`` follows the gradient g of the summed cost. ``rms`` divides it by the root mean square R of its
-    kind over the training text and draws the weights back to the trained ones, the more the larger R is::
+    kind over the training text. Both draw the weights back to the trained ones, ``rms`` the more the larger
+    R is; ``sgd`` makes up for ten steps at once::
 
-        sgd   θ ← θ - lr g
+        sgd   θ ← θ - lr g + min(1, decay) (θ_trained - θ)
         rms   θ ← θ - lr g / (R + ε) + min(1, decay R / mean R) (θ_trained - θ)
 
     Source: Mikolov et al. (2010), "Recurrent neural network based language model"; Krause, Kahembwe, Murray
@@ -76,13 +79,13 @@ class Dynamic:
         ValueError: A value is out of range; names it.
     """
 
-    lr: float = 0.1
-    every: int = 10
+    lr: float = 0.02
+    every: int = 20
     """Words between two steps, and that a gradient goes back."""
     rule: str = "sgd"
     """``sgd`` or ``rms``."""
-    decay: float = 0.0
-    """Towards the trained weights at each step; of ``rms``."""
+    decay: float = 0.005
+    """Towards the trained weights at each step."""
 
     def __post_init__(self) -> None:
         if self.lr <= 0:
@@ -95,7 +98,8 @@ class Dynamic:
             raise ValueError(f"dynamic-decay must be at least 0, not {self.decay}")
 
     def __str__(self) -> str:
-        return f"dynamic({self.rule},{self.lr},{self.every}{f',{self.decay}' if self.rule == 'rms' else ''})"
+        has_decay = self.decay > 0 or self.rule == "rms"
+        return f"dynamic({self.rule},{self.lr},{self.every}{f',{self.decay}' if has_decay else ''})"
 
 
 @dataclass(frozen=True)
@@ -180,7 +184,7 @@ class AdaptedReading(Strategy):
             return
         self.model = copy.deepcopy(model)
         if self._options.rule == "sgd":
-            self._descent = _Sgd(self.model, self._options)
+            self._descent = _Sgd(self.model, self._options, model)
             # Other softmaxes find costs without the logits of all words.
             self._keeps_logits = isinstance(self.model.softmax, FullSoftmax)
         elif self._statistics is None:
@@ -372,10 +376,13 @@ def _loss(model: LanguageModel, read: ReadWindow) -> Tensor:
 
 
 class _Sgd:
-    """Changes the weights of a model by their gradients."""
+    """Changes the weights of a model by their gradients, and draws them back to those of another."""
 
-    def __init__(self, model: LanguageModel, options: Dynamic) -> None:
+    def __init__(self, model: LanguageModel, options: Dynamic, trained: LanguageModel) -> None:
         self._softmax, self._lr = model.softmax, options.lr
+        self._pull = 1 - (1 - min(1.0, options.decay)) ** _STEPS_A_PULL
+        self._pairs = list(zip(model.parameters(), trained.parameters(), strict=True))
+        self._count = 0
         # Of the word vectors those of the words read have a gradient, and few of many words are read at once.
         shared = model.use_sparse_gradients()
         self._below = [model.embedding.weight if shared is None else shared, *model.layers.parameters()]
@@ -395,6 +402,10 @@ class _Sgd:
                     weight.index_add_(0, each._indices()[0], each._values(), alpha=-self._lr)
                 else:
                     weight.add_(each, alpha=-self._lr)
+            self._count += 1
+            if self._pull and self._count % _STEPS_A_PULL == 0:
+                for weight, trained in self._pairs:
+                    weight.lerp_(trained, self._pull)
 
 
 class _Rms:

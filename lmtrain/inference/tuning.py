@@ -1,8 +1,10 @@
 """Values for an adaptation, and for the weight of an n-gram model beside it, that suit a text best.
 
-What costs a pass over the text (the rate of dynamic evaluation) is sought along a line, on its beginning. All
-else follows from one pass: under each temperature what the model gives each word, under each cache what that
-gives it. Between them and the n-gram model the weights are found exactly, since the likelihood is concave.
+What costs a pass over the text, the rate of dynamic evaluation and its decay, is sought along lines on the
+beginning of the text. The longer a text, the further a rate takes the weights: lower rates and a higher
+decay are then compared on the whole of it, in a race. All else follows from one pass: under each temperature
+what the model gives each word, under each cache what that gives it. Between them and the n-gram model the
+weights are found exactly, since the likelihood is concave.
 """
 
 import itertools
@@ -16,7 +18,6 @@ import torch
 from torch import Tensor
 
 from lmtrain.corpus.corpus import Corpus
-from lmtrain.errors import ModelError
 from lmtrain.inference.adapt import (
     Adaptation,
     Cache,
@@ -27,7 +28,6 @@ from lmtrain.inference.adapt import (
     cache_shares,
 )
 from lmtrain.inference.reader import Reader, ReadWindow
-from lmtrain.inference.score import token_nats
 from lmtrain.inference.windows import HeldOutWindow, ordered_windows
 from lmtrain.model.fused_softmax import row_chunks
 from lmtrain.model.language_model import LanguageModel
@@ -40,10 +40,12 @@ TEMPERATURES = (0.85, 0.9, 0.95, 1.0, 1.05, 1.1, 1.15, 1.2, 1.3)
 THETAS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.8)
 WINDOWS = (200, 500, 1000, 2000, 4000)
 """What is tried; of the windows those up to the one asked for."""
-_LINE_TOKENS = 15_000
+_LINE_TOKENS = 10_000
 """Of the beginning, on which a rate is sought."""
 _LINE_FACTOR = 2.0
-_FIRST_DECAY = 1e-3
+_RACERS = [(1 / _LINE_FACTOR**i, _LINE_FACTOR**j) for i in range(3) for j in range(2)]
+"""What is tried on the whole text: the rate and the decay that were found, times these."""
+_FIRST_DECAY = 4e-3
 _TOLERANCE = 1e-9
 _DIGITS = 4
 """Of the values found: a figure is reproduced by what its signature says."""
@@ -88,7 +90,7 @@ class Tuner:
         Args:
             start: What takes part; a rate is sought from its value, a cache up to its window.
         """
-        dynamic = start.dynamic and self._on_a_line(start.dynamic)
+        dynamic = start.dynamic and self._race(self._on_a_line(start.dynamic, start.cache), start.cache)
         by_temperature, by_cache = self._profile(start.cache, dynamic)
         best: tuple[float, Adaptation, float | None] | None = None
         for (temperature, log_probs), (cache, shares) in itertools.product(by_temperature, by_cache):
@@ -104,8 +106,13 @@ class Tuner:
         assert best is not None  # noqa: S101  (there is a temperature)
         return Tuned(best[1], best[2], best[0])
 
-    def _on_a_line(self, start: Dynamic) -> Dynamic:
-        """The rate, and for ``rms`` then the decay, from whose neighbours on a line none is better."""
+    def _on_a_line(self, start: Dynamic, cache: Cache | None) -> Dynamic:
+        """The rate, and then the decay, from whose neighbours on a line none is better for the beginning."""
+        text = self.corpus.beginning(_LINE_TOKENS)
+        windows = list(ordered_windows(text, self.context, start.every))
+
+        def loss(options: Dynamic) -> float:
+            return self._racer(options, cache).read(self.watch(windows, text.num_tokens))
 
         def faster(options: Dynamic, factor: float) -> Dynamic:
             return replace(options, lr=_rounded(options.lr * factor))
@@ -113,21 +120,42 @@ class Tuner:
         def tighter(options: Dynamic, factor: float) -> Dynamic:
             return replace(options, decay=_rounded(options.decay * factor))
 
-        best = _descend(start, faster, self._loss)
-        if start.rule == "rms":
-            best = _descend(replace(best, decay=best.decay or _FIRST_DECAY), tighter, self._loss)
-        return best
+        best = _descend(start, faster, loss)
+        return _descend(replace(best, decay=best.decay or _FIRST_DECAY), tighter, loss)
 
-    def _loss(self, options: Dynamic) -> float:
-        """Nats per token of the beginning; infinite where the rate was too high."""
-        text, how = self.corpus.beginning(_LINE_TOKENS), Adaptation(dynamic=options)
-        windows = self.watch(ordered_windows(text, self.context, how.window_len), text.num_tokens)
-        strategy = how.strategy(self.statistics)
-        try:
-            nats = token_nats(self.model, windows, text.num_tokens, self.precision, strategy)
-        except ModelError:
-            return math.inf
-        return float(nats.mean())
+    def _race(self, start: Dynamic, cache: Cache | None) -> Dynamic:
+        """The rate and decay that are best for the whole text: side by side, the worst on each part goes out.
+
+        Source: Audibert, Bubeck and Munos (2010), "Best arm identification in multi-armed bandits", of whose
+        successive rejects this keeps the rule and not the lengths of the parts.
+        """
+        racers = [
+            self._racer(
+                replace(start, lr=_rounded(start.lr * slower), decay=_rounded(start.decay * tighter)), cache
+            )
+            for slower, tighter in _RACERS
+        ]
+        windows = list(ordered_windows(self.corpus, self.context, start.every))
+        cuts = [len(windows) * i // (len(racers) - 1) for i in range(len(racers))]
+        parts = [windows[start:end] for start, end in itertools.pairwise(cuts)]
+
+        def schedule() -> Iterator[HeldOutWindow]:
+            for part in parts:
+                for _ in list(racers):
+                    yield from part
+
+        count = sum(len(w.positions) * (len(racers) - i) for i, part in enumerate(parts) for w in part)
+        stream = iter(self.watch(schedule(), count))
+        for part in parts[:-1]:
+            costs = [racer.read(itertools.islice(stream, len(part))) for racer in racers]
+            del racers[int(np.argmax(costs))]
+        for racer in racers:
+            racer.read(itertools.islice(stream, len(parts[-1])))
+        return min(racers, key=lambda racer: racer.nats).dynamic
+
+    def _racer(self, dynamic: Dynamic, cache: Cache | None) -> "_Racer":
+        strategy = Adaptation(cache, dynamic).strategy(self.statistics)
+        return _Racer(dynamic, Reader(self.model, self.precision, strategy))
 
     def _profile(
         self, cache: Cache | None, dynamic: Dynamic | None
@@ -170,6 +198,23 @@ class Tuner:
         if not caches:
             return by_temperature, [(None, found[0])]
         return by_temperature, list(zip(caches, found[len(TEMPERATURES) :], strict=True))
+
+
+@dataclass(eq=False)
+class _Racer:
+    """Who reads a text, part after part, and adapts to it."""
+
+    dynamic: Dynamic
+    reader: Reader
+    nats: float = 0.0
+    """That all it has read cost."""
+
+    def read(self, windows: Iterable[HeldOutWindow]) -> float:
+        """What a part costs; infinite where the rate was too high."""
+        nats = sum(float(costs.nats.sum(dtype=torch.float64)) for _, costs in self.reader.costs(windows))
+        nats = nats if math.isfinite(nats) else math.inf
+        self.nats += nats
+        return nats
 
 
 def mixture_weights(parts: Floats) -> tuple[Floats, float]:

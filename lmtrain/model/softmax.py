@@ -6,7 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from lmtrain.model.fused_softmax import linear_cross_entropy, row_chunks, row_groups
-from lmtrain.model.products import linear, product
+from lmtrain.model.products import linear, slices
+
+_BLOCK_WEIGHTS = 1 << 17
+"""That are worked on while they are in the second cache, of 1 MiB as a rule."""
 
 
 class TokenCosts(NamedTuple):
@@ -147,14 +150,17 @@ class FullSoftmax(Softmax):
 
     @torch.no_grad()
     def descend(self, features: Tensor, targets: Tensor, lr: float, logits: Tensor | None = None) -> Tensor:
-        """See ``Softmax``. In place, since a gradient of the size of the weights costs passes over memory."""
+        """See ``Softmax``. In place and block by block: each comes into the processor's cache once."""
         logits = self.logits(features) if logits is None else logits
         gradient = torch.softmax(logits, dim=1, out=logits)  # of the logits, once the targets are taken off
         gradient[torch.arange(len(targets), device=targets.device), targets] -= 1.0
-        of_features = product(gradient.to(features.dtype), self.weight.to(features.dtype))
-        self.weight.addmm_(gradient.t(), features.float(), alpha=-lr)
+        of_features = torch.zeros_like(features, dtype=torch.float32)
+        for rows in slices(len(self.weight), _BLOCK_WEIGHTS // self.weight.shape[1]):
+            block, of_logits = self.weight[rows], gradient[:, rows]
+            of_features.addmm_(of_logits, block)
+            block.addmm_(of_logits.t(), features.float(), alpha=-lr)
         self.bias.add_(gradient.sum(dim=0), alpha=-lr)
-        return of_features
+        return of_features.to(features.dtype)
 
     def logits(self, features: Tensor) -> Tensor:
         """Log-probabilities but for the normaliser; see ``Softmax``."""

@@ -25,10 +25,10 @@ def evaluate(trained: Trained, *options: object) -> dict[str, object]:
             ["--adapt", "cache", "--adapt-set", "cache.window=50", "--adapt-set", "cache.theta=0"],
             "adapt:cache(50,0.0,0.1)|",
         ),
-        (["--adapt", "dynamic", "--adapt-set", "dynamic.lr=0.01"], "adapt:dynamic(sgd,0.01,10)|"),
+        (["--adapt", "dynamic", "--adapt-set", "dynamic.lr=0.01"], "adapt:dynamic(sgd,0.01,20,0.005)|"),
         (
             ["--adapt", "both", "--temperature", "1.25"],
-            "adapt:cache(2000,0.3,0.1)+dynamic(sgd,0.1,10)|temp:1.25|",
+            "adapt:cache(2000,0.3,0.1)+dynamic(sgd,0.02,20,0.005)|temp:1.25|",
         ),
         (["--temperature", "0.8"], "adapt:none|temp:0.8|"),
     ],
@@ -113,7 +113,7 @@ def test_statistics_are_collected_once_and_used(trained: Trained, tmp_path: Path
     assert outcome.code == 0, outcome.err
     (added,) = files_in(run_dir).keys() - before.keys()
     assert added.endswith("gradients.safetensors")
-    assert "adapt:dynamic(rms,0.001,10,0.0)|" in str(evaluate(model, *rms)["signature"])
+    assert "adapt:dynamic(rms,0.001,20,0.005)|" in str(evaluate(model, *rms)["signature"])
     best = evaluate(model, *rms, "--adapt-set", "dynamic.decay=0.01")
     assert best["perplexity"] != evaluate(model)["perplexity"]
     assert evaluate(model, *rms, "--tune-on", "test.txt")["adapt"]

@@ -101,10 +101,13 @@ def test_a_temperature_divides_the_logits() -> None:
     assert nats(model, Adaptation(temperature=0.7)).tolist() == pytest.approx(expected.tolist(), rel=1e-5)
 
 
-def test_steps_of_sgd() -> None:
-    adapted, model = nats(make_model(), SGD), make_model()
+@pytest.mark.parametrize("decay", [0.0, 0.03, 2.0])
+def test_steps_of_sgd(decay: float) -> None:
+    how = Adaptation(dynamic=Dynamic(lr=0.05, every=3, decay=decay))
+    adapted, model = nats(make_model(), how), make_model()
+    trained = [weight.detach().clone() for weight in model.parameters()]
     optimizer, state, expected = torch.optim.SGD(model.parameters(), 0.05), model.initial_state(1), []
-    for window in stream_windows(IDS, EOS, window_len=3):
+    for step, window in enumerate(stream_windows(IDS, EOS, window_len=3), 1):
         reading = model(window.input_ids, state)
         state = detach(reading.state)
         logits = reading.features[:, 0] @ model.softmax.weight.t() + model.softmax.bias
@@ -113,6 +116,10 @@ def test_steps_of_sgd() -> None:
         optimizer.zero_grad()
         costs.sum().backward()
         optimizer.step()
+        if step % 10 == 0:
+            for weight, before in zip(model.parameters(), trained, strict=True):
+                weight.data += (1 - (1 - min(1, decay)) ** 10) * (before - weight.data)
+    assert step > 20
     assert adapted.tolist() == pytest.approx(expected, rel=1e-4)
 
 
@@ -247,8 +254,9 @@ def test_values_out_of_range(wrong: object) -> None:
 def test_names_for_a_signature() -> None:
     assert str(Adaptation()) == "none"
     assert str(Adaptation(Cache())) == "cache(2000,0.3,0.1)"
-    assert str(BOTH) == "cache(7,0.8,0.3)+dynamic(sgd,0.05,3)"
+    assert str(BOTH) == "cache(7,0.8,0.3)+dynamic(sgd,0.05,3,0.005)"
     assert str(RMS) == "dynamic(rms,0.003,4,0.02)"
+    assert str(Dynamic(decay=0.0)) == "dynamic(sgd,0.02,20)"
 
 
 def test_scores_are_those_at_the_moment_of_reading() -> None:

@@ -2,29 +2,31 @@
 
 import itertools
 import math
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_models import corpus_of, make_model
+from tiny_models import corpus_of, make_model, random_lines
 
+from lmtrain.corpus.corpus import Corpus
 from lmtrain.inference import tuning
 from lmtrain.inference.adapt import Adaptation, Cache, Dynamic
 from lmtrain.inference.mixture import interpolate, tune_weight
 from lmtrain.inference.score import token_nats
 from lmtrain.inference.tuning import Tuner, mixture_weights
-from lmtrain.inference.windows import ordered_windows
+from lmtrain.inference.windows import HeldOutWindow, ordered_windows
 
 CORPUS = corpus_of([["the", "cat", "sat", "on", "the", "mat"]] * 12)
 """A text that repeats itself: what was read says much of what comes."""
 OF_NGRAM = np.log(np.random.default_rng(1).uniform(0.05, 0.9, CORPUS.num_tokens))
 
 
-def loss(how: Adaptation, weight: float | None = None) -> float:
-    windows = ordered_windows(CORPUS, "stream", how.window_len)
-    nats = token_nats(make_model(), windows, CORPUS.num_tokens, strategy=how.strategy())
+def loss(how: Adaptation, weight: float | None = None, corpus: Corpus = CORPUS) -> float:
+    windows = ordered_windows(corpus, "stream", how.window_len)
+    nats = token_nats(make_model(), windows, corpus.num_tokens, strategy=how.strategy())
     return float((nats if weight is None else -interpolate(-nats, OF_NGRAM, weight)).mean())
 
 
@@ -77,6 +79,32 @@ def test_a_rate_from_whose_neighbours_none_is_better() -> None:
     here = loss(Adaptation(dynamic=best))
     for factor in (0.5, 2.0):
         assert loss(Adaptation(dynamic=replace(best, lr=best.lr * factor))) >= here
+
+
+def test_what_suits_the_beginning_alone_is_left_for_what_suits_the_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tuning, "_LINE_TOKENS", 60)
+    changing = corpus_of([*[["the", "cat", "sat"]] * 15, *random_lines(60, seed=2)])
+    start, progress = Adaptation(dynamic=Dynamic(lr=0.02, every=3)), []
+
+    def watch(windows: Iterable[HeldOutWindow], num_tokens: int) -> Iterator[HeldOutWindow]:
+        progress.append([0, num_tokens])
+        for window in windows:
+            progress[-1][0] += len(window.positions)
+            yield window
+
+    def found_on(corpus: Corpus) -> Dynamic:
+        best = Tuner(make_model(), corpus, watch=watch).tune(start).adaptation.dynamic
+        assert best is not None
+        return best
+
+    of_beginning, of_whole = found_on(changing.beginning(60)), found_on(changing)
+    assert of_whole.lr < of_beginning.lr
+    assert loss(Adaptation(dynamic=of_whole), corpus=changing) < loss(
+        Adaptation(dynamic=of_beginning), corpus=changing
+    )
+    assert all(read == announced for read, announced in progress)
 
 
 def test_a_rate_that_runs_wild_is_none() -> None:
