@@ -16,6 +16,7 @@ COMMANDS = (
     Named("eval", "evaluate:evaluate", "Measures the perplexity of held-out text."),
     Named("score", "score:score", "Prints the surprisal of every word, or a score for each line."),
     Named("rescore", "rescore:rescore", "Picks the best hypothesis of each n-best list."),
+    Named("judge", "judge:judge", "Tells how often a model finds the better of two sentences more probable."),
     Named(
         "adapt-stats",
         "adapt_stats:adapt_stats",

@@ -1,0 +1,226 @@
+"""``lmtrain judge``."""
+
+import math
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lmtrain.cli.completion import complete_model
+from lmtrain.cli.options import DeviceOption, JsonOption, SnapshotOption
+from lmtrain.cli.progress import watched
+from lmtrain.cli.text import note, print_json, print_table, write_result
+from lmtrain.cli.text_rules import LowercaseOption, NumbersOption, RulesOptions, TokenizerOption
+from lmtrain.errors import UsageError
+
+if TYPE_CHECKING:
+    from lmtrain.corpus.suites.published import Published
+    from lmtrain.corpus.suites.question import Question
+    from lmtrain.inference.judge import Judge, Verdict
+    from lmtrain.inference.tally import Group, Tally
+    from lmtrain.run.trained import TrainedModel
+
+
+def judge(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="MODEL... FILE...",
+            help="Run directories or snapshots, then files: minimal pairs (BLiMP's JSON lines, CSV, TSV), "
+            "verbs of a corpus (.gold beside .text), test suites of SyntaxGym (.json); - is standard input.",
+            show_default=False,
+            autocompletion=complete_model,
+        ),
+    ],
+    good: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="Of sentences that ought to be the more probable ones.  [default: found by usual names]",
+            show_default=False,
+        ),
+    ] = None,
+    bad: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="Of the others.", show_default=False)
+    ] = None,
+    by: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN,...", help="Figures for each value of these columns too.", show_default=False
+        ),
+    ] = None,
+    published: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Figures of others to stand beside: JSON lines or a table, a set a row, a model a column.",
+            show_default=False,
+        ),
+    ] = None,
+    tokenizer: TokenizerOption = None,
+    lowercase: LowercaseOption = False,
+    numbers: NumbersOption = None,
+    snapshot: SnapshotOption = None,
+    device: DeviceOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Tells how often a model finds the better of two sentences more probable.
+
+    Accuracy by set, term and field of minimal pairs, by the nouns between subject and verb, by test suite;
+    several models side by side. A tie is not right. Beside it stand how many pairs rest on words that the
+    model does not know, and the accuracy of the others.
+
+    Example: lmtrain judge runs/quickstart data/toy-english/agreement.tsv
+    """
+    from lmtrain.cli.score_several import names_of
+    from lmtrain.corpus.patterns import expand_patterns
+    from lmtrain.corpus.suites.published import read_published
+    from lmtrain.corpus.suites.reading import read_questions
+    from lmtrain.corpus.suites.records import Columns
+    from lmtrain.inference.tally import groups_of
+    from lmtrain.run.trained import load_model
+
+    models, files = _told_apart(paths)
+    rules = RulesOptions(tokenizer, lowercase, numbers)
+    loaded = [rules.applied_to(load_model(model, snapshot, device, note)) for model in models]
+    columns = Columns(good, bad, tuple(filter(None, (by or "").split(","))))
+    figures = None if published is None else read_published(published)
+    questions = [q for file in expand_patterns(files) for q in read_questions(file, columns)]
+    names = names_of(models)
+    by_model = [
+        _verdicts(model, questions, name if len(models) > 1 else "")
+        for model, name in zip(loaded, names, strict=True)
+    ]
+    groups = groups_of(questions, by_model)
+    signatures = [_signature(model, questions) for model in loaded]
+    if as_json:
+        print_json(_as_dict(groups, names, loaded, signatures, figures))
+        return
+    _print(groups, names, figures)
+    for signature in signatures:
+        write_result(signature)
+
+
+def _told_apart(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    """The models, which are folders, and the files."""
+    models = [paths[0], *(path for path in paths[1:] if path.is_dir())]
+    files = [path for path in paths[1:] if not path.is_dir()]
+    if not files:
+        raise UsageError("name a file to be judged on after the model: minimal pairs or test suites")
+    return models, files
+
+
+def _verdicts(model: "TrainedModel", questions: "Sequence[Question]", name: str) -> "list[Verdict]":
+    from lmtrain.inference.judge import Judge, Tokens
+
+    def watch(groups: Sequence[Sequence[Tokens]]) -> Iterable[Sequence[Tokens]]:
+        return watched(groups, sum(map(len, groups)), "lines", f"judging {name}".rstrip(), len)
+
+    judging = Judge(model.scorer("line"), model.vocab, model.rules, watch)
+    verdicts = judging.verdicts(questions)
+    _tell_unknown(judging, questions, model, name)
+    if num_ties := sum(verdict.is_tie for verdict in verdicts):
+        note(
+            f"{f'{name}: ' if name else ''}{num_ties:,} pairs are equally probable, most of them since they "
+            "differ in unknown words alone; they count as wrong"
+        )
+    return verdicts
+
+
+def _tell_unknown(
+    judging: "Judge", questions: "Sequence[Question]", model: "TrainedModel", name: str
+) -> None:
+    from lmtrain.cli.unknown_words import tell_unknown
+    from lmtrain.corpus.stimuli import Sentence
+
+    where = {s.line: question.place.where for question in questions for s in question.stretches}
+    sentences = [Sentence(line, 0, [], where[line].rpartition("/")[2]) for line in judging.words]
+    tell_unknown(sentences, list(judging.words.values()), model.rules, model.vocab, name)
+
+
+def _signature(model: "TrainedModel", questions: "Sequence[Question]") -> str:
+    """All that the figures depend on."""
+    import hashlib
+
+    from lmtrain.run.trained import NOT_ADAPTED
+
+    data = hashlib.sha256(repr([question.stretches for question in questions]).encode()).hexdigest()
+    return model.signature(data, "line", NOT_ADAPTED, "float32", None, figure="judge|ties:wrong")
+
+
+def _print(groups: "Sequence[Group]", names: Sequence[str], published: "Published | None") -> None:
+    for (test, method), found in groupby(groups, key=lambda group: (group.test, group.method)):
+        kinds = [(by, list(rows)) for by, rows in groupby(found, key=lambda group: group.by)]
+        if len(kinds) > 1:  # the row of all stands beneath those of the first kind
+            (first, rows), (_, together) = kinds[0], kinds.pop()
+            kinds[0] = (first, [*rows, *together] if len(rows) > 1 else rows)
+        write_result(f"{test}: {method}" if method else test)
+        for by, rows in kinds:
+            write_result()
+            _print_table(by, rows, names, published)
+        write_result()
+
+
+def _print_table(
+    by: str, rows: "Sequence[Group]", names: Sequence[str], published: "Published | None"
+) -> None:
+    """Accuracy with its interval, share that is unknown, and accuracy of the rest; all in percent."""
+    header = [by, "number"]
+    for name in names if len(names) > 1 else [""]:
+        header += [f"{name} {what}".lstrip() for what in ("right %", "95 %", "unknown %", "known right %")]
+    header.append("chance %")
+    cells = []
+    for row in rows:
+        figures = [cell for tally in row.tallies for cell in _cells(tally)]
+        cells.append([row.name, f"{row.num:,}", *figures, _percent(row.chance, 0)])
+    beside = [published.mean(row.sets) for row in rows] if published and rows[0].is_main else []
+    if any(map(math.isfinite, (x for row in beside for x in row.values()))):
+        header += beside[0]
+        cells = [[*row, *map(_percent, x.values())] for row, x in zip(cells, beside, strict=True)]
+    print_table(header, cells)
+
+
+def _cells(tally: "Tally") -> list[str]:
+    low, high = tally.interval
+    return [
+        _percent(tally.accuracy),
+        f"{_percent(low)}-{_percent(high)}",
+        _percent(tally.unknown_share),
+        _percent(tally.known_accuracy),
+    ]
+
+
+def _percent(share: float, digits: int = 1) -> str:
+    return "-" if math.isnan(share) else f"{100 * share:.{digits}f}"
+
+
+def _as_dict(
+    groups: "Sequence[Group]",
+    names: Sequence[str],
+    loaded: "Sequence[TrainedModel]",
+    signatures: Sequence[str],
+    published: "Published | None",
+) -> dict[str, Any]:
+    return {
+        "models": [
+            {"model": name, "snapshot": str(model.snapshot.path), "signature": signature}
+            for name, model, signature in zip(names, loaded, signatures, strict=True)
+        ],
+        "groups": [
+            {
+                "test": group.test,
+                "method": group.method or None,
+                "by": group.by,
+                "name": group.name,
+                "chance": group.chance,
+                "published": published.mean(group.sets) if published and group.is_main else None,
+                "models": [
+                    {"model": name, **tally.to_dict()}
+                    for name, tally in zip(names, group.tallies, strict=True)
+                ],
+            }
+            for group in groups
+        ],
+    }
