@@ -29,7 +29,8 @@ def judge(
         typer.Argument(
             metavar="MODEL... FILE...",
             help="Run directories or snapshots, then files: minimal pairs (BLiMP's JSON lines, CSV, TSV), "
-            "verbs of a corpus (.gold beside .text), test suites of SyntaxGym (.json); - is standard input.",
+            "verbs of a corpus (.gold beside .text), test suites of SyntaxGym (.json), or toy-english; - is "
+            "standard input.",
             show_default=False,
             autocompletion=complete_model,
         ),
@@ -72,7 +73,7 @@ def judge(
     several models side by side. A tie is not right. Beside it stand how many pairs rest on words that the
     model does not know, and the accuracy of the others.
 
-    Example: lmtrain judge runs/quickstart data/toy-english/agreement.tsv
+    Example: lmtrain judge runs/quickstart toy-english
     """
     from lmtrain.cli.score_several import names_of
     from lmtrain.corpus.patterns import expand_patterns

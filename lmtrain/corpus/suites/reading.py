@@ -9,13 +9,17 @@ from lmtrain.corpus.suites.gold import SUFFIXES, read_gold
 from lmtrain.corpus.suites.question import Question
 from lmtrain.corpus.suites.records import FOUND, Columns, pairs_of
 from lmtrain.corpus.suites.syntaxgym import is_suite, predictions_of
+from lmtrain.corpus.synthetic.agreement import TOY_ENGLISH, agreement_items
 from lmtrain.errors import DataError
 from lmtrain.files.tables import read_text, table_of
 from lmtrain.files.text_input import input_name
 
+_VERBS, _SEED = 500, 1
+"""Of toy-english, for each number of attractors; as ``diagnose`` has them by default."""
+
 
 def read_questions(path: Path, columns: Columns = FOUND) -> list[Question]:
-    """The questions of a file; ``-`` is standard input.
+    """The questions of a file; ``-`` is standard input, and ``toy-english`` the verbs of that grammar.
 
     Args:
         path: A test suite of SyntaxGym (JSON), minimal pairs (JSON lines as BLiMP's, CSV, TSV), or verbs of
@@ -26,6 +30,8 @@ def read_questions(path: Path, columns: Columns = FOUND) -> list[Question]:
         DataError: It cannot be read.
         UsageError: It has no such columns.
     """
+    if str(path) == TOY_ENGLISH and not path.exists():
+        return [item.pair for item in agreement_items(_VERBS, _SEED)]
     if path.suffix in SUFFIXES:
         return list(read_gold(path))
     text, sha256 = read_text(path)

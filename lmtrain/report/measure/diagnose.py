@@ -6,10 +6,11 @@ from functools import cached_property
 from typing import Any
 
 from lmtrain.corpus.corpus import Corpus
+from lmtrain.corpus.synthetic.agreement import Item, agreement_items, missing_words
 from lmtrain.corpus.vocab import Vocabulary
 from lmtrain.inference.evaluation import Band, Evaluation
 from lmtrain.model.language_model import LanguageModel
-from lmtrain.report.measure.agreement import AgreementScore, Item, agreement, agreement_items, missing_words
+from lmtrain.report.measure.agreement import AgreementScore, agreement
 from lmtrain.report.measure.context_reach import ContextReach, context_reach
 from lmtrain.report.measure.gradient_reach import GradientReach, gradient_reach
 from lmtrain.report.measure.held_out import HeldOutText, Watch, unwatched
