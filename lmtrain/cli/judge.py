@@ -124,7 +124,7 @@ def _verdicts(model: "TrainedModel", questions: "Sequence[Question]", name: str)
     _tell_unknown(judging, questions, model, name)
     if num_ties := sum(verdict.is_tie for verdict in verdicts):
         note(
-            f"{f'{name}: ' if name else ''}{num_ties:,} pairs are equally probable, most of them since they "
+            f"{name and f'{name}: '}{num_ties:,} pairs are equally probable, most of them since they "
             "differ in unknown words alone; they count as wrong"
         )
     return verdicts
@@ -133,12 +133,20 @@ def _verdicts(model: "TrainedModel", questions: "Sequence[Question]", name: str)
 def _tell_unknown(
     judging: "Judge", questions: "Sequence[Question]", model: "TrainedModel", name: str
 ) -> None:
-    from lmtrain.cli.unknown_words import tell_unknown
-    from lmtrain.corpus.stimuli import Sentence
+    """Names unknown words of lines from all files, where there are many."""
+    from lmtrain.cli.unknown_words import MANY, NUM_TRIED, name_unknown
+    from lmtrain.corpus.words import Unknown
 
+    unknown = Unknown.of(list(judging.words.values()), model.vocab)
+    if unknown.share <= MANY:
+        return
+    note(
+        f"{name and f'{name}: '}{len(unknown.words):,} of {unknown.num_words:,} words ({unknown.share:.1%}) "
+        "are unknown to the model or have a part that is"
+    )
     where = {s.line: question.place.where for question in questions for s in question.stretches}
-    sentences = [Sentence(line, 0, [], where[line].rpartition("/")[2]) for line in judging.words]
-    tell_unknown(sentences, list(judging.words.values()), model.rules, model.vocab, name)
+    lines = [(label.rpartition("/")[2], line) for line, label in where.items()]
+    name_unknown(lines[:: max(1, len(lines) // NUM_TRIED)], model.rules, model.vocab, name)
 
 
 def _signature(model: "TrainedModel", questions: "Sequence[Question]") -> str:

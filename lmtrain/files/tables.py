@@ -55,11 +55,12 @@ def read_table(path: Path) -> Table:
     Raises:
         DataError: It is not UTF-8, has no row or two columns of one name, or a row has other cells.
     """
-    return table_of(*read_text(path), input_name(path))
+    return table_of(path, *read_text(path))
 
 
-def table_of(text: str, sha256: str, name: str) -> Table:
-    """The table that a text is; arguments and errors as of ``read_text``, and what messages call it."""
+def table_of(path: Path, text: str, sha256: str) -> Table:
+    """The table that a file is, given what ``read_text`` says of it; errors as of ``read_table``."""
+    name = input_name(path)
     first = text[: text.find("\n")] if "\n" in text else text
     found = next((mark for mark in "\t,;" if mark in first), ",")
     separator = "\t" if ".tsv" in _suffixes(path) else found

@@ -56,7 +56,7 @@ def read_published(path: Path) -> Published:
             if line.strip()
         ]
     else:
-        table = table_of(text, sha256, name)
+        table = table_of(path, text, sha256)
         rows = [dict(zip(table.header, row, strict=True)) for row in table.rows]
     columns = list(rows[0])
     key = next((column for column in _NAMES if column in columns), columns[0])

@@ -37,7 +37,7 @@ def read_questions(path: Path, columns: Columns = FOUND) -> list[Question]:
     text, sha256 = read_text(path)
     name = input_name(path)
     if not text.lstrip().startswith(("{", "[")):
-        table = table_of(text, sha256, name)
+        table = table_of(path, text, sha256)
         rows = ((line, dict(zip(table.header, row, strict=True))) for line, row in enumerate(table.rows, 2))
         return list(pairs_of(rows, table.header, columns, name))
     value = _whole(text)
