@@ -72,6 +72,16 @@ def score(
             "--extended", help="tsv, json and html: also whether a word is unknown, entropy (bits) and rank."
         ),
     ] = False,
+    num_guesses: Annotated[
+        int,
+        typer.Option(
+            "--top",
+            metavar="N",
+            min=0,
+            max=100,
+            help="The N most probable words in each place too; --extended goes with it.",
+        ),
+    ] = 0,
     tokenizer: TokenizerOption = None,
     lowercase: LowercaseOption = False,
     numbers: NumbersOption = None,
@@ -143,8 +153,9 @@ def score(
     from lmtrain.cli.score_html import HtmlFormat
     from lmtrain.cli.score_lines import UtteranceScorer, read_sentences
     from lmtrain.cli.score_several import SIDE_BY_SIDE, names_of
-    from lmtrain.cli.score_words import WordOptions, WordReader, WordTable, write_words
+    from lmtrain.cli.score_words import write_words
     from lmtrain.cli.unknown_words import MANY, NUM_TRIED, name_unknown
+    from lmtrain.cli.word_table import WordOptions, WordReader, WordTable
     from lmtrain.corpus.stimuli import looks_like_table, read_stimuli
     from lmtrain.errors import UsageError
     from lmtrain.files.tables import has_table_name
@@ -155,8 +166,9 @@ def score(
     from lmtrain.run.trained import TrainedModel, load_model
 
     kind = HtmlFormat if form == "html" else FORMATS[form]
+    asked, extended = "--top" if num_guesses else "--extended", extended or num_guesses > 0
     if extended and not kind.takes_details:
-        raise UsageError(f"--extended has no place in --format {form}; use tsv, json or html")
+        raise UsageError(f"{asked} has no place in --format {form}; use tsv, json or html")
     if as_ensemble and len(models) == 1:
         raise UsageError("--ensemble needs several models; there is one")
     if len(models) > 1 and not as_ensemble and form not in SIDE_BY_SIDE:
@@ -177,7 +189,7 @@ def score(
         what = f"--context {context}" if context != "line" else "--format srilm"
         raise UsageError(f"--after is a beginning of every line, which has no place in {what}")
     if extended and ngram is not None:
-        raise UsageError("--extended tells of the model alone, and has no meaning with --ngram")
+        raise UsageError(f"{asked} tells of the model alone, and has no meaning with --ngram")
     refuse_weight_alone(ngram, weight)
     adaptation = AdaptOptions(adapt, adapt_set, temperature, tuning).adaptation()
     if adaptation.is_ordered and kind.holds_alternatives:
@@ -189,7 +201,7 @@ def score(
     weight = kept_weight(tuning) if weight is None else weight
     rules = RulesOptions(tokenizer, lowercase, numbers)
     columns = tuple(filter(None, (by or "").split(",")))
-    words = WordOptions(column, rows, columns, spillover, base, entropy_reduction, out)
+    words = WordOptions(column, rows, columns, spillover, base, entropy_reduction, out, num_guesses)
     asks_for_words = words.are_given or has_table_name(file) or (rules.are_given and form == "tsv")
     if asks_for_words and (form != "tsv" or after is not None or skip_bad_lines):
         what = f"--format {form}" if form != "tsv" else "--skip-bad-lines" if skip_bad_lines else "--after"
@@ -200,14 +212,15 @@ def score(
     names = names_of(models)
     has_details = extended or (asks_for_words and ngram is None and not as_ensemble)
     if len(readers) == 1:
-        writer = kind(file, extended, loaded[0].vocab)
+        writer = kind(file, extended, loaded[0].vocab, num_guesses)
     else:
-        writer = SIDE_BY_SIDE[form](file, extended, names)
+        writer = SIDE_BY_SIDE[form](file, extended, names, num_guesses)
     interpolations = [interpolation_of(reader, ngram, weight) for reader in readers]
     scorers = [
         reader.scorer(
             "stream" if context == "stream" else "line",
             with_details=has_details,
+            num_guesses=num_guesses,
             adaptation=adaptation,
             interpolation=interpolation,
             precision=precision,
@@ -216,7 +229,8 @@ def score(
     ]
     if asks_for_words:
         suffixes = [f"_{model}" for model in names] if len(readers) > 1 else [""]
-        word_readers = [WordReader(*one) for one in zip(readers, scorers, suffixes, strict=True)]
+        ranked = [model.config.data.vocab is None for model in loaded]
+        word_readers = [WordReader(*one) for one in zip(readers, scorers, suffixes, ranked, strict=False)]
         stimuli = read_stimuli(file, column)
         table = WordTable(stimuli, word_readers, words, has_details=has_details)
         signature = loaded[0].signature(

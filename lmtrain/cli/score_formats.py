@@ -5,13 +5,13 @@ import math
 import re
 from collections.abc import Container, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from lmtrain.corpus.nbest import srilm_fields
 from lmtrain.corpus.text import fields
 
 if TYPE_CHECKING:
-    from lmtrain.inference.score import ScoredLine
+    from lmtrain.inference.score import Guess, ScoredLine
 
 
 _NUMBER_OF_HYPOTHESIS = re.compile(r"-\d+\Z", re.ASCII)
@@ -24,6 +24,7 @@ class ScoreFormat:
         name: Of the text, as SRILM quotes it.
         is_extended: Whether entropy and rank are written too, where the form has a place for them.
         known_words: Those of the model, with which a form may tell that lines are not its own.
+        num_guesses: How many words are written that were expected in the place of each token.
     """
 
     takes_details: ClassVar[bool] = False
@@ -34,10 +35,17 @@ class ScoreFormat:
     """Whether other fields precede the words: a blank line is then no sentence, and comes out as it is.
     These are the forms of recognisers, which tell what utterance a line is for."""
 
-    def __init__(self, name: Path, is_extended: bool = False, known_words: Container[str] = ()) -> None:
+    def __init__(
+        self,
+        name: Path,
+        is_extended: bool = False,
+        known_words: Container[str] = (),
+        num_guesses: int = 0,
+    ) -> None:
         self.name = name
         self.known_words = known_words
         self.is_extended = is_extended
+        self.num_guesses = num_guesses
         self.number = 0
         """Of the sentence written last."""
 
@@ -82,6 +90,21 @@ class ScoreFormat:
         raise NotImplementedError
 
 
+_COLUMNS = ("sentence_id", "token_id", "token", "surprisal")
+
+
+def guess_columns(num_guesses: int, unit: str = "") -> list[str]:
+    """The names of two columns for each: ``guess_1``, ``guess_1_surprisal``."""
+    numbers = range(1, num_guesses + 1)
+    return [name for i in numbers for name in (f"guess_{i}", f"guess_{i}_surprisal{unit}")]
+
+
+def guess_cells(guesses: "Sequence[Guess]", num_guesses: int, per_nat: float = 1 / math.log(2)) -> list[str]:
+    """The cells of these columns; empty ones where the model has no more words."""
+    cells = [cell for guess in guesses for cell in (guess.word, f"{guess.nats * per_nat:z.6f}")]
+    return cells + [""] * (2 * num_guesses - len(cells))
+
+
 class TsvFormat(ScoreFormat):
     """A line a token, as LM-Zoo specifies: ids from 1, surprisal in bits, ``<unk>`` for unknown words.
 
@@ -92,8 +115,8 @@ class TsvFormat(ScoreFormat):
 
     def begin(self) -> str:
         """The header."""
-        more = "\tis_unk\tentropy\trank" if self.is_extended else ""
-        return f"sentence_id\ttoken_id\ttoken\tsurprisal{more}\n"
+        more = ["is_unk", "entropy", "rank"] if self.is_extended else []
+        return "\t".join([*_COLUMNS, *more, *guess_columns(self.num_guesses)]) + "\n"
 
     def _write(self, prefix: str, line: "ScoredLine") -> str:  # noqa: ARG002
         tokens = line.scored_tokens if line.details is None else line.tokens
@@ -102,11 +125,11 @@ class TsvFormat(ScoreFormat):
             for i, (token, bits) in enumerate(zip(tokens, line.surprisal.tolist(), strict=True), 1)
         ]
         if line.details is not None:
-            extra = zip(line.is_unk, line.details.entropy.tolist(), line.details.rank.tolist(), strict=True)
-            rows = [
-                f"{row}\t{int(unk)}\t{entropy:z.6f}\t{rank}"
-                for row, (unk, entropy, rank) in zip(rows, extra, strict=True)
-            ]
+            details = line.details
+            found = zip(line.is_unk, details.entropy.tolist(), details.rank.tolist(), strict=True)
+            extra = [f"{int(unk)}\t{entropy:z.6f}\t{rank}" for unk, entropy, rank in found]
+            guesses = [guess_cells(guesses, self.num_guesses) for guesses in details.guesses]
+            rows = ["\t".join([*row, *more]) for *row, more in zip(rows, extra, guesses, strict=True)]
         return "\n".join(rows) + "\n"
 
 
@@ -126,9 +149,14 @@ def fields_of(line: "ScoredLine") -> dict[str, object]:
         for token, bits, unk in zip(line.tokens, line.surprisal.tolist(), line.is_unk, strict=True)
     ]
     if line.details is not None:
-        found = zip(line.details.entropy.tolist(), line.details.rank.tolist(), strict=True)
-        for token, (entropy, rank) in zip(tokens, found, strict=True):
+        details = line.details
+        found = zip(details.entropy.tolist(), details.rank.tolist(), details.guesses, strict=True)
+        for token, (entropy, rank, guesses) in zip(tokens, found, strict=True):
             token |= {"entropy": _number(entropy), "rank": rank}
+            if guesses:
+                token["guesses"] = [
+                    {"token": guess.word, "surprisal": _number(guess.bits)} for guess in guesses
+                ]
     return {"logprob": _number(line.log_prob), "num_tokens": len(tokens), "tokens": tokens}
 
 
@@ -146,8 +174,8 @@ class SrilmFormat(ScoreFormat):
     lines, which SRILM skips, are scored: their end is a token.
     """
 
-    def __init__(self, name: Path, is_extended: bool = False, known_words: Container[str] = ()) -> None:
-        super().__init__(name, is_extended, known_words)
+    def __init__(self, name: Path, *options: Any) -> None:
+        super().__init__(name, *options)
         self._num_words = 0
         self._log10 = 0.0
 
@@ -180,8 +208,8 @@ class KaldiFormat(ScoreFormat):
 
     has_fields = True
 
-    def __init__(self, name: Path, is_extended: bool = False, known_words: Container[str] = ()) -> None:
-        super().__init__(name, is_extended, known_words)
+    def __init__(self, name: Path, *options: Any) -> None:
+        super().__init__(name, *options)
         self._words_as_ids: set[str] = set()  # no larger than the vocabulary
         self._has_other_ids = False
         self._twice = ""
@@ -232,8 +260,8 @@ class NbestFormat(ScoreFormat):
     holds_alternatives = True
     has_fields = True
 
-    def __init__(self, name: Path, is_extended: bool = False, known_words: Container[str] = ()) -> None:
-        super().__init__(name, is_extended, known_words)
+    def __init__(self, name: Path, *options: Any) -> None:
+        super().__init__(name, *options)
         self._num_ended = 0
 
     def parse(self, line: str, place: str) -> tuple[str, str]:

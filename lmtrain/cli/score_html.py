@@ -8,7 +8,9 @@ from lmtrain.corpus.text import EOS
 from lmtrain.files.text_input import input_name
 
 if TYPE_CHECKING:
-    from lmtrain.inference.score import ScoredLine
+    from collections.abc import Sequence
+
+    from lmtrain.inference.score import Guess, ScoredLine
 
 _DARKEST = 16.0
 """Bits from which on a word is shaded no darker: that of one word in 65,536."""
@@ -22,7 +24,7 @@ p.line small { display: block; font-size: .62em; color: #444 }
 .unk { text-decoration: underline dotted }
 table { border-collapse: collapse; font-size: .85em; margin: .4em 0 1em }
 th, td { padding: .1em .8em .1em 0; text-align: right }
-th:nth-child(2), td:nth-child(2) { text-align: left }
+th:nth-child(2), td:nth-child(2), th:nth-child(6), td:nth-child(6) { text-align: left }
 th { border-bottom: 1px solid #999 }
 """
 
@@ -55,11 +57,12 @@ class HtmlFormat(ScoreFormat):
             [[token, f"{bits:z.3f}"] for token, bits in zip(shown, costs, strict=True)],
         )
         if line.details is not None:
-            header += ["entropy", "rank"]
-            found = zip(line.details.entropy.tolist(), line.details.rank.tolist(), strict=True)
+            details, has_guesses = line.details, self.num_guesses > 0
+            header += ["entropy", "rank", *["expected (bits)"] * has_guesses]
+            found = zip(details.entropy.tolist(), details.rank.tolist(), details.guesses, strict=True)
             rows = [
-                [*row, f"{entropy:z.3f}", f"{rank:,}"]
-                for row, (entropy, rank) in zip(rows, found, strict=True)
+                [*row, f"{entropy:z.3f}", f"{rank:,}", *[_listed(guesses)] * has_guesses]
+                for row, (entropy, rank, guesses) in zip(rows, found, strict=True)
             ]
         lines = [_row("th", header), *(_row("td", [str(i), *row]) for i, row in enumerate(rows, 1))]
         table = "\n".join(lines)
@@ -71,6 +74,10 @@ class HtmlFormat(ScoreFormat):
     def end(self) -> str:
         """The end of the page."""
         return "</html>\n"
+
+
+def _listed(guesses: "Sequence[Guess]") -> str:
+    return ", ".join(f"{'↵' if guess.word == EOS else guess.word} {guess.bits:z.1f}" for guess in guesses)
 
 
 def _word(text: str, bits: float, below: str, *, is_unk: bool = False) -> str:

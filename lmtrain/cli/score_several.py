@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lmtrain.cli.score_formats import ScoreFormat, as_json_line, fields_of
+from lmtrain.cli.score_formats import ScoreFormat, as_json_line, fields_of, guess_cells, guess_columns
 
 if TYPE_CHECKING:
     from lmtrain.inference.score import ScoredLine
@@ -17,12 +17,13 @@ class SideBySide(ScoreFormat):
         name: Of the text.
         is_extended: Whether entropy and rank are written too.
         models: What each is called.
+        num_guesses: How many words are written that each expected in the place of a token.
     """
 
     takes_details = True
 
-    def __init__(self, name: Path, is_extended: bool, models: Sequence[str]) -> None:
-        super().__init__(name, is_extended)
+    def __init__(self, name: Path, is_extended: bool, models: Sequence[str], num_guesses: int) -> None:
+        super().__init__(name, is_extended, num_guesses=num_guesses)
         self.models = models
 
 
@@ -32,6 +33,7 @@ class TsvSideBySide(SideBySide):
     def begin(self) -> str:
         """The header."""
         names = ["surprisal", "is_unk", *(["entropy", "rank"] if self.is_extended else [])]
+        names += guess_columns(self.num_guesses)
         columns = [f"{name}_{model}" for model in self.models for name in names]
         return "\t".join(["sentence_id", "token_id", "token", *columns]) + "\n"
 
@@ -45,6 +47,8 @@ class TsvSideBySide(SideBySide):
             if line.details is not None:
                 entropy, rank = line.details.entropy.tolist(), line.details.rank.tolist()
                 columns += [[f"{bits:z.6f}" for bits in entropy], rank]
+                cells = [guess_cells(guesses, self.num_guesses) for guesses in line.details.guesses]
+                columns += zip(*cells, strict=True)
         rows = zip(*columns, strict=True)
         return "".join("\t".join(map(str, (self.number, *row))) + "\n" for row in rows)
 

@@ -1,242 +1,21 @@
-"""Surprisal of words as people wrote them: rows of a table, words of a text, or their parts."""
+"""Surprisal of words as people wrote them: the table, what it depends on, and words that are unknown."""
 
 import json
-import math
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import accumulate, islice, pairwise
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING
 
-from lmtrain.cli.progress import watched_beside_results
 from lmtrain.cli.text import note, write_result
 from lmtrain.cli.unknown_words import MANY, name_unknown
-from lmtrain.errors import UsageError
+from lmtrain.cli.word_table import WordOptions, WordReader, WordTable
 from lmtrain.files.atomic import write_file
 from lmtrain.files.tables import as_text
 
 if TYPE_CHECKING:
-    from lmtrain.corpus.stimuli import Sentence, Stimuli
-    from lmtrain.corpus.words import Word
-    from lmtrain.inference.score import ScoredLine, Scorer
-    from lmtrain.inference.word_scores import WordScore
-    from lmtrain.run.ensemble import Ensemble, EnsembleScorer
-    from lmtrain.run.trained import TrainedModel
+    from lmtrain.corpus.stimuli import Stimuli
 
-_UNITS = {"2": ("", math.log(2)), "e": ("_nats", 1.0), "10": ("_log10", math.log(10))}
-"""For a base, how the names of columns end, and the nats of its unit."""
-_BATCH = 500
-"""Sentences at once."""
 _ROWS = 5000
 """Written at once."""
-
-
-@dataclass(frozen=True)
-class WordOptions:
-    """What a command line says of rows and columns; see there."""
-
-    column: str | None = None
-    rows: Literal["words", "parts"] | None = None
-    by: tuple[str, ...] = ()
-    spillover: int = 0
-    base: Literal["2", "e", "10"] = "2"
-    entropy_reduction: bool = False
-    out: Path | None = None
-
-    @property
-    def are_given(self) -> bool:
-        """Whether it says anything."""
-        return self != WordOptions()
-
-
-@dataclass(frozen=True)
-class WordReader:
-    """A model, what scores for it, and how its columns end where there are several."""
-
-    model: "TrainedModel | Ensemble"
-    scorer: "Scorer | EnsembleScorer"
-    suffix: str = ""
-
-
-@dataclass(frozen=True)
-class _Group:
-    """Tokens whose figures are a row: the row of the input, tokens in their line, words, further cells."""
-
-    row: int
-    tokens: slice
-    num_words: int = 1
-    cells: tuple[object, ...] = ()
-
-
-class WordTable:
-    """The table that is written.
-
-    Args:
-        stimuli: What is scored.
-        readers: The models; all cut text into words alike.
-        options: What rows and columns are asked for.
-        has_details: Whether entropy and rank are known.
-
-    Attributes:
-        num_words: Read so far.
-        num_unknown: How many of them each model does not know, or not in all parts.
-
-    Raises:
-        UsageError: Options have no meaning for these stimuli, or a column is there already.
-    """
-
-    def __init__(
-        self, stimuli: "Stimuli", readers: Sequence[WordReader], options: WordOptions, *, has_details: bool
-    ) -> None:
-        if stimuli.kind == "words" and options.rows == "words":
-            raise UsageError("--rows words: each row is a word already")
-        if options.entropy_reduction and not has_details:
-            raise UsageError(
-                "--entropy-reduction is of one model's distribution, without --ngram or --ensemble"
-            )
-        self._stimuli, self._readers, self._options = stimuli, readers, options
-        self._has_details = has_details
-        self._rows = options.rows or ("words" if stimuli.kind == "text" else "rows")
-        if stimuli.kind == "sentences" and options.by and self._rows == "rows":
-            self._rows = "words"  # what is summed or averaged are words
-        self._is_whole = stimuli.kind == "sentences" and self._rows == "rows"
-        if self._is_whole and (options.spillover or options.entropy_reduction):
-            raise UsageError("--spillover and --entropy-reduction are of words; give --rows words too")
-        self._per_nat = 1 / _UNITS[options.base][1]
-        given, added = stimuli.table.header, [*self._labels(), *self._figures()]
-        if taken := next((name for name in added if name in given), None):
-            raise UsageError(f"a column is called {taken!r} already; rename it first")
-        self.header = [*given, *added]
-        if missing := next((name for name in options.by if name not in self.header), None):
-            raise UsageError(f"--by {missing}: no such column; there are {', '.join(self.header)}")
-        self.num_words, self.num_unknown = 0, [0] * len(readers)
-
-    def rows(self) -> Iterator[Sequence[object]]:
-        """The header, and the rows of all sentences in order; figures are floats."""
-        from lmtrain.corpus.words import Unknown, parts_of
-
-        sentences, rules = self._stimuli.sentences, self._readers[0].model.rules
-        batches = [sentences[begin : begin + _BATCH] for begin in range(0, len(sentences), _BATCH)]
-        yield self.header
-        for batch in watched_beside_results(batches, _size(sentences), "words", "scoring", _size):
-            words = [sentence.words(rules, self._stimuli.name) for sentence in batch]
-            by_model = [reader.scorer.score(list(map(parts_of, words))) for reader in self._readers]
-            for sentence, line, *scored in zip(batch, words, *by_model, strict=True):
-                yield from self._rows_of(sentence, line, scored)
-            self.num_words += sum(map(len, words))
-            for i, reader in enumerate(self._readers):
-                self.num_unknown[i] += len(Unknown.of(words, reader.model.vocab).words)
-
-    def _rows_of(
-        self, sentence: "Sentence", words: Sequence["Word"], scored: "Sequence[ScoredLine]"
-    ) -> Iterator[list[object]]:
-        """Those of a sentence, given what each model has made of it."""
-        from lmtrain.inference.word_scores import score_of
-
-        groups = list(self._groups(sentence, words))
-        figures = []
-        for reader, line in zip(self._readers, scored, strict=True):
-            scores = [score_of(line, group.tokens, reader.model.vocab) for group in groups]
-            figures.append(self._cells(scores, groups))
-        for group, *of_models in zip(groups, *figures, strict=True):
-            given = self._stimuli.table.rows[group.row]
-            yield [*given, *group.cells, *(cell for cells in of_models for cell in cells)]
-
-    def summed(self) -> Iterator[Sequence[object]]:
-        """A header, and a row for each value of the columns of ``--by``, in the order they come in."""
-        by = [self.header.index(name) for name in self._options.by]
-        unit = _UNITS[self._options.base][0]
-        names = [
-            (name, reader.suffix)
-            for reader in self._readers
-            for name in ("surprisal", *(["entropy"] if self._has_details else []))
-        ]
-        columns = [self.header.index(f"{name}{unit}{suffix}") for name, suffix in names]
-        unknown = [self.header.index(f"is_unk{reader.suffix}") for reader in self._readers]
-        sums: dict[tuple[object, ...], list[list[float]]] = {}
-        for row in islice(self.rows(), 1, None):
-            if row[columns[0]] != "":
-                figures = [float(str(row[at])) for at in (*columns, *unknown)]
-                sums.setdefault(tuple(row[at] for at in by), []).append(figures)
-        yield [
-            *self._options.by,
-            "num_words",
-            *(f"{name}{unit}_{kind}{suffix}" for name, suffix in names for kind in ("sum", "mean")),
-            *(f"num_unk{reader.suffix}" for reader in self._readers),
-        ]
-        for values, found in sums.items():
-            totals = [math.fsum(column) for column in zip(*found, strict=True)]
-            both = [x for total in totals[: len(columns)] for x in (total, total / len(found))]
-            yield [*values, len(found), *both, *map(int, totals[len(columns) :])]
-
-    def _labels(self) -> list[str]:
-        if self._rows == "rows":
-            return []
-        of_words = [] if self._stimuli.kind == "words" else ["word_id", "word"]
-        return [*of_words, *(["part_id", "part"] if self._rows == "parts" else []), "start", "end"]
-
-    def _figures(self) -> list[str]:
-        unit, names = _UNITS[self._options.base][0], []
-        for reader in self._readers:
-            if self._is_whole:
-                of_one = ["num_words", f"surprisal{unit}", f"surprisal{unit}_mean", "num_unk"]
-            else:
-                of_one = [f"surprisal{unit}", *([f"entropy{unit}"] if self._has_details else []), "is_unk"]
-                of_one += [*(["rank"] if self._has_details else []), "frequency_rank"]
-                of_one += [f"entropy_reduction{unit}"] if self._options.entropy_reduction else []
-                for back in range(1, self._options.spillover + 1):
-                    of_one += [f"surprisal{unit}_prev{back}", f"frequency_rank_prev{back}"]
-            names += [f"{name}{reader.suffix}" for name in of_one]
-        return names
-
-    def _groups(self, sentence: "Sentence", words: Sequence["Word"]) -> Iterator[_Group]:
-        """What rows of the output are, in order: cells of the table, words, or parts."""
-        firsts = [0, *accumulate(len(word.parts) for word in words)]  # of the tokens of each word
-        row, of_cell = sentence.first_row, list(sentence.cells)
-        if self._rows == "rows":
-            first = 0
-            for at, (_, end) in enumerate(of_cell):
-                after = first
-                while after < len(words) and words[after].start < end:
-                    after += 1
-                yield _Group(row + at, slice(firsts[first], firsts[after]), after - first)
-                first = after
-            return
-        cell = 0
-        for word_id, (word, (first, after)) in enumerate(zip(words, pairwise(firsts), strict=True), 1):
-            while word.start >= of_cell[cell][1]:
-                cell += 1
-            of_word = () if self._stimuli.kind == "words" else (word_id, word.text)
-            if self._rows == "words":
-                yield _Group(row + cell, slice(first, after), 1, (*of_word, word.start, word.end))
-                continue
-            begin = of_cell[cell][0]
-            for i, part in enumerate(word.parts):
-                place = (i + 1, part.text, part.start - begin, part.end - begin)
-                yield _Group(row + cell, slice(first + i, first + i + 1), 1, (*of_word, *place))
-
-    def _cells(
-        self, scores: "Sequence[WordScore | None]", groups: Sequence[_Group]
-    ) -> Iterator[list[object]]:
-        """The figures of each group of a sentence; empty ones, which pandas and R take for missing."""
-        for at, (score, group) in enumerate(zip(scores, groups, strict=True)):
-            if score is None:
-                yield [""] * (len(self._figures()) // len(self._readers))
-                continue
-            cost = score.nats * self._per_nat
-            if self._is_whole:
-                yield [group.num_words, cost, cost / group.num_words, score.num_unk]
-                continue
-            cells: list[object] = [cost]
-            cells += [score.entropy * self._per_nat] if score.entropy is not None else []
-            cells += [int(score.num_unk > 0), *([score.rank] if score.rank is not None else [])]
-            cells.append(score.frequency_rank)
-            if self._options.entropy_reduction and score.entropy_reduction is not None:
-                cells.append(score.entropy_reduction * self._per_nat)
-            for back in range(1, self._options.spillover + 1):
-                before = scores[at - back] if at >= back else None
-                cells += [before.nats * self._per_nat, before.frequency_rank] if before else ["", ""]
-            yield cells
 
 
 def write_words(
@@ -280,11 +59,6 @@ def _tell_unknown(stimuli: "Stimuli", reader: WordReader, count: int, num_words:
     )
     lines = [(sentence.label, sentence.line) for sentence in stimuli.sentences]
     name_unknown(lines, reader.model.rules, reader.model.vocab, model)
-
-
-def _size(sentences: "Iterable[Sentence]") -> int:
-    """Words, as a person counts them."""
-    return sum(len(sentence.line.split()) for sentence in sentences)
 
 
 def _as_text(rows: Iterable[Sequence[object]], separator: str) -> str:

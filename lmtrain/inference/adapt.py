@@ -17,7 +17,7 @@ from lmtrain.inference.windows import WINDOW_TOKENS, HeldOutWindow
 from lmtrain.model.fused_softmax import costs_of_logits, row_chunks, row_groups
 from lmtrain.model.language_model import LanguageModel
 from lmtrain.model.products import linear
-from lmtrain.model.softmax import FullSoftmax, TokenCosts, TokenDetails, are_best
+from lmtrain.model.softmax import FullSoftmax, TokenCosts, TokenDetails, are_best, top
 
 Statistics = Mapping[str, Tensor]
 """Of each weight by name: the root of the mean square of its gradient over the training text."""
@@ -213,7 +213,7 @@ class AdaptedReading(Strategy):
         return TokenCosts(nats, hits)
 
     @torch.no_grad()
-    def token_details(self, read: ReadWindow) -> TokenDetails:
+    def token_details(self, read: ReadWindow, num_top: int = 0) -> TokenDetails:
         """The same, and what was expected in the place of each; see ``Strategy``."""
         parts, past = [], self._past(read)
         for rows in row_chunks(read.features, self.model.vocab_size):
@@ -222,7 +222,8 @@ class AdaptedReading(Strategy):
                 log_probs = self._mixed(log_probs, past.look_back(rows))
             own = log_probs.gather(1, index)
             entropy = -torch.linalg.vecdot(log_probs.exp(), log_probs.clamp(min=-1e30))
-            parts.append((-own[:, 0], entropy, (log_probs > own).sum(dim=1) + 1))
+            rank = (log_probs > own).sum(dim=1) + 1
+            parts.append((-own[:, 0], entropy, rank, *top(log_probs, num_top)))
         return TokenDetails(*map(torch.cat, zip(*parts, strict=True)))
 
     def learn(self, read: ReadWindow) -> None:

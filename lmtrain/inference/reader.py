@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 import torch
@@ -54,9 +55,9 @@ class Strategy:
         """What each target costs."""
         return self.model.softmax.token_costs(read.features, read.targets)
 
-    def token_details(self, read: ReadWindow) -> TokenDetails:
-        """The same, and what was expected in the place of each."""
-        return self.model.softmax.token_details(read.features, read.targets)
+    def token_details(self, read: ReadWindow, num_top: int = 0) -> TokenDetails:
+        """The same, and what was expected in the place of each: so many words, the most probable first."""
+        return self.model.softmax.token_details(read.features, read.targets, num_top)
 
     def learn(self, read: ReadWindow) -> None:
         """Takes note of a window after its targets have been paid for."""
@@ -93,9 +94,11 @@ class Reader:
         """Reads on, and finds what each token costs."""
         return self.read(windows, self._strategy.token_costs)
 
-    def details(self, windows: Iterable[HeldOutWindow]) -> Iterator[tuple[ReadWindow, TokenDetails]]:
-        """Reads on, and finds what each token costs and what was expected in its place."""
-        return self.read(windows, self._strategy.token_details)
+    def details(
+        self, windows: Iterable[HeldOutWindow], num_top: int = 0
+    ) -> Iterator[tuple[ReadWindow, TokenDetails]]:
+        """Reads on, and finds what each token costs and what was expected in its place; see ``Strategy``."""
+        return self.read(windows, partial(self._strategy.token_details, num_top=num_top))
 
     def read(
         self, windows: Iterable[HeldOutWindow], ask: Callable[[ReadWindow], T]

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,19 @@ NOT_A_NUMBER = "the model gives scores that are not numbers (NaN); --snapshot pi
 Floats = npt.NDArray[np.float64]
 
 
+class Guess(NamedTuple):
+    """A word that the model thinks probable in the place of a token."""
+
+    word: str
+    nats: float
+    """-ln p of it."""
+
+    @property
+    def bits(self) -> float:
+        """-log2 p of it."""
+        return self.nats / math.log(2)
+
+
 @dataclass(frozen=True, eq=False)
 class Details:
     """What was expected in the place of each token of a line; of the neural model alone."""
@@ -29,10 +43,12 @@ class Details:
     """Of the distribution over all words, in bits, shape (tokens,)."""
     rank: npt.NDArray[np.int64]
     """Of the token by probability, 1 where no word is more probable, shape (tokens,)."""
+    guesses: list[list[Guess]]
+    """As many as are asked for in the place of each token, the most probable first."""
 
     def of(self, part: slice) -> "Details":
         """Those of some of the tokens."""
-        return Details(self.entropy[part], self.rank[part])
+        return Details(self.entropy[part], self.rank[part], self.guesses[part])
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +97,7 @@ class Scorer:
         vocab: Of the model.
         context: ``line`` or ``stream``.
         with_details: Whether entropy and rank are asked for, which takes twice as long.
+        num_guesses: With details, how many of the most probable words are asked for in the place of each.
         mix: Given what some tokens cost, and their ids, what they cost in a mixture of models. The first
             token starts a line.
         precision: What products are computed in; whatever the model was trained in.
@@ -95,6 +112,7 @@ class Scorer:
         context: str = "line",
         *,
         with_details: bool = False,
+        num_guesses: int = 0,
         mix: Callable[[Floats, Ids], Floats] | None = None,
         precision: torch.dtype = torch.float32,
         adaptation: Adaptation | None = None,
@@ -104,6 +122,7 @@ class Scorer:
         self._is_stream = context == "stream"
         self._mix = mix
         self._with_details = with_details
+        self._num_guesses = num_guesses
         self._adaptation = adaptation or Adaptation()
         self._reader = Reader(model, precision, self._adaptation.strategy(statistics))
         self._next_start: ModelState | None = None
@@ -129,7 +148,7 @@ class Scorer:
             windows = line_windows(ids, ends - 1, eos_id)
         details = None
         if self._with_details:
-            nats, details = _nats_and_details(self._reader, windows, len(ids))
+            nats, details = self._nats_and_details(windows, len(ids))
         else:
             nats = _nats(self._reader, windows, len(ids))
         if self._mix is not None:
@@ -162,6 +181,20 @@ class Scorer:
                 self._next_start = self._reader.state
         return self.score(lines)
 
+    def _nats_and_details(self, windows: Iterable[HeldOutWindow], num_tokens: int) -> tuple[Floats, Details]:
+        nats, entropy, rank = np.empty(num_tokens), np.empty(num_tokens), np.empty(num_tokens, dtype=np.int64)
+        guesses: list[list[Guess]] = [[]] * num_tokens
+        for read, found in self._reader.details(windows, self._num_guesses):
+            nats[read.positions] = found.nats.cpu()
+            entropy[read.positions] = found.entropy.double().cpu() / math.log(2)
+            rank[read.positions] = found.rank.cpu()
+            tops = zip(read.positions.tolist(), found.top_ids.tolist(), found.top_nats.tolist(), strict=True)
+            for at, ids, costs in tops:
+                guesses[at] = [
+                    Guess(self._vocab.words[i], cost + 0.0) for i, cost in zip(ids, costs, strict=True)
+                ]
+        return _numbers(nats), Details(entropy, rank, guesses)
+
 
 def token_nats(
     model: LanguageModel,
@@ -183,17 +216,6 @@ def _nats(reader: Reader, windows: Iterable[HeldOutWindow], num_tokens: int) -> 
     for read, costs in reader.costs(windows):
         nats[read.positions] = costs.nats.cpu()
     return _numbers(nats)
-
-
-def _nats_and_details(
-    reader: Reader, windows: Iterable[HeldOutWindow], num_tokens: int
-) -> tuple[Floats, Details]:
-    nats, details = np.empty(num_tokens), Details(np.empty(num_tokens), np.empty(num_tokens, dtype=np.int64))
-    for read, found in reader.details(windows):
-        nats[read.positions] = found.nats.cpu()
-        details.entropy[read.positions] = found.entropy.double().cpu() / math.log(2)
-        details.rank[read.positions] = found.rank.cpu()
-    return _numbers(nats), details
 
 
 def _numbers(nats: Floats) -> Floats:

@@ -1,10 +1,11 @@
 """What original words cost: the figures of a line's tokens, put together by what each word consists of."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lmtrain.corpus.vocab import Vocabulary
-from lmtrain.inference.score import ScoredLine
+from lmtrain.inference.score import Guess, ScoredLine
 
 
 @dataclass(frozen=True)
@@ -17,15 +18,18 @@ class WordScore:
         entropy: Of the distribution before the first of them, in nats.
         entropy_reduction: By how much the entropy after the last is lower, in nats; 0 where it is higher.
         rank: Of the least expected of them, 1 where no word was more probable.
-        frequency_rank: Of the rarest of them in the training text, 1 for the most frequent word.
+        frequency_rank: Of the rarest of them in the training text, 1 for the most frequent word; None where
+            the order of the vocabulary is another.
+        guesses: What was most expected in the place of the first of them.
     """
 
     nats: float
     num_unk: int
-    frequency_rank: int
+    frequency_rank: int | None
     entropy: float | None = None
     entropy_reduction: float | None = None
     rank: int | None = None
+    guesses: Sequence[Guess] = ()
 
 
 def score_of(line: ScoredLine, part: slice, vocab: Vocabulary) -> WordScore | None:
@@ -45,5 +49,7 @@ def score_of(line: ScoredLine, part: slice, vocab: Vocabulary) -> WordScore | No
     figures = float(line.nats[part].sum()), sum(line.is_unk[part]), frequency_rank
     if line.details is None:
         return WordScore(*figures)
-    before, after = (float(line.details.entropy[at]) * math.log(2) for at in (part.start, part.stop))
-    return WordScore(*figures, before, max(0.0, before - after), int(line.details.rank[part].max()))
+    details = line.details
+    before, after = (float(details.entropy[at]) * math.log(2) for at in (part.start, part.stop))
+    rank, guesses = int(details.rank[part].max()), details.guesses[part.start]
+    return WordScore(*figures, before, max(0.0, before - after), rank, guesses)

@@ -30,6 +30,16 @@ class TokenDetails(NamedTuple):
     """Of the distribution over all words, in nats, float32, shape (N)."""
     rank: Tensor
     """Of the target: 1 where no word is more probable, int64, shape (N)."""
+    top_ids: Tensor
+    """The K most probable words, the first one first, int64, shape (N, K)."""
+    top_nats: Tensor
+    """-ln p of each of them, float32, shape (N, K)."""
+
+
+def top(log_probs: Tensor, num_top: int) -> tuple[Tensor, Tensor]:
+    """The most probable of V words: their ids and -ln p, both (N, K), K at most V; log_probs are (N, V)."""
+    found = log_probs.topk(min(num_top, log_probs.shape[1]), dim=1)
+    return found.indices, -found.values
 
 
 class Softmax(nn.Module):
@@ -87,12 +97,13 @@ class Softmax(nn.Module):
         """The exact cost of each target on its own, without a gradient; arguments as of ``loss``."""
         raise NotImplementedError
 
-    def token_details(self, features: Tensor, targets: Tensor) -> TokenDetails:
+    def token_details(self, features: Tensor, targets: Tensor, num_top: int = 0) -> TokenDetails:
         """The exact cost of each target and the distribution around it, without a gradient.
 
         Args:
             features: (N, H).
             targets: Word ids, int64, shape (N), none of them negative.
+            num_top: How many of the most probable words are asked for; K is this, or V where that is less.
         """
         parts = []
         for rows in row_chunks(features, self.vocab_size):
@@ -103,7 +114,7 @@ class Softmax(nn.Module):
                 log_probs = torch.log_softmax(scores, dim=1)
                 entropy = -torch.linalg.vecdot(log_probs.exp(), log_probs)
                 rank = (scores > scores.gather(1, index)).sum(dim=1) + 1
-                parts.append((-log_probs.gather(1, index)[:, 0], entropy, rank))
+                parts.append((-log_probs.gather(1, index)[:, 0], entropy, rank, *top(log_probs, num_top)))
         return TokenDetails(*map(torch.cat, zip(*parts, strict=True)))
 
     def logits(self, features: Tensor) -> Tensor:

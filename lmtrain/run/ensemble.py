@@ -133,6 +133,7 @@ class Ensemble:
         context: str = "line",
         *,
         with_details: bool = False,
+        num_guesses: int = 0,
         adaptation: Adaptation = NOT_ADAPTED,
         interpolation: Interpolation | None = None,
         precision: Precision = "float32",
@@ -142,8 +143,10 @@ class Ensemble:
         Raises:
             UsageError: Details are asked for, which are of one model's distribution.
         """
-        if with_details:
-            raise UsageError("--extended tells of one model's distribution; leave it or --ensemble out")
+        if with_details or num_guesses:
+            raise UsageError(
+                "--extended and --top tell of one model's distribution; leave them or --ensemble out"
+            )
         return EnsembleScorer(
             [model.scorer(context, adaptation=adaptation, precision=precision) for model in self.models],
             self.vocab,

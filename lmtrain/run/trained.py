@@ -291,7 +291,12 @@ class TrainedModel:
         return MixtureResult(interpolation, *evaluations)
 
     def score(
-        self, sentences: str | Iterable[str], *, context: str = "line", with_details: bool = False
+        self,
+        sentences: str | Iterable[str],
+        *,
+        context: str = "line",
+        with_details: bool = False,
+        num_guesses: int = 0,
     ) -> list[ScoredLine]:
         """What each word of some sentences costs, and each sentence's end.
 
@@ -299,6 +304,7 @@ class TrainedModel:
             sentences: One string or several, cut into words as the model's training text was.
             context: ``line``, each sentence on its own, or ``stream``, each after the one before.
             with_details: Whether to find the entropy and the rank at each token too.
+            num_guesses: With details, how many of the most probable words to find in the place of each.
 
         Raises:
             DataError: A sentence holds ``<eos>``, which stands for its end.
@@ -306,13 +312,14 @@ class TrainedModel:
         """
         given = [sentences] if isinstance(sentences, str) else sentences
         lines = [self.rules.words(sentence, f"sentence {number}") for number, sentence in enumerate(given, 1)]
-        return self.scorer(context, with_details=with_details).score(lines)
+        return self.scorer(context, with_details=with_details, num_guesses=num_guesses).score(lines)
 
     def scorer(
         self,
         context: str = "line",
         *,
         with_details: bool = False,
+        num_guesses: int = 0,
         adaptation: Adaptation = NOT_ADAPTED,
         interpolation: Interpolation | None = None,
         precision: Precision = "float32",
@@ -323,6 +330,7 @@ class TrainedModel:
             self.vocab,
             context,
             with_details=with_details,
+            num_guesses=num_guesses,
             mix=interpolation.mix if interpolation else None,
             precision=getattr(torch, precision),
             adaptation=adaptation,

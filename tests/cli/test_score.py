@@ -109,6 +109,36 @@ def test_json(trained: Trained) -> None:
         assert line["num_tokens"] == len(line["tokens"])
     extended = json.loads(score(trained, "--format", "json", "--extended").out.splitlines()[0])
     assert list(extended["tokens"][0]) == ["token", "surprisal", "is_unk", "entropy", "rank"]
+    guessed = json.loads(score(trained, "--format", "json", "--top", 2).out.splitlines()[0])
+    assert {key: value for key, value in guessed["tokens"][0].items() if key != "guesses"} == extended[
+        "tokens"
+    ][0]
+    assert [list(guess) for guess in guessed["tokens"][0]["guesses"]] == [["token", "surprisal"]] * 2
+
+
+def test_guesses(trained: Trained) -> None:
+    text = "the old cat\n"
+    rows = list(csv.DictReader(io.StringIO(score(trained, "--top", 3, text=text).out), delimiter="\t"))
+    assert list(rows[0])[4:7] == ["is_unk", "entropy", "rank"]
+    assert list(rows[0])[7:] == [name for i in (1, 2, 3) for name in (f"guess_{i}", f"guess_{i}_surprisal")]
+    for row in rows:
+        costs = [float(row[f"guess_{i}_surprisal"]) for i in (1, 2, 3)]
+        assert costs == sorted(costs)
+        if int(row["rank"]) <= 3:
+            assert row[f"guess_{row['rank']}"] == row["token"]
+            assert row[f"guess_{row['rank']}_surprisal"] == row["surprisal"]
+    page = score(trained, "--top", 3, "--format", "html", text=text).out
+    first = ", ".join(
+        f"{'↵' if (word := rows[0][f'guess_{i}']) == '<eos>' else word} "
+        f"{float(rows[0][f'guess_{i}_surprisal']):.1f}"
+        for i in (1, 2, 3)
+    )
+    assert html.escape(first) in page
+    steps = [f"runs/tiny/snapshots/step-{step:08}" for step in (9, 25)]
+    both = lmtrain("score", *steps, "-", "--top", 1, folder=trained.folder, stdin=text.encode())
+    columns = both.out.split("\n")[0].split("\t")
+    assert columns[7:9] == ["guess_1_step-00000009", "guess_1_surprisal_step-00000009"]
+    assert len(both.out.split("\n")[1].split("\t")) == len(columns)
 
 
 def test_srilm(trained: Trained) -> None:

@@ -5,9 +5,16 @@ import io
 import json
 import math
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
+import numpy as np
 import pytest
 from program import Outcome, Trained, lmtrain
+from tiny_models import VOCAB
+
+from lmtrain.cli.word_table import WordReader
+from lmtrain.inference.score import ScoredLine
 
 ITEMS = (
     "item,condition,sentence,rt\n"
@@ -125,6 +132,15 @@ def test_frequency_rank_is_that_of_the_vocabulary(trained: Trained, words: Path)
     assert [found[i]["frequency_rank"] for i in (0, 2, 5)] == [rank["the"], rank["sat"], rank["slept"]]
 
 
+def test_where_a_list_fixed_the_order_of_words_there_is_no_rank() -> None:
+    line = ScoredLine(["the", "<eos>"], [False, False], np.ones(2))
+    for is_by_frequency, rank in ((True, VOCAB.id_of("the") + 1), (False, None)):
+        reader = WordReader(cast("Any", SimpleNamespace(vocab=VOCAB)), cast("Any", None), "", is_by_frequency)
+        score = reader.score_of(line, slice(0, 1))
+        assert score is not None
+        assert (score.nats, score.frequency_rank) == (1, rank)
+
+
 def test_sums_and_means(trained: Trained, words: Path) -> None:
     rows = rows_of(score(trained, words).out)
     found = rows_of(score(trained, words, "--by", "item,condition,region").out)
@@ -144,6 +160,25 @@ def test_sums_are_of_figures_before_they_are_rounded(trained: Trained, items: Pa
     wholes = rows_of(score(trained, items).out, ",")
     sums = rows_of(score(trained, items, "--by", "item,condition").out, ",")
     assert [row["surprisal_sum"] for row in sums] == [row["surprisal"] for row in wholes]
+
+
+def test_entropy_reduction_is_summed_too(trained: Trained, words: Path) -> None:
+    rows = rows_of(score(trained, words, "--entropy-reduction").out)
+    found = rows_of(score(trained, words, "--entropy-reduction", "--by", "condition").out)
+    total = sum(float(row["entropy_reduction"]) for row in rows[:3])
+    assert float(found[0]["entropy_reduction_sum"]) == pytest.approx(total, abs=1e-5)
+    assert float(found[0]["entropy_reduction_mean"]) == pytest.approx(total / 3, abs=1e-5)
+
+
+def test_guesses_are_those_in_the_place_of_the_first_part(trained: Trained, words: Path) -> None:
+    found = rows_of(score(trained, words, "--top", 2, "--base", "e").out)
+    details = rows_of(score(trained, "-", "--top", 2, stdin="the old cat sat\n").out)
+    for row, at in ((found[1], 1), (found[2], 3)):
+        for i in (1, 2):
+            assert row[f"guess_{i}"] == details[at][f"guess_{i}"]
+            bits = float(row[f"guess_{i}_surprisal_nats"]) / math.log(2)
+            assert bits == pytest.approx(float(details[at][f"guess_{i}_surprisal"]), abs=1e-5)
+    assert found[4]["guess_1"] == ""
 
 
 def test_the_base_of_the_logarithm_is_in_the_names(trained: Trained, words: Path) -> None:
@@ -243,6 +278,7 @@ def test_a_table_that_is_read_as_text_is_told_of(trained: Trained) -> None:
         ("word\nthe\n", ("--format", "json"), 2, "--format json has no place for tables"),
         ("word\nthe\n", ("--numbers", "a b"), 2, "'a b' is not one word"),
         ("sentence\nthe cat\n", ("--spillover", "1"), 2, "give --rows words too"),
+        ("word\nthe\n", ("--top", "1", "--by", "word"), 2, "have no place in --by"),
         ("word\n<eos>\n", (), 3, "the text itself holds <eos>"),
     ],
 )

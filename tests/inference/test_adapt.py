@@ -211,6 +211,8 @@ def test_details_are_of_the_adapted_distribution(how: Adaptation) -> None:
     assert torch.cat([found.nats for found in details]).tolist() == pytest.approx(
         nats(model, how).tolist(), rel=1e-4
     )
+    guessed = Reader(model, strategy=how.strategy(STATISTICS)).details(windows, 7)
+    assert all(found.top_nats.neg().exp().sum(dim=1).allclose(torch.ones(1)) for _, found in guessed)
     evaluation = evaluate(model, windows, VOCAB, strategy=how.strategy(STATISTICS))
     assert sum(int((found.rank == 1).sum()) for found in details) >= evaluation.num_correct > 0  # type: ignore[operator]
     assert all(

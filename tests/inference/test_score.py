@@ -16,7 +16,7 @@ from lmtrain.inference.score import ScoredLine, Scorer
 from lmtrain.inference.windows import held_out_windows
 from lmtrain.model.adaptive_softmax import AdaptiveSoftmax
 from lmtrain.model.language_model import LanguageModel
-from lmtrain.model.softmax import FullSoftmax
+from lmtrain.model.softmax import FullSoftmax, Softmax
 
 
 def nats(lines: list[ScoredLine]) -> list[float]:
@@ -60,6 +60,23 @@ def test_entropy_and_rank() -> None:
     plain = Scorer(model, VOCAB).score(lines)
     assert plain[0].details is None
     assert nats(scored) == pytest.approx(nats(plain), rel=1e-5)
+
+
+@pytest.mark.parametrize("num_guesses", [0, 1, 3, V + 5])
+@pytest.mark.parametrize("softmax", [FullSoftmax(6, V), AdaptiveSoftmax(6, V, [2, 4], 2.0)])
+def test_guesses_are_the_most_probable_words_in_each_place(num_guesses: int, softmax: Softmax) -> None:
+    model, lines = make_model(softmax=softmax), random_lines(8)
+    scored = Scorer(model, VOCAB, with_details=True, num_guesses=num_guesses).score(lines)
+    for words, line in zip(lines, scored, strict=True):
+        assert line.details is not None
+        for row, guesses in zip(
+            read_alone(model, VOCAB.encode_line(words)), line.details.guesses, strict=True
+        ):
+            found = row.sort(descending=True)
+            assert [guess.word for guess in guesses] == [VOCAB.words[i] for i in found.indices[:num_guesses]]
+            assert [-guess.nats for guess in guesses] == pytest.approx(
+                found.values[:num_guesses].tolist(), rel=1e-4
+            )
 
 
 def test_details_of_scores_that_are_large() -> None:
