@@ -37,6 +37,11 @@ def mending_rules(
     return found
 
 
+def unknown_share(lines: Sequence[str], rules: TextRules, vocab: Vocabulary) -> float:
+    """Of the words of a text, those that some rules leave unknown for more than their punctuation."""
+    return _share(lines, rules, vocab)[0]
+
+
 def _share(lines: Sequence[str], rules: TextRules, vocab: Vocabulary) -> tuple[float, list[list[Word]]]:
     words = [words_of(line, rules, f"line {number}") for number, line in enumerate(lines, 1)]
     return Unknown.of(words, vocab).lexical_share, words

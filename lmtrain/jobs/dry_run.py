@@ -205,7 +205,7 @@ class _Miniature(Observer):
             num_steps = min(num_steps, -(-train.num_lines // config.train.batch_size))
             train = _sample_of_lines(train, config.train.batch_size, num_steps)
         pieces = (text and _piece(text, is_line) for text in (corpora.valid, corpora.test))
-        self._corpora = Corpora(corpora.vocab, train, *pieces)
+        self._corpora = Corpora(corpora.vocab, corpora.rules, train, *pieces)
         self._config = _shortened(config, num_steps)
         self._figures: TrainingFigures | None = None
         self._valid: Evaluation | None = None

@@ -1,7 +1,9 @@
 """A config becomes objects."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +23,14 @@ from lmtrain.config.options import (
 )
 from lmtrain.corpus.batching import LineIterator, ParallelSequentialIterator, Windows
 from lmtrain.corpus.corpus import Corpus, build_vocabulary, load_corpus
+from lmtrain.corpus.mending import mending_rules, unknown_share
 from lmtrain.corpus.patterns import expand_patterns, same_files
 from lmtrain.corpus.synthetic.synthetic import write_synthetic
 from lmtrain.corpus.text import TextRules
 from lmtrain.corpus.vocab import Vocabulary, read_vocabulary
 from lmtrain.corpus.window_lengths import RandomLengths
 from lmtrain.errors import ConfigError, DataError
-from lmtrain.files.text_input import Watch, unwatched
+from lmtrain.files.text_input import Watch, read_lines, unwatched
 from lmtrain.machine.threads import available_threads, threads_for
 from lmtrain.model.adaptive_softmax import AdaptiveSoftmax
 from lmtrain.model.dropout import DropoutRates
@@ -46,6 +49,8 @@ from lmtrain.training.trainer import Trainer
 
 _MANY_UNK = 0.05
 """Of the tokens of a text: from here on a person is told."""
+_TRIED_LINES = 1000
+"""Of such a text, on which other rules are tried."""
 _SMALL_EMBEDDING = 500_000
 """Weights: up to here, a dense gradient costs less than looking for the rows that have one."""
 
@@ -55,6 +60,7 @@ class Corpora:
     """The texts of a run, encoded."""
 
     vocab: Vocabulary
+    rules: TextRules
     train: Corpus
     valid: Corpus | None
     test: Corpus | None
@@ -71,14 +77,31 @@ class Corpora:
             for path, other in same_files(corpus.paths if corpus else (), train):
                 yield f"data.{name}: {path} is a text of data.train too ({other}), and not unseen"
 
-    def unknown_words(self) -> Iterator[str]:
+    @cached_property
+    def unknown_words(self) -> tuple[str, ...]:
         """What to say of texts of which much is ``<unk>``."""
-        for name, corpus in (("train", self.train), ("valid", self.valid), ("test", self.test)):
-            if corpus and corpus.num_oov > _MANY_UNK * corpus.num_tokens:
-                yield (
-                    f"data.{name}: {corpus.num_oov / corpus.num_tokens:.1%} of the tokens are <unk>: "
-                    "perplexity is lower than it would be of all words, so quote it without <unk> too"
-                )
+        texts = (("train", self.train), ("valid", self.valid), ("test", self.test))
+        return tuple(
+            f"data.{name}: {text.num_oov / text.num_tokens:.1%} of the tokens are <unk>: perplexity is lower "
+            f"than it would be of all words, so quote it without <unk> too{self._mending(text)}"
+            for name, text in texts
+            if text and text.num_oov > _MANY_UNK * text.num_tokens
+        )
+
+    def _mending(self, text: Corpus) -> str:
+        """What keys of ``data`` would make words known, as far as its beginning tells."""
+        lines = [line for _, group in islice(read_lines(text.paths[0]), 1) for line in group[:_TRIED_LINES]]
+        found = mending_rules(lines, self.rules, self.vocab)
+        if found is None:
+            return ""
+        other, keys = replace(found[0], numbers=self.rules.numbers), []
+        if (other.moses, other.penn) != (self.rules.moses, self.rules.penn):
+            tokenizer = "penn" if other.penn else "moses" if other.moses else "whitespace"
+            keys.append(f"data.tokenizer: {tokenizer}")
+        if other.lowercase != self.rules.lowercase:
+            keys.append("data.lowercase: true")
+        left = unknown_share(lines, other, self.vocab)
+        return f"; {' and '.join(keys)} would leave about {left:.1%} of the words unknown" if keys else ""
 
     def hashes(self) -> dict[str, str | None]:
         """SHA-256 of the vocabulary and of each text."""
@@ -115,7 +138,7 @@ def load_corpora(config: Config, known: Vocabulary | None = None, watch: Watch =
         if corpus and corpus.num_oov == corpus.num_tokens - corpus.num_lines:
             names = ", ".join(map(str, corpus.paths))
             raise DataError(f"{names}: every word is unknown to the vocabulary of the training text")
-    return Corpora(vocab, train, valid, test)
+    return Corpora(vocab, rules, train, valid, test)
 
 
 def _words(

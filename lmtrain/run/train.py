@@ -98,7 +98,7 @@ def train(
         elif config.data.extend_vocab:
             raise UsageError("data.extend_vocab adds words to those of a model: name it with --from")
         corpora = load_corpora(config, known, observer.watch_reading)
-        for remark in (*corpora.notes(), *corpora.unknown_words()):
+        for remark in (*corpora.notes(), *corpora.unknown_words):
             observer.on_note(remark)
         if snapshot:
             refuse_differences(run_dir, snapshot, config, corpora)
@@ -499,7 +499,7 @@ class Run:
             test,
             source_perplexity(self.corpora.test.paths, test) if test and self.corpora.test else None,
             self.elapsed,
-            tuple(self.corpora.unknown_words()),
+            self.corpora.unknown_words,
         )
 
 

@@ -22,7 +22,7 @@ def test_texts_that_are_read_twice_are_noted(tmp_path: Path) -> None:
 
     def notes(train: list[Path], valid: Path, test: Path | None) -> list[str]:
         texts = [load_corpus(paths, vocab, rules, tmp_path) for paths in (train, [valid], [test or valid])]
-        return list(Corpora(vocab, texts[0], texts[1], texts[2] if test else None).notes())
+        return list(Corpora(vocab, rules, texts[0], texts[1], texts[2] if test else None).notes())
 
     assert notes([one], two, two) == []
     assert notes([one, two], link, None) == [
@@ -46,8 +46,33 @@ def test_many_unknown_words_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyP
     data = {"train": "train.txt", "valid": "few.txt", "test": "many.txt"}
     paths = {name: str(tmp_path / file) for name, file in data.items()}
     config = config_from_dict({"name": "x", "data": paths, "train": {"epochs": 1}}, "test")
-    notes = list(load_corpora(config).unknown_words())
+    notes = list(load_corpora(config).unknown_words)
     assert [note.split(" of the")[0] for note in notes] == ["data.test: 10.0%"]
+
+
+@pytest.mark.parametrize(
+    ("text", "advice"),
+    [
+        (
+            "the cat's dog slept , the cat slept!\n",
+            "data.tokenizer: penn would leave about 0.0%",
+        ),
+        ("The Dog slept\n", "data.lowercase: true would leave about 0.0% of the words"),
+        ("the The Dog slept.\n", "data.tokenizer: penn and data.lowercase: true would leave"),
+        ("the unicorn slept\n", None),
+    ],
+)
+def test_what_would_make_unknown_words_known(
+    text: str, advice: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LMTRAIN_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "train.txt").write_text("the cat 's dog slept , the cat slept !\n" * 20)
+    (tmp_path / "valid.txt").write_text(text * 3)
+    data = {name: str(tmp_path / f"{name}.txt") for name in ("train", "valid")}
+    config = config_from_dict({"name": "x", "data": data, "train": {"epochs": 1}}, "test")
+    (told,) = load_corpora(config).unknown_words
+    assert ("would leave" in told) == (advice is not None)
+    assert advice is None or advice in told
 
 
 def test_texts_are_watched_while_they_are_read_for_the_first_time(
