@@ -24,6 +24,8 @@ COMMANDS = (
     ),
     Named("generate", "generate:generate", "Writes text with a model."),
     Named("export", "export:export", "Takes a model elsewhere, where it runs without lmtrain."),
+    Named("import", "import_model:import_model", "Makes a model of weights from elsewhere."),
+    Named("convert", "import_model:convert", "Makes a safetensors file of a .pt file."),
     Named("sweep", "sweep:sweep", "Searches for good values of some keys of a config, by Optuna."),
     Named("info", "info:info", "Says what a model is and how it was trained."),
     Named("runs", "runs:runs", "Compares the runs in a folder, in a table that can be sorted."),

@@ -186,7 +186,7 @@ def _add_descriptions(folder: Path, original: Original) -> dict[str, int]:
         "step": original.step,
         **_describe_model(original),
         "text": _describe_text(original),
-        "sha256": {path.name: _sha256(path) for path in sorted(folder.iterdir())},
+        "sha256": {path.name: file_sha256(path) for path in sorted(folder.iterdir())},
     }
     write_synced(folder / CONFIG, (json.dumps(config, indent=2, ensure_ascii=False) + "\n").encode())
     return {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
@@ -240,6 +240,7 @@ def _describe_text(original: Original) -> dict[str, Any]:
     }
 
 
-def _sha256(path: Path) -> str:
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
