@@ -54,9 +54,11 @@ def test_an_imported_model_is_trained_on(trained: Trained, tmp_path: Path) -> No
     assert lmtrain(*export, folder=tmp_path).code == 0
     assert lmtrain("import", "away", "--out", "back", folder=tmp_path).code == 0
     config = ("train", "--config", "config.yaml", "--run-dir", tmp_path / "on")
-    begun = lmtrain(*config, "--from", tmp_path / "back", "--dry-run", folder=trained.folder)
+    short = ("--set", "train.epochs=null", "--set", "train.max_steps=1")
+    begun = lmtrain(*config, *short, "--from", tmp_path / "back", folder=trained.folder)
     assert begun.code == 0, begun.err
-    refused = lmtrain(*config, "--resume", tmp_path / "back", folder=trained.folder)
+    elsewhere = (*config[:-1], tmp_path / "other", "--resume", tmp_path / "back")
+    refused = lmtrain(*elsewhere, folder=trained.folder)
     assert (refused.code, "differs from this one" in refused.err) == (2, True)
 
 
