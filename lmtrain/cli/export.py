@@ -7,6 +7,7 @@ import typer
 
 from lmtrain.cli.options import JsonOption, ModelArgument, SnapshotOption
 from lmtrain.cli.text import note, print_json, print_pairs, size
+from lmtrain.errors import UsageError
 
 
 def export(
@@ -21,6 +22,13 @@ def export(
         ),
     ],
     out: Annotated[Path, typer.Option(metavar="DIR", help="New folder to write to.", show_default=False)],
+    layout: Annotated[
+        Literal["lmtrain", "sherpa", "icefall"],
+        typer.Option(
+            metavar="lmtrain|sherpa|icefall",
+            help="onnx: what goes in and comes out is as here, or as those recognisers have it.",
+        ),
+    ] = "lmtrain",
     snapshot: SnapshotOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -34,6 +42,8 @@ def export(
     from lmtrain.export.export import SHAPES, Original, export_onnx, export_safetensors
     from lmtrain.run.trained import load_model
 
+    if layout != "lmtrain" and to_format != "onnx":
+        raise UsageError(f"--layout {layout} is one of ONNX files: --format onnx")
     trained = load_model(model, snapshot, "cpu", note)
     original = Original(
         trained.model,
@@ -43,7 +53,7 @@ def export(
         trained.snapshot.step,
         trained.snapshot.path,
     )
-    written = (export_onnx if to_format == "onnx" else export_safetensors)(original, out)
+    written = export_onnx(original, out, layout) if to_format == "onnx" else export_safetensors(original, out)
     if as_json:
         print_json(
             {

@@ -34,7 +34,6 @@ FORMAT_VERSION = 1
 CONFIG = "config.json"
 VOCAB = "vocab.txt"
 SAFETENSORS = "model.safetensors"
-ONNX = "model.onnx"
 SHAPES = ((1, 1), (4, 5), (20, 2))
 """(time, batch) that an ONNX file is checked on."""
 _MAX_FILE_BYTES = 2_000_000_000
@@ -84,12 +83,13 @@ def export_safetensors(original: Original, out: Path) -> Export:
         return Export(_add_descriptions(folder, original))
 
 
-def export_onnx(original: Original, out: Path) -> Export:
-    """Writes the model as an ONNX graph, and checks it; see ``lmtrain.export.onnx_graph``.
+def export_onnx(original: Original, out: Path, layout: str = "lmtrain") -> Export:
+    """Writes the model as ONNX graphs, and checks them; see ``lmtrain.export.onnx_layouts``.
 
     Args:
         original: The model.
         out: A folder that is empty or not there yet.
+        layout: ``lmtrain``, ``sherpa`` or ``icefall``.
 
     Raises:
         UsageError: The packages are missing, the folder holds files, or a part has no counterpart in ONNX.
@@ -101,17 +101,20 @@ def export_onnx(original: Original, out: Path) -> Export:
     _refuse_different_sizes(original.model)
     import onnx
 
-    from lmtrain.export.onnx_check import greatest_difference
-    from lmtrain.export.onnx_graph import build_onnx
+    from lmtrain.export.onnx_layouts import LAYOUTS
 
+    model, eos_id = original.model, original.vocab.eos_id
+    differences = []
     with new_folder(out, last=CONFIG) as folder:
-        path = folder / ONNX
-        _write_onnx(build_onnx(original.model, _about(original)), path)
-        onnx.checker.check_model(path, full_check=True)
-        difference = greatest_difference(path, original.model, SHAPES)
-        if not difference.nats <= difference.allowed:
-            _refuse(original, difference)
-        return Export(_add_descriptions(folder, original), difference)
+        for name, face in LAYOUTS[layout].items():
+            path = folder / name
+            _write_onnx(face.build(model, _about(original), eos_id), path)
+            onnx.checker.check_model(path, full_check=True)
+            differences.append(face.difference(path, model, SHAPES, eos_id))
+            if not differences[-1].nats <= differences[-1].allowed:
+                _refuse(original, differences[-1])
+        greatest = max(differences, key=lambda each: each.nats / each.allowed)
+        return Export(_add_descriptions(folder, original), greatest)
 
 
 def _require_onnx() -> None:

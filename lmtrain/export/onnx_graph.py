@@ -76,7 +76,7 @@ class OnnxGraph:
         return whole
 
 
-class _Graph:
+class Graph:
     """Nodes and weights in the order in which they are added."""
 
     def __init__(self) -> None:
@@ -84,6 +84,7 @@ class _Graph:
         self.weights: dict[str, Array] = {}
 
     def weight(self, name: str, values: Tensor) -> str:
+        """Adds a weight; gives its name."""
         self.weights[name] = values.detach().cpu().contiguous().numpy()
         return name
 
@@ -111,7 +112,27 @@ def build_onnx(model: LanguageModel, metadata: Mapping[str, str]) -> OnnxGraph:
     Raises:
         UsageError: A layer of the model has no counterpart here.
     """
-    graph = _Graph()
+    graph = Graph()
+    add_model(graph, model)
+    layers = model.recurrent_layers()
+    state = ("h", "c")[: layers[0].num_states]
+    state_shape = (len(layers), "batch", layers[0].hidden_size)
+    value, floats = helper.make_tensor_value_info, onnx.TensorProto.FLOAT
+    before = [value(name, floats, state_shape, "the state before; zeros at the start") for name in state]
+    after = [value(f"{name}_n", floats, state_shape, "the state after") for name in state]
+    words = value("input_ids", onnx.TensorProto.INT64, ("time", "batch"), "word ids, the lines of vocab.txt")
+    scores = value(
+        "log_probs", floats, ("time", "batch", model.vocab_size), "of the word after each, natural log"
+    )
+    return finish(graph, [words, *before], [scores, *after], metadata)
+
+
+def add_model(graph: Graph, model: LanguageModel) -> None:
+    """Adds what makes ``log_probs``, ``h_n`` and ``c_n`` of ``input_ids``, ``h`` and ``c``; see above.
+
+    Raises:
+        UsageError: A layer of the model has no counterpart here.
+    """
     layers = model.recurrent_layers()
     state = ("h", "c")[: layers[0].num_states]
     for name in state:
@@ -126,31 +147,27 @@ def build_onnx(model: LanguageModel, metadata: Mapping[str, str]) -> OnnxGraph:
     for name in state:
         graph.add("Concat", [f"layers.{i}.{name}_n" for i in range(len(layers))], f"{name}_n", axis=0)
     _add_softmax(graph, model, x)
-    proto = _to_proto(graph.nodes, model, state)
-    helper.set_model_props(proto, dict(metadata))
-    return OnnxGraph(proto, graph.weights)
 
 
-def _to_proto(nodes: Sequence[onnx.NodeProto], model: LanguageModel, state: Sequence[str]) -> onnx.ModelProto:
-    layers = model.recurrent_layers()
-    state_shape = (len(layers), "batch", layers[0].hidden_size)
-    value, floats = helper.make_tensor_value_info, onnx.TensorProto.FLOAT
-    before = [value(name, floats, state_shape, "the state before; zeros at the start") for name in state]
-    after = [value(f"{name}_n", floats, state_shape, "the state after") for name in state]
-    words = value("input_ids", onnx.TensorProto.INT64, ("time", "batch"), "word ids, the lines of vocab.txt")
-    scores = value(
-        "log_probs", floats, ("time", "batch", model.vocab_size), "of the word after each, natural log"
-    )
-    return helper.make_model(
-        helper.make_graph(nodes, "lmtrain", [words, *before], [scores, *after]),
+def finish(
+    graph: Graph,
+    inputs: Sequence[onnx.ValueInfoProto],
+    outputs: Sequence[onnx.ValueInfoProto],
+    metadata: Mapping[str, str],
+) -> OnnxGraph:
+    """The whole, with what goes in, what comes out, and what it says about itself."""
+    proto = helper.make_model(
+        helper.make_graph(graph.nodes, "lmtrain", inputs, outputs),
         opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=_IR_VERSION,
         producer_name="lmtrain",
         producer_version=__version__,
     )
+    helper.set_model_props(proto, dict(metadata))
+    return OnnxGraph(proto, graph.weights)
 
 
-def _add_layer(graph: _Graph, layer: RecurrentLayer, name: str, x: str) -> str:
+def _add_layer(graph: Graph, layer: RecurrentLayer, name: str, x: str) -> str:
     """Adds a layer that reads ``x`` (T, B, E); gives its outputs (T, B, H)."""
     match layer:
         case GatedLayer() if type(layer) in _OPERATORS:
@@ -160,7 +177,7 @@ def _add_layer(graph: _Graph, layer: RecurrentLayer, name: str, x: str) -> str:
     raise UsageError(f"{type(layer).__name__} has no counterpart in ONNX and cannot be exported")
 
 
-def _add_gated(graph: _Graph, layer: GatedLayer, name: str, x: str) -> str:
+def _add_gated(graph: Graph, layer: GatedLayer, name: str, x: str) -> str:
     operator = _OPERATORS[type(layer)]
     weight_ih, weight_hh, bias_ih, bias_hh = (
         torch.cat([weight.chunk(layer.num_gates)[i] for i in operator.gates])
@@ -179,7 +196,7 @@ def _add_gated(graph: _Graph, layer: GatedLayer, name: str, x: str) -> str:
     return _without_directions(graph, name)
 
 
-def _add_concat_elman(graph: _Graph, layer: ConcatElmanLayer, name: str, x: str) -> str:
+def _add_concat_elman(graph: Graph, layer: ConcatElmanLayer, name: str, x: str) -> str:
     """Of the blocks of M, r_t = M_rx x_t + M_rr r_{t-1} + b_r is an RNN, and o_t a product afterwards."""
     size = layer.input_size
     output, recurrent = layer.weight.chunk(2)
@@ -211,7 +228,7 @@ def _add_concat_elman(graph: _Graph, layer: ConcatElmanLayer, name: str, x: str)
 
 
 def _recurrent_weights(
-    graph: _Graph, name: str, weight_ih: Tensor, weight_hh: Tensor, bias: Tensor
+    graph: Graph, name: str, weight_ih: Tensor, weight_hh: Tensor, bias: Tensor
 ) -> list[str]:
     """W, R and B of ONNX's recurrent operators, whose first axis is that of the directions: there is one."""
     return [
@@ -220,12 +237,12 @@ def _recurrent_weights(
     ]
 
 
-def _without_directions(graph: _Graph, name: str) -> str:
+def _without_directions(graph: Graph, name: str) -> str:
     axis = graph.integers(f"{name}.axis", 1)
     return graph.add("Squeeze", [f"{name}.directions", axis], f"{name}.outputs")
 
 
-def _add_softmax(graph: _Graph, model: LanguageModel, x: str) -> None:
+def _add_softmax(graph: Graph, model: LanguageModel, x: str) -> None:
     """Adds what makes ``log_probs`` of hidden vectors (T, B, H), all of them as rows of one matrix."""
     softmax = model.softmax
     hidden_size = model.recurrent_layers()[-1].hidden_size
@@ -245,7 +262,7 @@ def _add_softmax(graph: _Graph, model: LanguageModel, x: str) -> None:
     graph.add("Reshape", [log_probs, shape], "log_probs")
 
 
-def _add_adaptive(graph: _Graph, softmax: AdaptiveSoftmax, rows: str) -> str:
+def _add_adaptive(graph: Graph, softmax: AdaptiveSoftmax, rows: str) -> str:
     """The words of the shortlist from the head, and of each cluster its probability times those within."""
     weight = graph.weight("softmax.weight", softmax.weight)
     head = _add_log_softmax(graph, "softmax.head", rows, weight, softmax.bias)
@@ -262,7 +279,7 @@ def _add_adaptive(graph: _Graph, softmax: AdaptiveSoftmax, rows: str) -> str:
     return graph.add("Concat", parts, "softmax.log_probs", axis=1)
 
 
-def _add_log_softmax(graph: _Graph, name: str, rows: str, weight: str, bias: Tensor | None = None) -> str:
+def _add_log_softmax(graph: Graph, name: str, rows: str, weight: str, bias: Tensor | None = None) -> str:
     biases = [] if bias is None else [graph.weight(f"{name}.bias", bias)]
     logits = graph.add("Gemm", [rows, weight, *biases], f"{name}.logits", transB=1)
     return graph.add("LogSoftmax", [logits], f"{name}.normalised", axis=1)

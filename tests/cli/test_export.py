@@ -46,9 +46,19 @@ def test_export_to_safetensors(trained: Trained, tmp_path: Path) -> None:
     assert "greatest difference" not in outcome.out
 
 
+def test_layouts_of_recognisers(trained: Trained, tmp_path: Path) -> None:
+    options = ("--format", "onnx", "--layout", "icefall", "--out", tmp_path / "out")
+    outcome = lmtrain("export", trained.run_dir, *options)
+    assert (outcome.code, outcome.err) == (0, "")
+    files = {"config.json", "no-state.onnx", "vocab.txt", "with-state.onnx"}
+    assert files_in(tmp_path / "out").keys() == files
+    assert "greatest difference" in outcome.out
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
+        (("runs/tiny", "--format", "safetensors", "--layout", "sherpa", "--out", "x"), 2, "is one of ONNX"),
         (("runs/tiny", "--format", "onnx"), 2, "Missing option '--out'"),
         (("runs/tiny", "--out", "x"), 2, "Missing option '--format'"),
         (("runs/tiny", "--format", "gguf", "--out", "x"), 2, "'gguf' is not one of 'onnx', 'safetensors'"),
