@@ -114,12 +114,12 @@ def _told_apart(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
 
 
 def _verdicts(model: "TrainedModel", questions: "Sequence[Question]", name: str) -> "list[Verdict]":
-    from lmtrain.inference.judge import Judge, Tokens
+    from lmtrain.inference.judge import Judge, Line
 
-    def watch(groups: Sequence[Sequence[Tokens]]) -> Iterable[Sequence[Tokens]]:
+    def watch(groups: Sequence[Sequence[Line]]) -> Iterable[Sequence[Line]]:
         return watched(groups, sum(map(len, groups)), "lines", f"judging {name}".rstrip(), len)
 
-    judging = Judge(model.scorer("line"), model.vocab, model.rules, watch)
+    judging = Judge(model.model, model.vocab, model.rules, watch)
     verdicts = judging.verdicts(questions)
     _tell_unknown(judging, questions, model, name)
     if num_ties := sum(verdict.is_tie for verdict in verdicts):

@@ -1,22 +1,21 @@
 """What a model says to questions: which of two alternatives surprises it more, which predictions hold."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
-from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
+import torch
 
 from lmtrain.corpus.suites.question import Metric, Question, Stretch
 from lmtrain.corpus.text import TextRules
-from lmtrain.corpus.vocab import UNK, Vocabulary
+from lmtrain.corpus.vocab import Vocabulary
 from lmtrain.corpus.words import Part, Word, words_of
-from lmtrain.inference.score import Floats, ScoredLine
-
-Tokens = tuple[str, ...]
-Watch = Callable[[Sequence[Sequence[Tokens]]], Iterable[Sequence[Tokens]]]
-"""Hands on groups of lines, and may show how far it has come."""
+from lmtrain.inference.score import Floats, token_nats
+from lmtrain.inference.windows import asking_for, line_windows
+from lmtrain.model.language_model import LanguageModel
 
 _LINES_AT_ONCE = 2000
 
@@ -28,13 +27,6 @@ _METRICS: dict[Metric, Callable[[Floats], float]] = {
     "max": np.max,
     "min": np.min,
 }
-
-
-class LineScorer(Protocol):
-    """Whatever scores lines, each on its own."""
-
-    def score(self, lines: Sequence[Sequence[str]]) -> list[ScoredLine]:
-        """See ``Scorer``."""
 
 
 @dataclass(frozen=True)
@@ -56,44 +48,60 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class _Line:
-    """A line as a model reads it."""
+class Line:
+    """A line as a model reads it.
+
+    Attributes:
+        parts: Of its words, in order.
+        ids: Of the parts and ``<eos>``, int32.
+        nodes: Of these in the tree of all lines.
+    """
 
     parts: list[Part]
-    tokens: Tokens
-    """The texts of the parts, ``<unk>`` where a word is unknown."""
+    ids: npt.NDArray[np.int32]
+    nodes: npt.NDArray[np.int64]
 
-    @property
-    def texts(self) -> list[str]:
-        """Of the parts."""
-        return [part.text for part in self.parts]
-
-    def place(self, stretch: Stretch) -> slice:
-        """Of its tokens, among those of the line and its end."""
+    def tokens(self, stretch: Stretch) -> slice:
+        """Those of a stretch."""
         end = math.inf if stretch.end is None else stretch.end
         inside = [i for i, part in enumerate(self.parts) if stretch.start <= part.start < end]
         begin = inside[0] if inside else 0
         return slice(begin, begin + len(inside) + stretch.with_eos)
 
 
+Watch = Callable[[Sequence[Sequence[Line]]], Iterable[Sequence[Line]]]
+"""Hands on groups of lines, and may show how far it has come."""
+
+
 class Judge:
     """Puts questions to a model.
 
-    Lines that are the same to the model are scored once, so that what it cannot tell apart costs exactly the
-    same.
+    A token after the same beginning is scored once, whatever lines it stands in: what the model cannot tell
+    apart costs exactly the same.
 
     Args:
-        scorer: In ``line`` context.
+        model: In training or evaluation mode, which it is left in.
         vocab: Of the model.
         rules: How text becomes its words.
         watch: Shows how far it has come.
+        precision: What products are computed in; whatever the model was trained in.
 
     Attributes:
         words: Of each line that was read.
     """
 
-    def __init__(self, scorer: LineScorer, vocab: Vocabulary, rules: TextRules, watch: Watch = iter) -> None:
-        self._scorer, self._vocab, self._rules, self._watch = scorer, vocab, rules, watch
+    def __init__(
+        self,
+        model: LanguageModel,
+        vocab: Vocabulary,
+        rules: TextRules,
+        watch: Watch = iter,
+        precision: torch.dtype = torch.float32,
+    ) -> None:
+        self._model, self._vocab, self._rules = model, vocab, rules
+        self._watch, self._precision = watch, precision
+        self._tree: dict[tuple[int, int], int] = {}
+        """By the node before and the id of a token, the node of the token."""
         self.words: dict[str, list[Word]] = {}
 
     def verdicts(self, questions: Sequence[Question]) -> list[Verdict]:
@@ -105,41 +113,61 @@ class Judge:
         """
         where = {s.line: question.place.where for question in questions for s in question.stretches}
         lines = {line: self._read(line, place) for line, place in where.items()}
-        bits = self._bits({line.tokens for line in lines.values()})
+        wanted = np.zeros(len(self._tree), dtype=np.bool_)
+        for stretch in (s for question in questions for s in question.stretches):
+            line = lines[stretch.line]
+            wanted[line.nodes[line.tokens(stretch)]] = True
+        bits = self._bits(lines.values(), wanted)
         return [self._verdict(question, lines, bits) for question in questions]
 
-    def _read(self, line: str, where: str) -> _Line:
+    def _read(self, line: str, where: str) -> Line:
         self.words[line] = words_of(line, self._rules, where)
         parts = [part for word in self.words[line] for part in word.parts]
-        return _Line(parts, tuple(part.text if part.text in self._vocab else UNK for part in parts))
+        ids = self._vocab.encode_line(part.text for part in parts)
+        nodes, node = [], -1
+        for token in ids:
+            node = self._tree.setdefault((node, token), len(self._tree))
+            nodes.append(node)
+        return Line(parts, np.array(ids, dtype=np.int32), np.array(nodes))
 
-    def _bits(self, lines: Iterable[Tokens]) -> dict[Tokens, Floats]:
-        """The surprisal of each token of some lines, and of their ends."""
-        ordered = sorted(lines, key=lambda tokens: (len(tokens), tokens))  # alike lengths fill a window
+    def _bits(self, lines: Iterable[Line], wanted: npt.NDArray[np.bool_]) -> Floats:
+        """The surprisals of the nodes that are wanted."""
+        bits, missing = np.zeros(len(wanted)), wanted.copy()
+        # Long ones first: of those that are their beginnings, little is left to be scored.
+        ordered = sorted(lines, key=lambda line: len(line.ids), reverse=True)
         groups = [ordered[i : i + _LINES_AT_ONCE] for i in range(0, len(ordered), _LINES_AT_ONCE)]
-        return {
-            tokens: scored.surprisal
-            for group in self._watch(groups)
-            for tokens, scored in zip(group, self._scorer.score(group), strict=True)
-        }
+        for group in self._watch(groups):
+            read = [line for line in group if missing[line.nodes].any()]
+            if not read:
+                continue
+            nodes, ids = np.concatenate([x.nodes for x in read]), np.concatenate([x.ids for x in read])
+            is_asked = np.zeros(len(nodes), dtype=np.bool_)
+            is_asked[np.unique(nodes, return_index=True)[1]] = True
+            is_asked &= missing[nodes]
+            ends = np.cumsum([len(line.ids) for line in read]) - 1
+            windows = asking_for(line_windows(ids, ends, self._vocab.eos_id), is_asked)
+            nats = token_nats(self._model, windows, len(ids), self._precision)
+            bits[nodes[is_asked]] = nats[is_asked] / math.log(2)
+            missing[nodes] = False
+        return bits
 
-    def _verdict(self, question: Question, lines: dict[str, _Line], bits: dict[Tokens, Floats]) -> Verdict:
+    def _verdict(self, question: Question, lines: Mapping[str, Line], bits: Floats) -> Verdict:
         read = [(stretch, lines[stretch.line]) for stretch in question.stretches]
         measure = _METRICS[question.metric]
-        figures = tuple(float(measure(bits[line.tokens][line.place(stretch)])) for stretch, line in read)
-        has_unknown = any(UNK in tokens for tokens in _that_matter(read))
+        figures = tuple(float(measure(bits[line.nodes[line.tokens(stretch)]])) for stretch, line in read)
+        has_unknown = any(self._vocab.unk_id in ids for ids in _that_matter(read))
         return Verdict(question.holds(figures), question.is_tie(figures), has_unknown, figures)
 
 
-def _that_matter(read: Sequence[tuple[Stretch, _Line]]) -> Iterator[Tokens]:
+def _that_matter(read: Sequence[tuple[Stretch, Line]]) -> Iterator[npt.NDArray[np.int32]]:
     """The tokens on which an answer rests."""
     for stretch, line in read:
         if not stretch.with_eos:
-            yield line.tokens[line.place(stretch)]
-    lines = {id(line): line for _, line in read}
-    first, *others = lines.values()
+            yield line.ids[line.tokens(stretch)]
+    first, *others = {id(line): line for _, line in read}.values()
     for other in others:
-        alignment = SequenceMatcher(a=first.texts, b=other.texts, autojunk=False)
+        texts = [[part.text for part in line.parts] for line in (first, other)]
+        alignment = SequenceMatcher(a=texts[0], b=texts[1], autojunk=False)
         for kind, a, b, c, d in alignment.get_opcodes():
             if kind != "equal":
-                yield first.tokens[a:b] + other.tokens[c:d]
+                yield from (first.ids[a:b], other.ids[c:d])

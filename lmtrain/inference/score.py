@@ -205,6 +205,8 @@ def token_nats(
 ) -> Floats:
     """What each token of a text cost, in nats, in the order of the text, shape (num_tokens,).
 
+    It is 0 of a token that no window asks for.
+
     Raises:
         ModelError: The model gives scores that are not numbers (NaN).
     """
@@ -212,7 +214,7 @@ def token_nats(
 
 
 def _nats(reader: Reader, windows: Iterable[HeldOutWindow], num_tokens: int) -> Floats:
-    nats = np.empty(num_tokens)
+    nats = np.zeros(num_tokens)
     for read, costs in reader.costs(windows):
         nats[read.positions] = costs.nats.cpu()
     return _numbers(nats)

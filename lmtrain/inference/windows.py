@@ -9,9 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
 
-from lmtrain.corpus.batching import Ids, line_extents, padded_window
+from lmtrain.corpus.batching import IGNORED, Ids, line_extents, padded_window
 from lmtrain.corpus.corpus import Corpus
 
 Positions = npt.NDArray[np.int64]
@@ -93,6 +94,22 @@ def ordered_line_windows(
     starts, lengths = line_extents(line_ends)
     for i in range(len(starts)):
         yield from _sequences(np.asarray(ids), starts[i : i + 1], lengths[i : i + 1], eos_id, window_len)
+
+
+def asking_for(windows: Iterable[HeldOutWindow], wanted: npt.NDArray[np.bool_]) -> Iterator[HeldOutWindow]:
+    """The same windows, with the targets of some tokens alone.
+
+    Args:
+        windows: Of a text of N tokens.
+        wanted: Whether a token is to be scored, shape (N,).
+    """
+    for window in windows:
+        chosen = wanted[window.positions]
+        targets = window.targets.clone()
+        targets[targets >= 0] = torch.where(
+            torch.from_numpy(chosen), window.targets[window.targets >= 0], IGNORED
+        )
+        yield window._replace(targets=targets, positions=window.positions[chosen])
 
 
 def _sequences(

@@ -28,7 +28,7 @@ HERE = Place("t", "here", method=WHOLE)
 
 
 def judge(*questions: Question, model: LanguageModel = MODEL, rules: TextRules = PLAIN) -> list[Verdict]:
-    return Judge(Scorer(model, VOCAB), VOCAB, rules).verdicts(questions)
+    return Judge(model, VOCAB, rules).verdicts(questions)
 
 
 def whole(good: str, bad: str) -> Pair:
@@ -44,7 +44,7 @@ def bits_of(words: list[str]) -> list[float]:
     return [float(bits) for bits in Scorer(MODEL, VOCAB).score([words])[0].surprisal]
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(st.lists(st.tuples(LINES, LINES), min_size=1, max_size=6))
 def test_whole_sentences(pairs: list[tuple[str, str]]) -> None:
     for (good, bad), verdict in zip(pairs, judge(*(whole(*pair) for pair in pairs)), strict=True):
@@ -55,7 +55,7 @@ def test_whole_sentences(pairs: list[tuple[str, str]]) -> None:
         assert verdict.holds == (not verdict.is_tie and verdict.bits[0] < verdict.bits[1])
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(LINES, LINES, LINES.filter(bool), LINES.filter(bool))
 def test_words_after_prefixes(one: str, other: str, word: str, second: str) -> None:
     verdicts = judge(after((one, one), (word, second)), after((one, other), (word, word)))
@@ -130,7 +130,7 @@ def test_real_suites_agree_with_an_independent_evaluation(shared_data: Path) -> 
     holding = 0
     for path in paths:
         expected = [holds for _, holds in verdicts(path, lambda words: bits(" ".join(words)))]
-        found = Judge(Scorer(model, vocab), vocab, TextRules()).verdicts(read_questions(path))
+        found = Judge(model, vocab, TextRules()).verdicts(read_questions(path))
         assert [verdict.holds for verdict in found] == expected, path
         holding += sum(expected)
     assert 50 < holding < 250

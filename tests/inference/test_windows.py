@@ -1,5 +1,7 @@
 """Held-out text as windows: every token once, after what stands before it."""
 
+from random import Random
+
 import numpy as np
 import torch
 from hypothesis import given
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 from tiny_models import EOS, VOCAB, Lines, corpus_of, texts
 
 from lmtrain.corpus.batching import IGNORED
-from lmtrain.inference.windows import WINDOW_TOKENS, line_windows, stream_windows
+from lmtrain.inference.windows import WINDOW_TOKENS, asking_for, line_windows, stream_windows
 
 
 @given(ids=st.lists(st.integers(0, 6), min_size=1, max_size=40), streams=st.integers(1, 50), data=st.data())
@@ -54,3 +56,15 @@ def test_a_line_longer_than_a_window_is_read_in_pieces() -> None:
     batch = list(line_windows(corpus.ids, corpus.line_ends, EOS, batch_size=2))
     assert max(window.input_ids.numel() for window in batch) == WINDOW_TOKENS
     assert sum(len(window.positions) for window in batch) == corpus.num_tokens
+
+
+@given(texts, st.randoms())
+def test_windows_that_ask_for_some_tokens_alone(lines: Lines, random: Random) -> None:
+    corpus = corpus_of(lines)
+    wanted = np.array([random.random() < 0.5 for _ in corpus.ids])
+    whole = [*line_windows(corpus.ids, corpus.line_ends, EOS)]
+    asking = [*asking_for(whole, wanted)]
+    for before, window in zip(whole, asking, strict=True):
+        assert torch.equal(window.input_ids, before.input_ids)
+        assert window.targets[window.targets >= 0].tolist() == corpus.ids[window.positions].tolist()
+    assert sorted(p for window in asking for p in window.positions) == np.flatnonzero(wanted).tolist()

@@ -8,7 +8,6 @@ from lmtrain.corpus.synthetic.agreement import Item
 from lmtrain.corpus.text import TextRules
 from lmtrain.corpus.vocab import Vocabulary
 from lmtrain.inference.judge import Judge
-from lmtrain.inference.score import Scorer
 from lmtrain.inference.tally import wilson_interval
 from lmtrain.model.language_model import LanguageModel
 from lmtrain.report.measure.held_out import Watch, unwatched
@@ -48,9 +47,7 @@ def agreement(
     model: LanguageModel, vocab: Vocabulary, items: Sequence[Item], watch: Watch = unwatched
 ) -> list[AgreementScore]:
     """Compares p(agreeing form) with p(other form) after the words before, from ``<eos>`` on."""
-    judging = Judge(
-        Scorer(model, vocab), vocab, TextRules(), lambda groups: watch(groups, "agreement", len(groups))
-    )
+    judging = Judge(model, vocab, TextRules(), lambda groups: watch(groups, "agreement", len(groups)))
     verdicts = judging.verdicts([item.pair for item in items])
     answered = [(item, verdict.holds) for item, verdict in zip(items, verdicts, strict=True)]
     return [_score(number, answered) for number in sorted({item.attractors for item in items})]
