@@ -1,12 +1,13 @@
 """Values for an adaptation, and for the weight of an n-gram model beside it, that suit a text best.
 
 What costs a pass over the text, the rate of dynamic evaluation and its decay, is sought along lines on the
-beginning of the text. The longer a text, the further a rate takes the weights: lower rates and a higher
+beginning of the text. The longer a text, the further a rate takes the weights: a lower rate and a higher
 decay are then compared on the whole of it, in a race. All else follows from one pass: under each temperature
 what the model gives each word, under each cache what that gives it. Between them and the n-gram model the
 weights are found exactly, since the likelihood is concave.
 """
 
+import functools
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -43,7 +44,7 @@ WINDOWS = (200, 500, 1000, 2000, 4000)
 _LINE_TOKENS = 10_000
 """Of the beginning, on which a rate is sought."""
 _LINE_FACTOR = 2.0
-_RACERS = [(1 / _LINE_FACTOR**i, _LINE_FACTOR**j) for i in range(3) for j in range(2)]
+_RACERS = [(1 / _LINE_FACTOR**i, _LINE_FACTOR**j) for i in range(2) for j in range(2)]
 """What is tried on the whole text: the rate and the decay that were found, times these."""
 _FIRST_DECAY = 4e-3
 _TOLERANCE = 1e-9
@@ -107,10 +108,11 @@ class Tuner:
         return Tuned(best[1], best[2], best[0])
 
     def _on_a_line(self, start: Dynamic, cache: Cache | None) -> Dynamic:
-        """The rate, and then the decay, from whose neighbours on a line none is better for the beginning."""
+        """The rate, the decay, and the rate again, each the best of its neighbours for the beginning."""
         text = self.corpus.beginning(_LINE_TOKENS)
         windows = list(ordered_windows(text, self.context, start.every))
 
+        @functools.cache
         def loss(options: Dynamic) -> float:
             return self._racer(options, cache).read(self.watch(windows, text.num_tokens))
 
@@ -120,8 +122,10 @@ class Tuner:
         def tighter(options: Dynamic, factor: float) -> Dynamic:
             return replace(options, decay=_rounded(options.decay * factor))
 
-        best = _descend(start, faster, loss)
-        return _descend(replace(best, decay=best.decay or _FIRST_DECAY), tighter, loss)
+        best = replace(start, decay=start.decay or _FIRST_DECAY)
+        for step in (faster, tighter, faster):
+            best = _descend(best, step, loss)
+        return best
 
     def _race(self, start: Dynamic, cache: Cache | None) -> Dynamic:
         """The rate and decay that are best for the whole text: side by side, the worst on each part goes out.
