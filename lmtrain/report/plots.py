@@ -9,11 +9,38 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from lmtrain.report.style import GREY, finite_range, logarithmic, look, new_figure, plain
+from lmtrain.report.style import GREY, End, finite_range, label_ends, logarithmic, look, new_figure, plain
 
 _MAX_NAMES_ABOVE = 4
 _LOG_RATIO = 20.0
 """Between the highest and the lowest learning rate: from here on the axis is logarithmic."""
+
+
+_DIVERGED = 1.5
+"""Times the highest loss of the run that has the lowest of them: what lies beyond is cut off, and told."""
+_HUGE = 1e6
+"""From here on a perplexity is not written out."""
+_NEAR = 1.4
+"""A validation perplexity up to so many times the lowest is close to it."""
+PANELS = ("perplexity", "time", "validation", "lr", "loss")
+"""Names of panels; the first four are drawn unless others are asked for."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Of axes; None leaves them."""
+
+    x: tuple[float, float] | None = None
+    y: tuple[float, float] | None = None
+
+    def apply(self, axes: Axes) -> None:
+        """Sets them, and ticks that suit a logarithmic axis."""
+        if self.x:
+            axes.set_xlim(*self.x)
+        if self.y and axes.get_yscale() == "log":
+            logarithmic(axes, *self.y, margin=1.0)
+        elif self.y:
+            axes.set_ylim(*self.y)
 
 
 @dataclass(frozen=True)
@@ -51,6 +78,14 @@ class RunCurves:
     """NaN if it was not tested."""
     has_estimate: bool = False
     """Whether the loss on the training text is one of a sampled softmax, which lies low."""
+    valid_text: str = ""
+    """What it was validated on."""
+
+    @property
+    def highest_loss(self) -> float:
+        """In nats per token; infinite where it logged none that is finite."""
+        losses = [v for p in self.points for v in (p.train_loss, p.valid_loss) if math.isfinite(v)]
+        return max(losses, default=math.inf)
 
     @property
     def best_perplexity(self) -> float:
@@ -91,35 +126,121 @@ def curves_of(name: str, rows: Iterable[Mapping[str, float | None]], num_tokens:
     return RunCurves(name, tuple(points), test_perplexity)
 
 
-def draw_runs(runs: Sequence[RunCurves]) -> Figure:
-    """Perplexity against words and against time, loss and learning rate against steps.
+Value = Callable[[Point], float]
+Curves = tuple[Value, ...]
+"""What a panel draws: x, and y of the validation text and then of the training text, where it has them."""
+
+
+def draw_runs(
+    runs: Sequence[RunCurves], panels: Sequence[str] = PANELS[:4], limits: Limits | None = None
+) -> Figure:
+    """The curves of runs, panel by panel.
 
     Thin lines are of the training text, those with marks of the validation text. To be called within
     ``style.drawing``.
+
+    Args:
+        runs: What is drawn.
+        panels: Some of ``PANELS``.
+        limits: Of the axes of all of them.
     """
-    figure = new_figure(9.0, 6.4)
-    above, below = figure.subplots(2, 2)
-    _draw_perplexity(above[0], runs, _words_axis(above[0], runs))
-    _draw_perplexity(above[1], runs, _time_axis(above[1], runs))
-    _draw_both(below[0], runs, lambda p: p.step, lambda p: p.train_loss, lambda p: p.valid_loss)
-    below[0].set_ylabel("loss (nats per word)")
-    _draw_lr(below[1], runs)
-    for axes in below:
-        axes.set_xlabel("step")
-        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-        axes.xaxis.set_major_formatter(FuncFormatter(plain))
+    columns, height = (1, 4.0) if len(panels) == 1 else (2, 3.2)
+    rows = -(-len(panels) // columns)
+    figure = new_figure(6.5 if columns == 1 else 9.0, height * rows)
+    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes in grid[len(panels) :]:
+        axes.remove()
+    for axes, name in zip(grid, panels, strict=False):
+        draw, title = _PANELS[name]
+        y = draw(axes, runs)
+        axes.set_title(title, loc="left")
+        (limits or Limits()).apply(axes)
+        if 1 < len(runs) <= _MAX_NAMES_ABOVE:
+            label_ends(axes, [end for i, run in enumerate(runs) if (end := _end(axes, run, i, *y))])
     _add_legend(figure, runs)
     return figure
 
 
-Value = Callable[[Point], float]
+def _draw_perplexity(axes: Axes, runs: Sequence[RunCurves]) -> Curves:
+    return _perplexity(axes, runs, _words_axis(axes, runs))
 
 
-def _draw_perplexity(axes: Axes, runs: Sequence[RunCurves], x: Value) -> None:
+def _draw_time(axes: Axes, runs: Sequence[RunCurves]) -> Curves:
+    return _perplexity(axes, runs, _time_axis(axes, runs))
+
+
+def _perplexity(axes: Axes, runs: Sequence[RunCurves], x: Value) -> Curves:
     _draw_both(axes, runs, x, lambda p: p.train_perplexity, lambda p: p.valid_perplexity)
+    ceiling = _exp(_ceiling(runs))
     values = [value for run in runs for p in run.points for value in (p.train_perplexity, p.valid_perplexity)]
-    logarithmic(axes, *finite_range(values))
+    low, high = finite_range([value for value in values if not value > ceiling])
+    logarithmic(axes, low, high)
+    _tell_cut(axes, [run.name for run in runs if run.highest_loss > _ceiling(runs)])
     axes.set_ylabel("perplexity")
+    return x, lambda p: p.valid_perplexity, lambda p: p.train_perplexity
+
+
+def _draw_validation(axes: Axes, runs: Sequence[RunCurves]) -> Curves:
+    """The last part of the validations, as near as runs that are close ask for."""
+    x = _words_axis(axes, runs)
+    for i, run in enumerate(runs):
+        style = look(i)
+        xs, ys = _line(run.points, x, lambda p: p.valid_perplexity)
+        axes.plot(xs, ys, color=style.colour, linestyle=style.dashes, marker=style.marker)
+    low, _ = finite_range([run.best_perplexity for run in runs])
+    near = [run for run in runs if run.best_perplexity <= _NEAR * low]
+    high = max((y for run in near for y in _last_half(run)), default=low)
+    high = min(max(high, 1.01 * low), _NEAR * _NEAR * low)
+    margin = 0.06 * (high - low)
+    axes.set_ylim(low - margin, high + margin)
+    shown = [x(p) for run in near for p in run.points if p.valid_perplexity <= high + margin]
+    if shown and max(shown) > min(shown):
+        room = 0.04 * (max(shown) - min(shown))
+        axes.set_xlim(min(shown) - room, max(shown) + room)
+    axes.yaxis.set_major_formatter(FuncFormatter(plain))
+    _tell_cut(axes, [run.name for run in runs if run.best_perplexity > high + margin])
+    axes.set_ylabel("validation perplexity")
+    return x, lambda p: p.valid_perplexity
+
+
+def _last_half(run: RunCurves) -> list[float]:
+    values = [p.valid_perplexity for p in run.points if math.isfinite(p.valid_perplexity)]
+    return values[len(values) // 2 :]
+
+
+def _draw_loss(axes: Axes, runs: Sequence[RunCurves]) -> Curves:
+    _draw_both(axes, runs, _step, lambda p: p.train_loss, lambda p: p.valid_loss)
+    _step_axis(axes)
+    ceiling = _ceiling(runs)
+    losses = [v for r in runs for p in r.points for v in (p.train_loss, p.valid_loss) if v <= ceiling]
+    if losses and any(run.highest_loss > ceiling for run in runs):
+        room = 0.05 * (max(losses) - min(losses))
+        axes.set_ylim(min(losses) - room, max(losses) + room)
+    _tell_cut(axes, [run.name for run in runs if run.highest_loss > ceiling])
+    axes.set_ylabel("loss (nats per word)")
+    return _step, lambda p: p.valid_loss, lambda p: p.train_loss
+
+
+def _ceiling(runs: Sequence[RunCurves]) -> float:
+    """The loss beyond which nothing is shown: a run that diverged is not to press the others flat."""
+    return _DIVERGED * min(run.highest_loss for run in runs)
+
+
+def _tell_cut(axes: Axes, names: Sequence[str]) -> None:
+    if names:
+        axes.text(
+            0.98, 0.97, f"beyond this: {', '.join(names)}", transform=axes.transAxes, ha="right", va="top"
+        )
+
+
+def _step(point: Point) -> float:
+    return point.step
+
+
+def _step_axis(axes: Axes) -> None:
+    axes.set_xlabel("step")
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axes.xaxis.set_major_formatter(FuncFormatter(plain))
 
 
 def _draw_both(axes: Axes, runs: Sequence[RunCurves], x: Value, train: Value, valid: Value) -> None:
@@ -131,12 +252,11 @@ def _draw_both(axes: Axes, runs: Sequence[RunCurves], x: Value, train: Value, va
         axes.plot(xs, ys, color=style.colour, linestyle=style.dashes, marker=style.marker, zorder=3)
 
 
-def _draw_lr(axes: Axes, runs: Sequence[RunCurves]) -> None:
+def _draw_lr(axes: Axes, runs: Sequence[RunCurves]) -> Curves:
     for i, run in enumerate(runs):
         style = look(i)
-        axes.plot(
-            *_line(run.points, lambda p: p.step, lambda p: p.lr), color=style.colour, linestyle=style.dashes
-        )
+        axes.plot(*_line(run.points, _step, lambda p: p.lr), color=style.colour, linestyle=style.dashes)
+    _step_axis(axes)
     axes.set_ylabel("learning rate")
     # A schedule that ends in zero is a straight line on a linear axis, and a cliff on a logarithmic one.
     first_rates = [next((p.lr for p in run.points if p.lr > 0), math.nan) for run in runs]
@@ -146,6 +266,26 @@ def _draw_lr(axes: Axes, runs: Sequence[RunCurves]) -> None:
     else:
         axes.set_ylim(bottom=0.0)
         axes.yaxis.set_major_formatter(FuncFormatter(plain))
+    return _step, lambda p: p.lr
+
+
+def _end(axes: Axes, run: RunCurves, number: int, x: Value, *ys: Value) -> End | None:
+    """Where the line of a run ends within the panel; that of the validation text before the other."""
+    (left, right), (_, top) = axes.get_xlim(), axes.get_ylim()
+    for y in ys:
+        points = [(a, b) for a, b in zip(*_line(run.points, x, y), strict=True) if left <= a <= right]
+        if points and points[-1][1] <= top:
+            return End(*points[-1], run.name, look(number).colour)
+    return None
+
+
+_PANELS: dict[str, tuple[Callable[[Axes, Sequence[RunCurves]], Curves], str]] = {
+    "perplexity": (_draw_perplexity, "perplexity by words read"),
+    "time": (_draw_time, "perplexity by time"),
+    "validation": (_draw_validation, "the last validations, closer"),
+    "lr": (_draw_lr, "learning rate"),
+    "loss": (_draw_loss, "loss by steps"),
+}
 
 
 def _line(points: Sequence[Point], x: Value, y: Value) -> tuple[list[float], list[float]]:
@@ -174,7 +314,7 @@ def _add_legend(figure: Figure, runs: Sequence[RunCurves]) -> None:
     for i, run in enumerate(runs):
         style = look(i)
         figures = [
-            f"{split} {plain(float(f'{value:.4g}'))}"
+            f"{split} {plain(float(f'{value:.4g}')) if value < _HUGE else f'{value:.0e}'}"
             for split, value in (("valid", run.best_perplexity), ("test", run.test_perplexity))
             if math.isfinite(value)
         ]
@@ -183,13 +323,18 @@ def _add_legend(figure: Figure, runs: Sequence[RunCurves]) -> None:
             Line2D([], [], color=style.colour, linestyle=style.dashes, marker=style.marker, label=label)
         )
     handles.append(Line2D([], [], color=GREY, linewidth=0.8, label=_thin(runs)))
-    handles.append(Line2D([], [], color=GREY, marker="o", label="marks: validation text"))
+    handles.append(Line2D([], [], color=GREY, marker="o", label=_marks(runs)))
     is_short = len(runs) <= _MAX_NAMES_ABOVE
     figure.legend(
         handles=handles,
         loc="outside upper center" if is_short else "outside right upper",
         ncols=2 if is_short else 1,
     )
+
+
+def _marks(runs: Sequence[RunCurves]) -> str:
+    texts = {run.valid_text for run in runs if run.valid_text}
+    return "marks: validation text" + (f" {texts.pop()}" if len(texts) == 1 else "")
 
 
 def _thin(runs: Sequence[RunCurves]) -> str:

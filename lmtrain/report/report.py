@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from textwrap import fill
 from typing import Any
 
 from lmtrain import __version__
@@ -22,6 +23,8 @@ from lmtrain.report.sections import (
 )
 from lmtrain.report.style import drawing, picture_bytes
 
+_CAPTION = 90
+"""Characters of a line of a picture's title."""
 _SECTIONS = (
     gradient_reach.SECTION,
     context_reach.SECTION,
@@ -70,9 +73,11 @@ class Report:
         yield "report.json", (json.dumps(self.to_dict(), indent=1, ensure_ascii=False) + "\n").encode()
         yield "report.md", self.markdown().encode()
         for section in _SECTIONS:
-            if self._has_picture(section):
+            if section.picture and self._has_picture(section):
                 with drawing():
-                    yield f"{section.name}.png", picture_bytes(section.picture(self.found), "png")
+                    figure = section.picture(self.found)
+                    figure.suptitle(self._caption(section))
+                    yield f"{section.name}.png", picture_bytes(figure, "png")
 
     def markdown(self) -> str:
         """The content of ``report.md``."""
@@ -84,7 +89,7 @@ class Report:
             paragraphs += [
                 f"## {section.title}",
                 explained,
-                *([picture] if self._has_picture(section) else []),
+                *([picture] if section.picture and self._has_picture(section) else []),
                 *rest,
             ]
         return "\n\n".join(paragraphs) + "\n"
@@ -105,6 +110,11 @@ class Report:
             f"lmtrain {__version__}, seed {self.seed}",
         ]
         return [*table(header, rows, num_left=2), *differs, "; ".join(origin) + "."]
+
+    def _caption(self, section: Section) -> str:
+        """What a picture shows, wherever it is put."""
+        names = ", ".join(diagnosis.name for diagnosis in self.found)
+        return fill(f"{section.title}: {names} on {self.data}", _CAPTION, break_long_words=False)
 
     def _has_picture(self, section: Section) -> bool:
         return section.name != "agreement" or any(diagnosis.agreement for diagnosis in self.found)

@@ -24,4 +24,5 @@ class Section:
     """Of the file of its picture, without the suffix."""
     words: Callable[[Found], list[str]]
     """Paragraphs; the picture stands after the first."""
-    picture: Callable[[Found], Figure]
+    picture: Callable[[Found], Figure] | None = None
+    """None where the table says more."""

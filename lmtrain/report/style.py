@@ -99,6 +99,41 @@ def legend_of(axes: Axes, num_models: int) -> None:
         axes.legend()
 
 
+@dataclass(frozen=True)
+class End:
+    """The right end of a line, and what the line is called."""
+
+    x: float
+    y: float
+    name: str
+    colour: str
+
+
+_LINE_HEIGHT = 0.055
+"""Of a label, as a share of the height of a panel."""
+
+
+def label_ends(axes: Axes, ends: Sequence[End]) -> None:
+    """Writes names beside the ends of lines, apart from each other; the limits of the axes are to be set."""
+    to_share = axes.transScale + axes.transLimits
+    shares = [min(max(float(to_share.transform((end.x, end.y))[1]), 0.0), 1.0) for end in ends]
+    order = sorted(range(len(ends)), key=lambda i: (shares[i], i))
+    lowest = -math.inf
+    for i in order:
+        lowest = max(shares[i], lowest + _LINE_HEIGHT)
+        shares[i] = lowest
+    too_high = max(0.0, max(shares, default=0.0) - 1.0 - _LINE_HEIGHT)
+    for end, share in zip(ends, shares, strict=True):
+        axes.annotate(
+            end.name,
+            xy=(1.01, share - too_high),
+            xycoords="axes fraction",
+            color=end.colour,
+            va="center",
+            annotation_clip=False,
+        )
+
+
 def picture_bytes(figure: Figure, kind: str) -> bytes:
     """The figure as a file of one of ``FORMATS``: the same bytes for the same figure."""
     dates: dict[str, Any] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind, {})
@@ -117,9 +152,16 @@ def percent_tick(value: float, _position: int = 0) -> str:
     return f"{100 * value:.10g} %"
 
 
-def logarithmic(axes: Axes, low: float, high: float) -> None:
-    """Makes the y axis logarithmic, with ticks written as plain numbers, around values that it is to show."""
-    margin = max((high / low) ** 0.06, 1.02)  # room for marks at the ends
+def logarithmic(axes: Axes, low: float, high: float, margin: float | None = None) -> None:
+    """Makes the y axis logarithmic, with ticks written as plain numbers, around values that it is to show.
+
+    Args:
+        axes: Whose.
+        low: The lowest value.
+        high: The highest.
+        margin: A factor of room at either end; None leaves room for marks.
+    """
+    margin = margin or max((high / low) ** 0.06, 1.02)
     low, high = low / margin, high * margin
     axes.set_yscale("log")
     axes.set_ylim(low, high)

@@ -33,6 +33,21 @@ def test_a_run_says_when_each_line_was_logged(trained: Trained) -> None:
     assert 0 < times[0] <= times[-1] < 600
 
 
+def test_a_panel_and_its_limits(trained: Trained, tmp_path: Path) -> None:
+    out = ("--out", tmp_path / "a.png")
+    options = ("--panel", "validation", "--ylim", "5,9.5", "--xlim", "0,1e3")
+    assert lmtrain("plot", trained.run_dir, *out, *options).code == 0
+    assert lmtrain("plot", trained.run_dir, *out, "--panel", "lr", "--panel", "loss").code == 0
+    for wrong, message in (
+        (("--panel", "x"), "there are perplexity, time, validation, lr, loss"),
+        (("--ylim", "5,9"), "name it with --panel"),
+        (("--panel", "lr", "--ylim", "9,5"), "the lower one first"),
+        (("--panel", "lr", "--xlim", "1"), "expected two numbers"),
+    ):
+        outcome = lmtrain("plot", trained.run_dir, *out, *wrong)
+        assert (outcome.code, message in outcome.err) == (2, True), outcome.err
+
+
 @pytest.mark.parametrize("name", ["curves.jpg", "curves"])
 def test_another_format(name: str, trained: Trained, tmp_path: Path) -> None:
     outcome = lmtrain("plot", trained.run_dir, "--out", tmp_path / name)

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lmtrain.report.plots import curves_of, draw_runs
-from lmtrain.report.style import drawing, log_ticks, look, picture_bytes, plain
+from lmtrain.report.plots import PANELS, Limits, RunCurves, curves_of, draw_runs
+from lmtrain.report.style import End, drawing, label_ends, log_ticks, look, new_figure, picture_bytes, plain
 
 ROWS = [
     {
@@ -42,10 +42,14 @@ def test_what_is_drawn() -> None:
         figure = draw_runs([curves_of("first", ROWS, 4_000_000), curves_of("second", ROWS, 2_000_000)])
         figure.draw_without_rendering()
         axes = figure.axes
-        assert [a.get_xlabel() for a in axes] == ["words seen (millions)", "time (seconds)", "step", "step"]
-        assert [a.get_ylabel() for a in axes] == [
-            *("perplexity", "perplexity", "loss (nats per word)", "learning rate")
+        assert [a.get_xlabel() for a in axes] == [
+            *("words seen (millions)", "time (seconds)", "words seen (millions)", "step")
         ]
+        assert [a.get_ylabel() for a in axes] == [
+            *("perplexity", "perplexity", "validation perplexity", "learning rate")
+        ]
+        assert all(title.get_title(loc="left") for title in axes)
+        assert [text.get_text() for text in axes[0].texts] == ["first", "second"]
         lines = axes[0].get_lines()
         assert [line.get_xydata().tolist() for line in lines] == [  # type: ignore[union-attr]
             [[2.0, pytest.approx(math.exp(3.0))]],
@@ -58,6 +62,62 @@ def test_what_is_drawn() -> None:
         ticks = [tick.get_text() for tick in axes[0].get_yticklabels()]
         assert ticks
         assert not any("10^" in tick or "$" in tick for tick in ticks)
+
+
+def run_of(name: str, *losses: float) -> RunCurves:
+    """A run that validates ten times, 1,000 words apart."""
+    rows = [
+        {
+            "step": i,
+            "epoch": i,
+            "elapsed": i,
+            "train/loss": loss + 0.5,
+            "valid/loss": loss,
+            "train/lr": 1,
+        }
+        for i, loss in enumerate(losses, 1)
+    ]
+    return curves_of(name, rows, 1000)
+
+
+def limits_of(panel: str, *runs: RunCurves, limits: Limits | None = None) -> tuple[float, float]:
+    with drawing():
+        low, high = draw_runs(runs, [panel], limits).axes[0].get_ylim()
+    return low, high
+
+
+def test_two_runs_that_are_close_fill_the_panel_of_validations() -> None:
+    one, other = ([math.log(v + d) for v in (900, 300, 150, 121, 120, 120)] for d in (0, 1))
+    low, high = limits_of("validation", run_of("one", *one), run_of("other", *other))
+    assert 119.5 < low < 120 < 122 <= high < 124
+
+
+def test_a_run_that_diverged_does_not_press_the_others_flat() -> None:
+    well, lost = run_of("well", 6.0, 5.0, 4.8), run_of("lost", 9.0, 90.0, 200.0)
+    for panel in ("perplexity", "time", "validation", "loss"):
+        with drawing():
+            (axes,) = draw_runs([well, lost], [panel]).axes
+        texts = [text.get_text() for text in axes.texts]
+        assert texts == ["beyond this: lost", "well"], panel
+        assert axes.get_ylim()[1] < (12 if panel == "loss" else math.exp(12))
+    assert limits_of("perplexity", lost)[1] > 1e80  # alone, it is shown
+
+
+def test_limits_are_taken_as_they_are() -> None:
+    run = run_of("one", 6.0, 5.0, 4.8)
+    for panel in PANELS:
+        assert limits_of(panel, run, limits=Limits(y=(110.0, 130.0))) == (110.0, 130.0)
+
+
+@given(st.lists(st.floats(-50.0, 150.0), min_size=1, max_size=12))
+def test_names_beside_lines_keep_apart(heights: list[float]) -> None:
+    axes = new_figure(4.0, 3.0).subplots()
+    axes.set_ylim(0.0, 100.0)
+    label_ends(axes, [End(1.0, y, str(i), "black") for i, y in enumerate(heights)])
+    places = sorted((text.xy[1], heights[int(text.get_text())]) for text in axes.texts)  # type: ignore[attr-defined]
+    assert all(b[0] - a[0] > 0.05 for a, b in pairwise(places))
+    assert all(min(max(a[1], 0), 100) <= min(max(b[1], 0), 100) for a, b in pairwise(places))
+    assert places[-1][0] <= 1.06
 
 
 @pytest.mark.parametrize(("kind", "start"), [("png", b"\x89PNG"), ("svg", b"<?xml"), ("pdf", b"%PDF")])

@@ -5,6 +5,7 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tiny_models import VOCAB, make_model
 from tiny_texts import random_corpus
@@ -12,12 +13,13 @@ from tiny_texts import random_corpus
 from lmtrain.corpus.vocab import Vocabulary
 from lmtrain.report.markdown import code, number, per_model, percent, table
 from lmtrain.report.measure.agreement import AgreementScore
+from lmtrain.report.measure.context_reach import ContextCost, ContextReach
 from lmtrain.report.measure.diagnose import Diagnosis, Examiner, Subject
 from lmtrain.report.report import Report
-from lmtrain.report.sections import agreement, gradient_reach
+from lmtrain.report.sections import agreement, context_reach, gradient_reach
 
 PICTURES = ("gradient_reach", "context_reach", "frequency", "calibration", "costly_words")
-LATER_PICTURES = ("nearest_words", "saturation")
+LATER_PICTURES = ("saturation",)
 ODD = Vocabulary(("$x_$", "<eos>", "a|b", "<unk>", "``", "語", "*mat*"))
 
 
@@ -118,6 +120,37 @@ def test_a_gradient_that_explodes(tiny: Diagnosis) -> None:
     text = "\n".join(gradient_reach.SECTION.words([dataclasses.replace(tiny, gradient_reach=reach)]))
     assert "explodes" in text
     assert "`bptt_len` 5 is too short" in text
+
+
+@pytest.mark.parametrize(
+    ("gradient", "context", "meaning"),
+    [
+        (40, 10, "little is to be gained"),
+        (40, 50, "a longer window is worth a try"),
+        (8, 5, "as long as it need be"),
+        (8, 50, "its state carries on"),
+        (2, 5, "may be shorter"),
+        (2, 50, "its state carries on"),
+        (None, None, "a longer window is worth a try"),
+    ],
+)
+def test_what_both_reaches_mean(
+    gradient: int | None, context: int | None, meaning: str, tiny: Diagnosis
+) -> None:
+    norms = np.where(np.arange(1, 61) < (gradient or 99), 1.0, 0.001)
+    reach = dataclasses.replace(tiny.gradient_reach, whole=norms, bptt_len=10)
+    costs = tuple(
+        ContextCost(k, 2.0, 1.0 if k and k < (context or 999) else 0.0, 0.1)
+        for k in (1, 2, 5, 10, 20, 50, 100, 200, None)
+    )
+    found = dataclasses.replace(tiny, gradient_reach=reach, context_reach=ContextReach(9, costs))
+    text = context_reach.reconciled(found)
+    assert meaning in text
+    assert text.count(".") == 1
+    assert (
+        f"{gradient or 'more than 60'} steps back and its context counts for {context or 'more than 200'}"
+        in text
+    )
 
 
 def test_pieces_of_markdown(tmp_path: Path) -> None:

@@ -2,7 +2,8 @@
 
 The state of step t - k is all that is carried from there into the next step, of all layers (h, for an LSTM h
 and c): whatever the words up to then contribute to loss_t passes through it. A gradient that shrinks with k
-vanishes, one that grows explodes.
+vanishes, one that grows explodes. A few words have gradients many times those of others and would rule a
+mean: what stands for k is the median, loss by loss, of the norm at k over that at 1.
 
 Source: Pascanu, Mikolov and Bengio (2013), "On the difficulty of training recurrent neural networks",
 section 2.
@@ -25,7 +26,7 @@ THRESHOLD = 0.01
 """Of the gradient one step back: below it, a step counts as out of reach."""
 _STEPS = 200
 _MIN_POSITIONS = 20
-"""That have k steps behind them: a mean over fewer says nothing."""
+"""That have k steps behind them: a median of fewer says nothing."""
 _BATCH = 64
 _WASTED = 4
 """A window so many times as long as the gradient reaches is longer than it need be."""
@@ -39,11 +40,12 @@ class GradientReach:
 
     Attributes:
         num_positions: Losses that were followed back.
-        whole: Of the state of all layers: mean norm at k over the mean norm at 1 of the same losses; (K).
-        low: Tenth percentile of the norm at k over that at 1, loss by loss; (K).
+        whole: Of the state of all layers: median of the norm at k over that at 1, loss by loss; (K).
+        low: Tenth percentile; (K).
         high: Ninetieth percentile; (K).
-        parts: The same as ``whole`` for each layer and each tensor of its state, over the mean norm of the
-            whole state at 1; by a name such as ``layer 1 h``.
+        mean: The mean norm at k over the mean norm at 1 of the same losses, which the largest rule; (K).
+        parts: The same as ``whole`` for each layer and each tensor of its state, over the norm of the whole
+            state at 1; by a name such as ``layer 1 h``.
         bptt_len: Steps that gradients were followed back in training; None if to the start of the line.
     """
 
@@ -51,6 +53,7 @@ class GradientReach:
     whole: Norms
     low: Norms
     high: Norms
+    mean: Norms
     parts: dict[str, Norms]
     bptt_len: int | None
 
@@ -61,7 +64,7 @@ class GradientReach:
 
     @property
     def reach(self) -> int | None:
-        """The k from which on the gradient stays below 1 % of that at 1; None beyond K."""
+        """The k from which on half of the losses have below 1 % of theirs at 1 left; None beyond K."""
         above = np.flatnonzero(~(self.whole < THRESHOLD))
         first = int(above[-1]) + 2 if len(above) else 1
         return first if first <= self.max_steps else None
@@ -91,6 +94,7 @@ class GradientReach:
             "bptt_len": self.bptt_len,
             "verdict": self.verdict,
             "relative_norm": self.whole.tolist(),
+            "mean_relative_norm": self.mean.tolist(),
             "tenth_percentile": self.low.tolist(),
             "ninetieth_percentile": self.high.tolist(),
             "parts": {name: norms.tolist() for name, norms in self.parts.items()},
@@ -214,17 +218,17 @@ def _flat(state: ModelState) -> list[Tensor]:
 
 
 def _summary(norms: Norms, names: list[str], bptt_len: int | None) -> GradientReach:
-    """Means over the losses that have k steps behind them, over the mean of the same losses at 1."""
+    """Of the losses that have k steps behind them; of the ratios, those of each to its own norm at 1."""
     whole = norms[:, 0]  # (N, K)
-    first = np.where(np.isnan(whole), np.nan, whole[:, :1])
     known = (~np.isnan(whole)).sum(axis=0) >= min(_MIN_POSITIONS, len(whole))
-    base = np.nansum(first, axis=0)[known]
-    means = np.nansum(norms, axis=0)[:, known] / np.where(base > 0, base, 1.0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratios = np.where(first > 0, whole / first, np.nan)[:, known]
-    has_ratio = ~np.isnan(ratios).all(axis=0)
-    low, high = np.full(len(base), np.nan), np.full(len(base), np.nan)
-    if has_ratio.any():
-        low[has_ratio], high[has_ratio] = np.nanpercentile(ratios[:, has_ratio], (10, 90), axis=0)
-    parts = dict(zip(names, means[1:], strict=True))
-    return GradientReach(len(norms), means[0], low, high, parts, bptt_len)
+    first = np.where(np.isnan(whole), np.nan, whole[:, :1])[:, None]  # (N, 1, K)
+    has_any = whole[:, 0] > 0  # a word that was certain sends none back, of which no share can be left
+    if has_any.any():
+        norms, first = norms[has_any], first[has_any]
+    ratios = (norms / np.where(first == 0, 1.0, first))[:, :, known]  # (N, 1 + parts, K)
+    low, high = np.nanpercentile(ratios[:, 0], (10, 90), axis=0)
+    medians = np.nanmedian(ratios, axis=0)
+    base = np.nansum(first[:, 0], axis=0)[known]
+    mean = np.nansum(norms[:, 0], axis=0)[known] / np.where(base > 0, base, 1.0)
+    parts = dict(zip(names, medians[1:], strict=True))
+    return GradientReach(len(whole), medians[0], low, high, mean, parts, bptt_len)

@@ -3,10 +3,10 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from lmtrain.report.markdown import number, per_model, table
+from lmtrain.report.markdown import code, number, per_model, table
 from lmtrain.report.measure.diagnose import Diagnosis
 from lmtrain.report.section import Found, Section
-from lmtrain.report.style import finite_range, legend_of, logarithmic, look, new_panels
+from lmtrain.report.style import End, finite_range, label_ends, logarithmic, look, new_panels
 
 
 def _words(found: Found) -> list[str]:
@@ -36,16 +36,47 @@ def _context_finding(diagnosis: Diagnosis) -> str:
         f"all of them {number(reach.whole.perplexity)}. "
     )
     if reach.reach is None:
-        return text + f"Even {reach.costs[-2].length} words are not enough to come within 1 % of that."
+        return (
+            f"{text}Even {reach.costs[-2].length} words are not enough to come within 1 % of that. "
+            f"{reconciled(diagnosis)}"
+        )
     enough = "The last word is" if reach.reach == 1 else f"The last {reach.reach} words are"
     text += f"{enough} enough to come within 1 % of that: it makes little of what lies further back."
-    bptt_len = diagnosis.gradient_reach.bptt_len
-    if bptt_len is not None and reach.reach > bptt_len:
-        text += (
-            f" That is more than the {bptt_len} that gradients were followed in training: its state carries "
-            "on."
-        )
-    return text
+    return f"{text} {reconciled(diagnosis)}"
+
+
+def reconciled(diagnosis: Diagnosis) -> str:
+    """What the reach of gradients and that of context mean together, in a sentence.
+
+    The one says from how far back a single error can still teach, the other how far back the words are from
+    which the model has come to profit; neither is a bound of the other.
+    """
+    gradient, context = diagnosis.gradient_reach, diagnosis.context_reach
+    lengths = [cost.length for cost in context.costs if cost.length]
+    steps = f"{gradient.reach}" if gradient.reach else f"more than {gradient.max_steps}"
+    words = f"{context.reach}" if context.reach else f"more than {lengths[-1]}"
+    back = f"{steps} step{'' if steps == '1' else 's'} back"
+    both = f"Its gradient reaches {back} and its context counts for {words} word{'' if words == '1' else 's'}"
+    counts_beyond = (context.reach or lengths[-1] + 1) > (gradient.bptt_len or gradient.max_steps)
+    match gradient.verdict, counts_beyond:
+        case "too short", True:
+            rest = f"both go beyond {code('bptt_len')}, and a longer window is worth a try"
+        case "too short", False:
+            rest = (
+                f"a window longer than {code('bptt_len')} would bring more gradient, but the words so far "
+                "are all that the model profits from on this text: little is to be gained"
+            )
+        case "about right" | "wasted", True:
+            rest = f"beyond {code('bptt_len')} its state carries on what shorter paths have taught it"
+        case "about right", False:
+            rest = f"both lie within {code('bptt_len')}, which is as long as it need be"
+        case "wasted", False:
+            rest = f"both lie far within {code('bptt_len')}, which may be shorter"
+        case "whole lines", _:
+            rest = "in training no line was cut between the two"
+        case _:
+            rest = f"the text is too short to set either against {code('bptt_len')}"
+    return f"{both}: {rest}."
 
 
 def _picture(found: Found) -> Figure:
@@ -53,6 +84,7 @@ def _picture(found: Found) -> Figure:
     figure, (axes,) = new_panels(1)
     lengths = [cost.length for cost in found[0].context_reach.costs]
     places = np.arange(len(lengths))
+    ends = []
     for i, diagnosis in enumerate(found):
         style, reach = look(i), diagnosis.context_reach
         values = np.array([cost.perplexity for cost in reach.costs])
@@ -67,14 +99,15 @@ def _picture(found: Found) -> Figure:
             marker=style.marker,
             capsize=2,
             elinewidth=0.9,
-            label=diagnosis.name,
         )
         axes.axhline(reach.whole.perplexity, color=style.colour, linewidth=0.7, linestyle=":")
+        ends.append(End(places[-1], values[-1], diagnosis.name, style.colour))
     logarithmic(axes, *finite_range([c.perplexity for d in found for c in d.context_reach.costs]))
     axes.set_xticks(places, [str(length or "all") for length in lengths])
     axes.set_xlabel("k, the last words that the model may see")
     axes.set_ylabel("perplexity")
-    legend_of(axes, len(found))
+    if len(found) > 1:
+        label_ends(axes, ends)
     return figure
 
 

@@ -29,7 +29,8 @@ def _words(found: Found) -> list[str]:
     return [
         "Training sends the error of each word back through the steps before it. The black line is what is "
         "left of that signal k steps back, over all that the model carries from word to word, where one "
-        "step back is 100 %. Where less than 1 % is left, a word has next to no part in what the model "
+        f"step back is 100 %: the median of {found[0].gradient_reach.num_positions:,} words, 80 % of which "
+        "lie in the grey band. Where less than 1 % is left, a word has next to no part in what the model "
         "learns from the error.",
         *per_model([d.name for d in found], [_gradient_finding(d.gradient_reach) for d in found]),
         "This is the model as it is: trained with a longer window, it might have learnt to reach further.",

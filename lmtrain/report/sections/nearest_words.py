@@ -1,12 +1,8 @@
-"""Words and their nearest ones."""
-
-import numpy as np
-from matplotlib.figure import Figure
+"""Words and their nearest ones: a table, which says more than a picture."""
 
 from lmtrain.report.markdown import code, per_model, table
 from lmtrain.report.measure.diagnose import Diagnosis
 from lmtrain.report.section import Found, Section
-from lmtrain.report.style import WIDTH, entitle, new_figure
 
 
 def _words(found: Found) -> list[str]:
@@ -35,34 +31,4 @@ def _neighbours_finding(diagnosis: Diagnosis) -> str:
     return f"Of the words shown, {code(word)} and {code(other)} are nearest to each other: {cosine:.2f}."
 
 
-def _picture(found: Found) -> Figure:
-    """The nearest words as a table, the darker the nearer."""
-    rows = [len(diagnosis.nearest_words) for diagnosis in found]
-    figure = new_figure(WIDTH + 1.0, 0.6 * len(found) + 0.27 * sum(rows))
-    panels = figure.subplots(len(found), 1, squeeze=False, height_ratios=rows)[:, 0]
-    for axes, diagnosis in zip(panels, found, strict=True):
-        columns = max(1, *(len(n.words) for n in diagnosis.nearest_words))
-        cosines = np.full((len(diagnosis.nearest_words), columns), np.nan)
-        for y, neighbours in enumerate(diagnosis.nearest_words):
-            for x, (word, cosine) in enumerate(zip(neighbours.words, neighbours.cosines, strict=True)):
-                cosines[y, x] = cosine
-                axes.text(x, y, _shortened(word), ha="center", va="center", fontsize=8)
-        # From white to a grey that black letters can be read on.
-        image = axes.imshow(cosines, cmap="Greys", vmin=0.0, vmax=2.0, aspect="auto")
-        axes.set_yticks(range(len(cosines)), [_shortened(n.word) for n in diagnosis.nearest_words])
-        axes.set_xticks([])
-        axes.grid(visible=False)
-        axes.spines[:].set_visible(False)
-        bar = figure.colorbar(
-            image, ax=axes, boundaries=np.linspace(0, 1, 101), ticks=[0, 0.5, 1], shrink=0.8
-        )
-        bar.set_label("cosine")
-        entitle(axes, diagnosis.name, len(found))
-    return figure
-
-
-def _shortened(word: str, most: int = 14) -> str:
-    return word if len(word) <= most else f"{word[: most - 1]}…"
-
-
-SECTION = Section("Words it takes to be alike", "nearest_words", _words, _picture)
+SECTION = Section("Words it takes to be alike", "nearest_words", _words)

@@ -9,6 +9,7 @@ from tiny_texts import text_of
 from lmtrain.corpus.batching import IGNORED
 from lmtrain.inference.windows import HeldOutWindow
 from lmtrain.model.language_model import LanguageModel
+from lmtrain.report.measure import gradient_reach as gradient_reach_module
 from lmtrain.report.measure.gradient_reach import GradientReach, batch_norms, gradient_reach
 
 T = 30
@@ -36,6 +37,25 @@ def test_a_multiple_of_a_rotation_shrinks_or_grows_by_that_factor(factor: float)
     # 0.8 ** 20 = 0.0115, 0.8 ** 21 = 0.0092; k = 1 stands for the power 0
     assert found.reach == (22 if factor == 0.8 else None)
     assert found.verdict == "too short"
+
+
+def test_a_few_words_with_huge_gradients_do_not_rule() -> None:
+    fading = 0.5 ** np.arange(10)
+    norms = np.tile(fading, (21, 2, 1))
+    norms[:2] = 1e6  # of two words, which do not fade
+    norms[2] = 0.0
+    found = gradient_reach_module._summary(norms, ["layer 1 h"], 5)
+    assert found.whole == pytest.approx(fading)
+    assert found.parts["layer 1 h"] == pytest.approx(fading)
+    assert found.mean == pytest.approx(1.0, abs=1e-4)
+    assert found.reach == 8  # 0.5 ** 7 < 1 %
+    assert (found.low <= found.whole).all()
+    assert (found.whole <= found.high).all()
+
+
+def test_a_network_through_which_no_gradient_passes_has_none_left() -> None:
+    found = gradient_reach_module._summary(np.zeros((21, 2, 5)), ["layer 1 h"], 5)
+    assert found.reach == 1
 
 
 @pytest.mark.parametrize("cell", ["elman", "concat_elman", "lstm", "gru"])
@@ -84,7 +104,7 @@ def test_a_short_text_is_followed_as_far_as_it_goes() -> None:
 
 def reach_of(*norms: float, bptt_len: int | None = 4) -> GradientReach:
     whole = np.array(norms)
-    return GradientReach(1, whole, whole, whole, {}, bptt_len)
+    return GradientReach(1, whole, whole, whole, whole, {}, bptt_len)
 
 
 def test_the_reach_is_where_it_falls_below_one_per_cent_for_good() -> None:
