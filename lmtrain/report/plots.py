@@ -228,9 +228,9 @@ def _ceiling(runs: Sequence[RunCurves]) -> float:
 
 def _tell_cut(axes: Axes, names: Sequence[str]) -> None:
     if names:
-        axes.text(
-            0.98, 0.97, f"beyond this: {', '.join(names)}", transform=axes.transAxes, ha="right", va="top"
-        )
+        what = f"beyond this: {', '.join(names)}"
+        told = axes.text(0.98, 0.97, what, transform=axes.transAxes, ha="right", va="top")
+        told.set_in_layout(False)  # nor may names of any length leave the panel no room
 
 
 def _step(point: Point) -> float:

@@ -109,6 +109,8 @@ class End:
     colour: str
 
 
+_LABEL = 20
+"""Characters of a label; of a longer name its end is shown, which tells paths apart."""
 _LINE_HEIGHT = 0.055
 """Of a label, as a share of the height of a panel."""
 
@@ -125,7 +127,7 @@ def label_ends(axes: Axes, ends: Sequence[End]) -> None:
     too_high = max(0.0, max(shares, default=0.0) - 1.0 - _LINE_HEIGHT)
     for end, share in zip(ends, shares, strict=True):
         axes.annotate(
-            end.name,
+            end.name if len(end.name) <= _LABEL else f"…{end.name[1 - _LABEL :]}",
             xy=(1.01, share - too_high),
             xycoords="axes fraction",
             color=end.colour,

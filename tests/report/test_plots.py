@@ -4,7 +4,7 @@ import math
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lmtrain.report.plots import PANELS, Limits, RunCurves, curves_of, draw_runs
@@ -103,12 +103,21 @@ def test_a_run_that_diverged_does_not_press_the_others_flat() -> None:
     assert limits_of("perplexity", lost)[1] > 1e80  # alone, it is shown
 
 
+def test_long_names_leave_room_for_the_panels() -> None:
+    runs = [run_of(f"{'a/very/long/path' * 9}/{name}", 6.0, 5.0, 4.8) for name in ("one", "two")]
+    with drawing():
+        figure = draw_runs([*runs, run_of("lost" * 30, 60.0, 90.0)])
+        figure.draw_without_rendering()  # warnings are errors
+    assert [text.get_text()[-4:] for text in figure.axes[0].texts] == ["lost", "/one", "/two"]
+
+
 def test_limits_are_taken_as_they_are() -> None:
     run = run_of("one", 6.0, 5.0, 4.8)
     for panel in PANELS:
         assert limits_of(panel, run, limits=Limits(y=(110.0, 130.0))) == (110.0, 130.0)
 
 
+@settings(deadline=None)  # the first figure takes its time
 @given(st.lists(st.floats(-50.0, 150.0), min_size=1, max_size=12))
 def test_names_beside_lines_keep_apart(heights: list[float]) -> None:
     axes = new_figure(4.0, 3.0).subplots()
