@@ -15,7 +15,9 @@ from program import lmtrain
 from lmtrain.cli.program import whole_program
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+LESSONS = sorted((ROOT / "docs" / "lessons").glob("*.md"))
+"""Read from top to bottom, commands and programs alike."""
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *LESSONS]
 
 _NOT_RUN = re.compile(r"\s#\s+(long: |needs )")
 _NEVER_RUN = {"python3", "pip", ".", "tensorboard"}
@@ -64,7 +66,19 @@ class Line:
 
 def shell_lines(page: Path) -> list[Line]:
     """The lines of the page's shell blocks, but empty ones and comments."""
-    text = "".join(blocks(page, "bash")).replace("\\\n", " ")
+    return _lines("".join(blocks(page, "bash")))
+
+
+def steps(page: Path) -> Iterator[Line | str]:
+    """The lines of its shell blocks, and its programs in Python, in their order."""
+    for language, block in re.findall(
+        r"^```(bash|python)\n(.*?)^```$", page.read_text("utf-8"), re.MULTILINE | re.DOTALL
+    ):
+        yield from _lines(block) if language == "bash" else [block]
+
+
+def _lines(shell: str) -> list[Line]:
+    text = shell.replace("\\\n", " ")
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
     return [Line(line, _NOT_RUN.search(line) is None) for line in lines]
 

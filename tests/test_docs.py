@@ -8,11 +8,12 @@ import re
 import runpy
 import shutil
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 import yaml
-from doc_pages import PAGES, ROOT, blocks, commands, parse, run_line, shell_lines
+from doc_pages import LESSONS, PAGES, ROOT, blocks, commands, parse, run_line, shell_lines, steps
 from program import lmtrain
 
 from lmtrain.cli.program import whole_program
@@ -26,7 +27,9 @@ from lmtrain.report.measure import diagnose, gradient_reach
 _ADDS_A_CELL = ROOT / "docs" / "adding-a-cell.md"
 """Holds where its cell is there: ``test_adding_a_cell.py`` makes a checkout of which that is so."""
 RUNNABLE = [
-    page for page in PAGES if shell_lines(page) and (page != _ADDS_A_CELL or ("mgu", "tanh") in CELLS)
+    page
+    for page in PAGES
+    if shell_lines(page) and page not in LESSONS and (page != _ADDS_A_CELL or ("mgu", "tanh") in CELLS)
 ]
 _PROGRAMS_ELSEWHERE = {"export.md", "adding-a-cell.md"}
 """Their Python is run by ``cli/test_export.py`` and ``test_adding_a_cell.py``."""
@@ -42,6 +45,7 @@ def _small() -> Iterator[None]:
     """toy-english, wherever it is made, and what is sampled from it to look at a model."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr(synthetic, "_NUM_LINES", _LINES)
+        monkeypatch.setattr(synthetic, "counting", partial(synthetic.counting, repeats=30))
         monkeypatch.setattr(diagnose, "_VERBS", 5)
         monkeypatch.setattr(diagnose, "_GATE_POSITIONS", 50)
         monkeypatch.setattr(gradient_reach, "_STEPS", 20)
@@ -60,11 +64,27 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "text").mkdir()
     for split, source in (("train", "valid"), ("valid", "test")):
         shutil.copy(folder / "data" / "ptb" / f"{source}.txt", folder / "text" / f"{split}.txt")
+    _write_stories(folder / "stories", folder / "data" / "ptb" / "valid.txt")
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setenv("LMTRAIN_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
         for name in ("quickstart", "ptb-fast"):
             assert lmtrain("train", "--config", f"configs/{name}.yaml", folder=folder).code == 0
     return folder
+
+
+def _write_stories(stories: Path, text: Path) -> None:
+    """What stands in for Natural Stories: two stories, and their reading times by two readers."""
+    stories.mkdir()
+    words, times = ["word\tzone\titem"], ["WorkerId\titem\tzone\tRT\tword"]
+    lines = text.read_text().splitlines()
+    for item, part in ((1, lines[:20]), (2, lines[20:40])):
+        for zone, word in enumerate(" ".join(part).split(), 1):
+            words.append(f"{word}\t{zone}\t{item}")
+            times += [
+                f"r{reader}\t{item}\t{zone}\t{280 + 9 * len(word) + 31 * reader}\t{word}" for reader in (1, 2)
+            ]
+    (stories / "all_stories.tok").write_text("\n".join(words) + "\n")
+    (stories / "processed_RTs.tsv").write_text("\n".join(times) + "\n")
 
 
 @pytest.fixture
@@ -84,12 +104,24 @@ def test_the_commands_of_a_page_run(page: Path, folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "page", [p for p in PAGES if p.name not in _PROGRAMS_ELSEWHERE and blocks(p, "python")], ids=page_name
+    "page",
+    [p for p in PAGES if p.name not in _PROGRAMS_ELSEWHERE and p not in LESSONS and blocks(p, "python")],
+    ids=page_name,
 )
 def test_the_programs_of_a_page_run(page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     for program in blocks(page, "python"):
         exec(compile(program, page.name, "exec"), {})
+
+
+@pytest.mark.parametrize("page", LESSONS, ids=page_name)
+def test_a_lesson_runs_from_top_to_bottom(page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    for step in steps(page):
+        if isinstance(step, str):
+            exec(compile(step, page.name, "exec"), {})
+        elif step.is_run:
+            run_line(step, folder)
 
 
 @pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "yaml")], ids=page_name)
@@ -133,8 +165,9 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 def test_every_page_is_in_the_index() -> None:
     index = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
-    listed = re.findall(r"^\| \[[^]]+\]\(([\w-]+\.md)\)", index, re.MULTILINE)
-    assert sorted(listed) == sorted(page.name for page in PAGES if page.name != "README.md")
+    listed = re.findall(r"^\| [^|\n]*\[[^]]+\]\(([\w/-]+\.md)\)", index, re.MULTILINE)
+    pages = [page.relative_to(ROOT / "docs").as_posix() for page in PAGES if page != ROOT / "README.md"]
+    assert sorted(listed) == sorted(set(pages) - {"README.md"})
 
 
 def test_every_command_has_an_example() -> None:
