@@ -8,13 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lmtrain.corpus.batching import Windows
+from lmtrain.corpus.batching import IGNORED, Window, Windows
 from lmtrain.errors import DivergenceError
 from lmtrain.inference.evaluation import perplexity
 from lmtrain.machine.device import sent
 from lmtrain.model.language_model import LanguageModel, ModelState, detach
-from lmtrain.model.noise import Noise
+from lmtrain.model.noise import Columns, Noise
 from lmtrain.training.averaging import ExponentialAverage
+from lmtrain.training.distributed import Ranks
 from lmtrain.training.norms import global_norm
 from lmtrain.training.optimizer import Optimizer
 from lmtrain.training.regularization import ActivationPenalty
@@ -118,6 +119,10 @@ class Trainer:
         bptt_len: The length of the windows that the learning rate is meant for: where another one is read, it
             is scaled by the ratio. None never scales it.
         averaging: Of the model's weights: what is evaluated in place of those that are trained.
+        ranks: The processes that share out the streams of each window; by default this one reads them all.
+
+    Raises:
+        ValueError: An argument is unknown, or several processes are to add up sparse gradients.
     """
 
     def __init__(
@@ -132,9 +137,12 @@ class Trainer:
         penalty: ActivationPenalty | None = None,
         bptt_len: int | None = None,
         averaging: ExponentialAverage | None = None,
+        ranks: Ranks | None = None,
     ) -> None:
         if loss_reduction not in ("mean", "sum_over_time"):
             raise ValueError(f"unknown loss_reduction {loss_reduction!r}")
+        if ranks and ranks.size > 1 and model.embedding.sparse:
+            raise ValueError("several processes add up whole gradients, not sparse ones")
         self.model = model
         self.windows = windows
         self.optimizer = optimizer
@@ -148,6 +156,7 @@ class Trainer:
         self._penalty = penalty
         self._bptt_len = bptt_len
         self._averaging = averaging
+        self._ranks = ranks or Ranks()
         self._device = model.device
         self.meter = Meter(self._device)
         """Since the last line of the log."""
@@ -162,6 +171,7 @@ class Trainer:
 
         Raises:
             DivergenceError: As above.
+            ValueError: Streams that carry their state cannot be shared out evenly.
         """
         started = time.perf_counter()
         self.model.train()
@@ -169,12 +179,14 @@ class Trainer:
         input_ids, targets = next(self.windows)
         if self._bptt_len:
             lr_factor *= len(input_ids) / self._bptt_len
-        num_tokens = int((targets >= 0).sum())
+        num_tokens, batch_size = int((targets >= 0).sum()), input_ids.shape[1]
+        (input_ids, targets), share = self._my_columns(input_ids, targets)
         hidden = self.hidden or self.model.initial_state(input_ids.shape[1])
         nats, reading = self.model.loss(sent(input_ids, self._device), sent(targets, self._device), hidden)
-        penalized = nats + num_tokens * self._penalty.of(reading) if self._penalty else nats
-        loss = penalized / (num_tokens if self._loss_reduction == "mean" else input_ids.shape[1])
+        penalized = nats + num_tokens * share * self._penalty.of(reading) if self._penalty else nats
+        loss = penalized / (num_tokens if self._loss_reduction == "mean" else batch_size)
         loss.backward()  # type: ignore[no-untyped-call]
+        loss, nats = self._ranks.add_up(self.model.parameters(), torch.stack([loss, nats]).detach()).unbind()
         self.steps += 1
         grad_norm = self.optimizer.update(loss, lr_factor, self.steps)
         if self._device.type == "cpu":
@@ -182,10 +194,30 @@ class Trainer:
         if self._averaging:
             self._averaging.on_step()
         self.hidden = detach(reading.state) if self.windows.carries_state else None
-        sums = torch.stack([nats.detach(), grad_norm, self.optimizer.clipped(grad_norm)]).double()
+        sums = torch.stack([nats, grad_norm, self.optimizer.clipped(grad_norm)]).double()
         seconds = time.perf_counter() - started
         for meter in (self.meter, self.table_meter):
             meter.add(sums, num_tokens, seconds)
+
+    def _my_columns(self, input_ids: Tensor, targets: Tensor) -> tuple[Window, float]:
+        """What this process reads of a window, and how large a share of its streams that is.
+
+        Where there is no stream left for it, it reads one with nothing to predict: its draws go on as those
+        of the others do.
+        """
+        columns = self._ranks.columns(input_ids.shape[1])
+        if columns is None:
+            return (input_ids, targets), 1.0
+        self.noise.columns = columns
+        if self.windows.carries_state and columns.batch_size % self._ranks.size:
+            raise ValueError(
+                f"{columns.batch_size} streams are no equal shares for {self._ranks.size} processes"
+            )
+        mine = columns.mine
+        if mine.start == mine.stop:
+            self.noise.columns = Columns(slice(0, 1), columns.batch_size)
+            return (input_ids[:, :1], torch.full_like(targets[:, :1], IGNORED)), 0.0
+        return (input_ids[:, mine], targets[:, mine]), (mine.stop - mine.start) / columns.batch_size
 
     def on_evaluation(self, loss: float) -> None:
         """Lets the schedule and the averaging learn of a validation, its loss in nats per token."""
@@ -236,19 +268,28 @@ class Trainer:
             raise DivergenceError(f"training diverged: a weight is not finite after step {self.steps:,}")
 
     def state_dict(self) -> dict[str, Any]:
-        """All that changes during training: tensors and JSON values, nested."""
+        """All that changes during training: tensors and JSON values, nested.
+
+        It is of the streams of all processes, which ask for it together.
+        """
         averaging = {"averaging": self._averaging.state_dict()} if self._averaging else {}
+        gather = self._ranks.gather
+        hidden = None if self.hidden is None else [list(map(gather, layer)) for layer in self.hidden]
         return {
             "steps": self.steps,
             "windows": self.windows.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
-            "hidden": None if self.hidden is None else [list(layer) for layer in self.hidden],
+            "hidden": hidden,
             **self.noise.state_dict(),
             "meter": self.meter.state_dict(),
             "table_meter": self.table_meter.state_dict(),
             **averaging,
         }
+
+    def _mine(self, of_streams: Tensor) -> Tensor:
+        columns = self._ranks.columns(len(of_streams))
+        return (of_streams if columns is None else of_streams[columns.mine].clone()).to(self._device)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continues from a state that ``state_dict`` gave, once the model has the ``evaluated_weights``."""
@@ -257,7 +298,7 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
         hidden = state["hidden"]
-        self.hidden = hidden and [tuple(tensor.to(self._device) for tensor in layer) for layer in hidden]
+        self.hidden = hidden and [tuple(map(self._mine, layer)) for layer in hidden]
         self.noise.load_state_dict(state)
         self.meter.load_state_dict(state["meter"])
         self.table_meter.load_state_dict(state["table_meter"])
