@@ -11,7 +11,9 @@
     │   └── DamagedSnapshotError  4  a snapshot that is not what was once written
     ├── DivergenceError     5  a loss or gradient was not finite, or stays above that of guessing
     └── StorageError        6  the disk or system: full, read-only, no permission, held by another
-        └── UnreachableError  6  an address that did not give its file
+        ├── UnreachableError  6  an address that did not give its file
+        └── LostProcessError  6  another process of the same training is gone, or does not answer
+    EndedElsewhere          that of another process of the same training, which has told why
     Interrupted  129/130/143  SIGHUP, SIGINT or SIGTERM; during training, after a snapshot was written
 
 Library code raises these; only ``lmtrain.cli`` turns them into messages and exit codes.
@@ -79,6 +81,22 @@ class StorageError(LmtrainError):
 
 class UnreachableError(StorageError):
     """An address that did not give its file."""
+
+
+class LostProcessError(StorageError):
+    """Another process of the same training is gone, or has not answered in time."""
+
+
+class EndedElsewhere(BaseException):
+    """Another process of the same training has ended it, and told why. No ``Exception``, as ``Interrupted``.
+
+    Args:
+        exit_code: That of the other process.
+    """
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__()
+        self.exit_code = exit_code
 
 
 class Interrupted(BaseException):

@@ -3,7 +3,7 @@
 import signal
 import sys
 
-from lmtrain.errors import Interrupted
+from lmtrain.errors import EndedElsewhere, Interrupted
 from lmtrain.machine.interrupt import StopRequest
 from lmtrain.machine.process import name_files_in_utf8
 
@@ -19,7 +19,7 @@ def main() -> None:
             from lmtrain.cli.program import run
 
             code = run()
-        except (Exception, Interrupted) as error:  # noqa: BLE001  (the last resort knows them all)
+        except (Exception, Interrupted, EndedElsewhere) as error:  # noqa: BLE001  (the last resort)
             from lmtrain.cli.failing import fail_with
 
             fail_with(error)

@@ -10,7 +10,7 @@ import typer
 
 from lmtrain import __version__
 from lmtrain.cli.text import VOICE, print_json_line, say
-from lmtrain.errors import Interrupted, LmtrainError, StorageError
+from lmtrain.errors import EndedElsewhere, Interrupted, LmtrainError, StorageError
 
 _EXAMPLE = re.compile(r"^ *(Example: .*)", re.MULTILINE)
 
@@ -22,6 +22,8 @@ _OUT_OF_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough mem
 def fail_with(error: BaseException) -> NoReturn:
     """Ends the program because of an error, with the exit code of its kind."""
     match error:
+        case EndedElsewhere():
+            sys.exit(error.exit_code)
         case typer.TyperException():
             fail_usage(error)
         case LmtrainError() | Interrupted():

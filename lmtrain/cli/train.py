@@ -2,7 +2,8 @@
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Self, TextIO
@@ -27,7 +28,9 @@ from lmtrain.cli.text import (
 )
 from lmtrain.cli.watching import Reader, Trial
 from lmtrain.errors import DataError, Interrupted, UsageError
-from lmtrain.run.observer import RunResult, RunStart, TableRow
+from lmtrain.machine.place import Place, place_of_process
+from lmtrain.run.layout import owning
+from lmtrain.run.observer import Observer, RunResult, RunStart, TableRow
 
 if TYPE_CHECKING:
     from lmtrain.config import Config
@@ -73,13 +76,23 @@ def train(
             show_default=False,
         ),
     ] = None,
+    nproc: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=1024,
+            metavar="N",
+            help="Processes on this machine that train together, as torchrun starts them.",
+            show_default=False,
+        ),
+    ] = None,
     threads: Annotated[
         int | None,
         typer.Option(
             min=1,
             max=1024,
             metavar="N",
-            help="Threads of the processor, as train.threads.  [default: by the size of the model]",
+            help="Threads of each process, as train.threads.  [default: by the size of the model]",
             show_default=False,
         ),
     ] = None,
@@ -104,32 +117,42 @@ def train(
     from lmtrain.config import load_config
     from lmtrain.files.paths import refuse_misplaced
 
+    place = place_of_process()
     numbers = _seeds(seeds) if seeds is not None else ()
     _refuse_contradictions(resume, start_from, as_json, dry_run, bool(numbers))
+    if nproc not in (None, 1, place.local_size) and place.size > 1:
+        raise UsageError(f"--nproc {nproc}: torchrun has started {place.local_size}; leave one of them out")
     overrides = [*(overrides or ()), *([f"train.threads={threads}"] if threads else [])]
     resolved = load_config(config, overrides)
     if not resolved.data.synthetic:  # which are made where they are not
         texts = (*resolved.data.train, *resolved.data.valid, *resolved.data.test)
         refuse_misplaced(texts, config.parent)
         _refuse_unfetched(texts)
-    again = _command(config, overrides, run_dir, device, seeds)
+    again = _command(config, overrides, run_dir, device, seeds, nproc)
     run_dir = run_dir or Path("runs") / resolved.name
     if dry_run:
-        _try_out(resolved, run_dir, device, as_json)
+        if place.is_first:
+            _try_out(resolved, run_dir, device, as_json)
         return
+    if nproc and nproc > place.size:
+        from lmtrain.cli.launch import launch
+
+        launch(nproc)
     if not as_json:
         take_output_for_messages()
     start = _Start(resume, start_from, device, again)
     if not numbers:
-        _train(resolved, run_dir, start, _Terminal())
+        _train(resolved, run_dir, start, place)
         return
     from lmtrain.jobs.seeds import read_group, seed_dir
 
     for number in numbers:
-        place = seed_dir(run_dir, number)
-        note(f"seed {number}, in {place}")
         of_seed = load_config(config, [*overrides, f"seed={number}"])
-        _train(of_seed, place, start, _Terminal(sys.stderr if as_json else None))
+        if place.is_first:
+            note(f"seed {number}, in {seed_dir(run_dir, number)}")
+        _train(of_seed, seed_dir(run_dir, number), start, place, sys.stderr if as_json else None)
+    if not place.is_first:
+        return
     group = read_group(run_dir, numbers)
     if as_json:
         print_json(group.to_dict())
@@ -181,22 +204,32 @@ class _Start:
     again: str
     """What continues, whatever ``--resume`` it was begun with."""
 
+    def train(
+        self, run: Callable[..., RunResult], config: "Config", observer: Observer, run_dir: Path
+    ) -> RunResult:
+        """Trains or continues the run of a directory."""
+        return run(
+            config,
+            observer,
+            run_dir=run_dir,
+            resume=self.resume,
+            start_from=self.start_from,
+            device=self.device,
+        )
 
-def _train(config: "Config", run_dir: Path, start: _Start, watching: "_Terminal") -> None:
-    from lmtrain.run.layout import owning
 
-    with owning(run_dir), watching as terminal:  # before torch is imported, which takes seconds
+def _train(config: "Config", run_dir: Path, start: _Start, place: Place, table: TextIO | None = None) -> None:
+    if not place.is_first:
+        from lmtrain.run.train import train as train_run
+
+        start.train(train_run, config, Observer(), run_dir)
+        return
+    # One process on its own holds the directory before torch is imported, which takes seconds.
+    with owning(run_dir) if place.size == 1 else nullcontext(), _Terminal(table) as terminal:
         try:
             from lmtrain.run.train import train as train_run
 
-            result = train_run(
-                config,
-                terminal,
-                run_dir=run_dir,
-                resume=start.resume,
-                start_from=start.start_from,
-                device=start.device,
-            )
+            result = start.train(train_run, config, terminal, run_dir)
         except Interrupted as request:
             what, again = "", start.again
             if not terminal.has_started:
@@ -235,13 +268,19 @@ def _print_group(group: "SeedGroup") -> None:
 
 
 def _command(
-    config: Path, overrides: Sequence[str], run_dir: Path | None, device: str, seeds: str | None
+    config: Path,
+    overrides: Sequence[str],
+    run_dir: Path | None,
+    device: str,
+    seeds: str | None,
+    nproc: int | None,
 ) -> str:
     """What continues the run, whatever ``--resume`` it was begun with."""
     options = [word for override in overrides for word in ("--set", override)]
     options += ["--run-dir", str(run_dir)] if run_dir else []
     options += ["--device", device] if device != "auto" else []
     options += ["--seeds", seeds] if seeds else []
+    options += ["--nproc", str(nproc)] if nproc else []
     return command("train", "--config", config, *options)
 
 

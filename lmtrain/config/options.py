@@ -362,13 +362,14 @@ class TrainOptions(Options):
 
     length: ClassVar[frozenset[str]] = frozenset({"epochs", "max_steps"})
     """Keys that may change where the schedule does not depend on them."""
-    free = frozenset({"early_stopping", "threads", "stop_above_uniform"})
+    free = frozenset({"early_stopping", "threads", "stop_above_uniform", "accumulate"})
 
     epochs: Count | Positive | None = Field(default=None, description="passes over the text")
     max_steps: Count | None = Field(default=None, description="parameter updates")
     batch_size: Count = Field(default=20, description="parallel streams (or lines)")
     bptt_len: Count = Field(default=35, description="words of a window; stream context only")
     random_bptt: bool = Field(default=False, description="windows of random length near it, lr scaled")
+    accumulate: Count = Field(default=1, description="parts a window's streams are read in, to save memory")
     loss_reduction: Literal["mean", "sum_over_time"] = Field(
         default="mean", description="over all tokens, or summed over time and averaged over streams"
     )
@@ -392,6 +393,13 @@ class TrainOptions(Options):
     stop_above_uniform: bool = Field(
         default=True, description="end a run whose training loss stays above ln V, that of blind guessing"
     )
+
+
+class DistributedOptions(Options):
+    """How processes that train together speak to each other."""
+
+    compress: bool = Field(default=False, description="gradients travel as bfloat16: half the bytes")
+    timeout: Positive = Field(default=600.0, description="seconds until a silent process is given up")
 
 
 class EvaluationOptions(Options):

@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 from lmtrain.config.options import (
     AsgdOptions,
     DataOptions,
+    DistributedOptions,
     EvaluationOptions,
     LoggingOptions,
     ModelOptions,
@@ -39,7 +40,7 @@ class Contradiction:
 class Config(Options):
     """A whole run."""
 
-    free = frozenset({"name", "snapshots", "logging"})
+    free = frozenset({"name", "distributed", "snapshots", "logging"})
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$", max_length=100)] = Field(
         description="a folder's name: letters, digits, '.', '_', '-', not starting with '.' or '-'",
@@ -49,6 +50,7 @@ class Config(Options):
     data: DataOptions
     model: ModelOptions = ModelOptions()
     train: TrainOptions = TrainOptions()
+    distributed: DistributedOptions = DistributedOptions()
     evaluation: EvaluationOptions = EvaluationOptions()
     snapshots: SnapshotOptions = SnapshotOptions()
     logging: LoggingOptions = LoggingOptions()

@@ -42,6 +42,8 @@ class Windows(Protocol):
 
     carries_state: bool
     """Whether the hidden state flows from one window into the next."""
+    batch_size: int
+    """Streams of a window, or lines, of which the last may have fewer."""
 
     @property
     def epoch(self) -> int:

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -63,6 +63,18 @@ class Evaluation:
             self.eos_id,
             self.unk_id,
             self.seconds + other.seconds,
+        )
+
+    def sums(self) -> torch.Tensor:
+        """All that is added up of parts of a text: costs, counts and hits, float64 of shape (2V + 1)."""
+        parts = (self.nats_by_word, self.counts_by_word, [self.num_correct or 0])
+        return torch.from_numpy(np.concatenate(parts).astype(np.float64))
+
+    def with_sums(self, sums: torch.Tensor) -> "Evaluation":
+        """The same of a text of which other parts were read elsewhere, from the sums over all of them."""
+        nats, counts, hits = np.split(sums.numpy(), [len(self.nats_by_word), -1])
+        return replace(
+            self, nats_by_word=nats, counts_by_word=counts.astype(np.int64), num_correct=int(hits[0])
         )
 
     @property

@@ -21,6 +21,9 @@ WINDOW_TOKENS = 4096
 """Tokens scored at once. It bounds memory, and how long a request to stop waits; it changes no figure beyond
 rounding."""
 
+ALL = slice(None)
+"""Of the streams or lines of a text; one of several processes reads a share of them."""
+
 
 class HeldOutWindow(NamedTuple):
     """Time steps of B sequences; padded where some of them have ended."""
@@ -36,12 +39,12 @@ class HeldOutWindow(NamedTuple):
 
 
 def held_out_windows(
-    corpus: Corpus, context: str, *, streams: int = 1, batch_size: int | None = None
+    corpus: Corpus, context: str, *, streams: int = 1, batch_size: int | None = None, share: slice = ALL
 ) -> Iterable[HeldOutWindow]:
     """A held-out text in ``stream`` context (``streams`` of them) or ``line`` context (in batches)."""
     if context == "line":
-        return line_windows(corpus.ids, corpus.line_ends, corpus.eos_id, batch_size)
-    return stream_windows(corpus.ids, corpus.eos_id, streams)
+        return line_windows(corpus.ids, corpus.line_ends, corpus.eos_id, batch_size, share)
+    return stream_windows(corpus.ids, corpus.eos_id, streams, share=share)
 
 
 def ordered_windows(corpus: Corpus, context: str, window_len: int = WINDOW_TOKENS) -> Iterator[HeldOutWindow]:
@@ -52,7 +55,13 @@ def ordered_windows(corpus: Corpus, context: str, window_len: int = WINDOW_TOKEN
 
 
 def stream_windows(
-    ids: Ids, eos_id: int, streams: int = 1, window_len: int | None = None, *, goes_on: bool = False
+    ids: Ids,
+    eos_id: int,
+    streams: int = 1,
+    window_len: int | None = None,
+    *,
+    goes_on: bool = False,
+    share: slice = ALL,
 ) -> Iterator[HeldOutWindow]:
     """One stream, or a text cut into ``streams`` of them, each starting from ``<eos>`` and no context.
 
@@ -62,14 +71,19 @@ def stream_windows(
         streams: Number of streams; 1 is exact. More than N are N.
         window_len: Time steps of a window; by default as many as fit the memory bound.
         goes_on: Whether the text follows what was read before it.
+        share: Which streams are read.
     """
     streams = max(1, min(streams, len(ids)))
     cuts = np.arange(streams + 1, dtype=np.int64) * len(ids) // streams
-    return _sequences(np.asarray(ids), cuts[:-1], np.diff(cuts), eos_id, window_len, goes_on)
+    return _sequences(np.asarray(ids), cuts[:-1][share], np.diff(cuts)[share], eos_id, window_len, goes_on)
 
 
 def line_windows(
-    ids: Ids, line_ends: npt.NDArray[np.int64], eos_id: int, batch_size: int | None = None
+    ids: Ids,
+    line_ends: npt.NDArray[np.int64],
+    eos_id: int,
+    batch_size: int | None = None,
+    share: slice = ALL,
 ) -> Iterator[HeldOutWindow]:
     """Every line on its own, about equally long lines together.
 
@@ -78,9 +92,10 @@ def line_windows(
         line_ends: The positions of those ends, ascending, int64.
         eos_id: The context of each line's first word.
         batch_size: Lines of a window; by default as many as fit the memory bound.
+        share: Which lines are read, of all by length.
     """
     starts, lengths = line_extents(line_ends)
-    order = np.argsort(lengths, kind="stable")[::-1]
+    order = np.argsort(lengths, kind="stable")[::-1][share]
     while len(order):
         size = batch_size or max(1, WINDOW_TOKENS // int(lengths[order[0]]))
         lines, order = order[:size], order[size:]
@@ -120,7 +135,9 @@ def _sequences(
     window_len: int | None = None,
     goes_on: bool = False,
 ) -> Iterator[HeldOutWindow]:
-    """Parts of a text side by side, from their first tokens to the last of the longest."""
+    """Parts of a text side by side, if any, from their first tokens to the last of the longest."""
+    if not len(starts):
+        return
     window_len = window_len or max(1, WINDOW_TOKENS // len(starts))
     for begin in range(0, int(lengths.max()), window_len):
         times = slice(begin, begin + window_len)

@@ -21,11 +21,12 @@ from lmtrain.corpus.corpus import Corpus
 from lmtrain.errors import Interrupted, StorageError
 from lmtrain.inference.evaluation import Evaluation
 from lmtrain.machine.device import compute_reproducibly, resolve_device
-from lmtrain.machine.interrupt import StopRequest
 from lmtrain.machine.memory import PeakMemory, available_memory
 from lmtrain.run.build import Corpora, build_model, build_windows, count_steps, load_corpora
 from lmtrain.run.layout import RunFiles
 from lmtrain.run.observer import Observer, RunStart, TableRow
+from lmtrain.run.records import RunRecords
+from lmtrain.run.together import Together
 from lmtrain.run.train import Run, refuse_differences
 from lmtrain.training.store import SnapshotStore
 from lmtrain.training.trainer import Trainer, TrainingFigures
@@ -217,9 +218,10 @@ class _Miniature(Observer):
     def train(self, folder: Path, device: torch.device) -> None:
         """Trains, validates, saves and tests."""
         # The request listens to no signal, so that one ends the program at once.
-        store, stop = SnapshotStore(RunFiles(folder).snapshots, keep=1), StopRequest()
+        records = RunRecords(SnapshotStore(RunFiles(folder).snapshots, keep=1))
+        run = Run(self._config, self._corpora, folder, records, device, self, Together())
         try:
-            self._test = Run(self._config, self._corpora, store, device, self, stop).train(None).test
+            self._test = run.train(None).test
         except Interrupted as request:
             raise Interrupted("stopped; nothing was left behind", request.signal_number) from None
 

@@ -30,14 +30,20 @@ def has_fast_bfloat16(device: torch.device) -> bool:
     return bool(processor_features() & {"avx512_bf16", "amx_bf16"})
 
 
-def resolve_device(name: str) -> torch.device:
+def resolve_device(name: str, local_rank: int | None = None) -> torch.device:
     """``auto`` (CUDA where there is one), ``cpu``, ``cuda`` or ``cuda:N``.
+
+    Args:
+        name: One of these.
+        local_rank: Of this process among those of this machine that train together, where there are others:
+            ``auto`` and ``cuda`` mean the device of that number.
 
     Raises:
         UsageError: There is no such device.
     """
+    kind = ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
     try:
-        device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+        device = torch.device(f"cuda:{local_rank}" if kind == "cuda" and local_rank is not None else kind)
     except RuntimeError:
         device = None
     if device is None or device.type not in ("cpu", "cuda"):

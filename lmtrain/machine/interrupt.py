@@ -3,7 +3,7 @@
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -46,15 +46,27 @@ class StopRequest:
         """From here on signals wait for ``check``."""
         self._is_deferred = True
 
-    def check(self) -> None:
-        """Grants a request that has come.
+    def requests(self) -> list[int]:
+        """For each kind of signal, 1 if it has come, else 0."""
+        return [int(number == self._received) for number in _SIGNALS]
+
+    def grant(self, requests: Sequence[int]) -> None:
+        """Grants requests: those of this process, or those of all that train with it, added up.
 
         Raises:
             Interrupted: There was one.
         """
-        if self._received is not None:
-            name = signal.Signals(self._received).name
-            raise Interrupted(f"stopped by {name}", self._received)
+        for number, num_requests in zip(_SIGNALS, requests, strict=True):
+            if num_requests:
+                raise Interrupted(f"stopped by {signal.Signals(number).name}", number)
+
+    def check(self) -> None:
+        """Grants a request that has come to this process.
+
+        Raises:
+            Interrupted: There was one.
+        """
+        self.grant(self.requests())
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         if number == signal.SIGINT and (self._received is not None or _is_to_be_sent()):

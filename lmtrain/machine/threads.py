@@ -1,5 +1,6 @@
 """How many threads compute."""
 
+import os
 from functools import cache
 
 import torch
@@ -16,9 +17,19 @@ def available_threads() -> int:
     return torch.get_num_threads()
 
 
-def threads_for(multiplications: int) -> int:
+def threads_of_process(num_processes: int) -> int:
+    """As many as one of so many processes of a training gets on this machine.
+
+    ``torchrun`` sets ``OMP_NUM_THREADS`` to 1 where nobody else has, which says nothing.
+    """
+    if num_processes == 1 or os.environ.get("OMP_NUM_THREADS", "1") != "1":
+        return available_threads()
+    return max(1, len(os.sched_getaffinity(0)) // num_processes)
+
+
+def threads_for(multiplications: int, at_most: int) -> int:
     """How many threads a training step of so many multiplications gets, the same at every start."""
-    return max(1, min(available_threads(), multiplications // _WORK_OF_A_THREAD))
+    return max(1, min(at_most, multiplications // _WORK_OF_A_THREAD))
 
 
 def use_threads(number: int) -> None:

@@ -28,6 +28,11 @@ class Columns:
     mine: slice
     batch_size: int
 
+    @property
+    def size(self) -> int:
+        """How many are read."""
+        return int(self.mine.stop - self.mine.start)
+
 
 class Noise:
     """The source of all random draws of training.

@@ -31,7 +31,8 @@ from lmtrain.corpus.vocab import Vocabulary, read_vocabulary
 from lmtrain.corpus.window_lengths import RandomLengths
 from lmtrain.errors import ConfigError, DataError
 from lmtrain.files.text_input import Watch, read_lines, unwatched
-from lmtrain.machine.threads import available_threads, threads_for
+from lmtrain.machine.place import Place
+from lmtrain.machine.threads import threads_for, threads_of_process
 from lmtrain.model.adaptive_softmax import AdaptiveSoftmax
 from lmtrain.model.dropout import DropoutRates
 from lmtrain.model.initialization import initialize
@@ -42,6 +43,7 @@ from lmtrain.model.pretrained import Coverage, load_word_vectors
 from lmtrain.model.sampled_softmax import SampledSoftmax
 from lmtrain.model.softmax import FullSoftmax, Softmax
 from lmtrain.training.averaging import ExponentialAverage, TriggeredAverage
+from lmtrain.training.distributed import Ranks
 from lmtrain.training.optimizer import Optimizer
 from lmtrain.training.regularization import ActivationPenalty
 from lmtrain.training.schedule import Constant, Plateau, Schedule, StepDecay, WarmupDecay, one_cycle
@@ -222,11 +224,12 @@ def build_softmax(
             return FullSoftmax(options.feature_size, vocab_size)
 
 
-def threads_of(config: Config, vocab_size: int, device: torch.device) -> int:
-    """How many threads a config is trained with: as it says, or else by the work of a step."""
+def threads_of(config: Config, vocab_size: int, device: torch.device, place: Place) -> int:
+    """How many threads a process trains a config with: as it says, or else by the work of a step."""
     train, options = config.train, config.model
+    at_most = threads_of_process(place.local_size)
     if train.threads or device.type != "cpu":
-        return train.threads or available_threads()
+        return train.threads or at_most
     with torch.device("meta"):
         model = build_model(options, vocab_size)
     of_layers, of_softmax = (
@@ -234,12 +237,16 @@ def threads_of(config: Config, vocab_size: int, device: torch.device) -> int:
     )
     if options.softmax == "sampled":
         of_softmax = min(of_softmax, options.sampled.num_samples * options.hidden_size)
-    tokens = train.batch_size * train.bptt_len
-    return threads_for(3 * tokens * (of_layers + of_softmax))  # forward, and the gradients of both factors
+    tokens = train.batch_size * train.bptt_len // place.size
+    # Forward, and the gradients of both factors.
+    return threads_for(3 * tokens * (of_layers + of_softmax), at_most)
 
 
-def build_trainer(config: Config, corpora: Corpora, device: torch.device) -> Trainer:
+def build_trainer(
+    config: Config, corpora: Corpora, device: torch.device, ranks: Ranks | None = None
+) -> Trainer:
     """Everything that takes part in a training step, at its start; see also ``load_pretrained``."""
+    ranks = ranks or Ranks()
     first_draws = torch.Generator().manual_seed(config.seed)
     seed = int(torch.randint(2**62, (), generator=first_draws))
     noise = Noise(torch.Generator(device).manual_seed(seed))
@@ -270,7 +277,8 @@ def build_trainer(config: Config, corpora: Corpora, device: torch.device) -> Tra
         config.train.max_grad_norm,
         **choice.model_dump(exclude={"name", "lr"}),
     )
-    if optimizer.takes_sparse and device.type == "cpu" and model.embedding.weight.numel() > _SMALL_EMBEDDING:
+    is_large = model.embedding.weight.numel() > _SMALL_EMBEDDING
+    if optimizer.takes_sparse and device.type == "cpu" and is_large and ranks.size == 1:
         rows = model.use_sparse_gradients()
         if rows is not None:
             optimizer.add_gradient_of(rows, model.embedding.weight)
@@ -287,6 +295,8 @@ def build_trainer(config: Config, corpora: Corpora, device: torch.device) -> Tra
         penalty=penalty if penalty != ActivationPenalty() else None,
         bptt_len=train.bptt_len if train.random_bptt else None,
         averaging=build_averaging(config, model),
+        ranks=ranks,
+        accumulate=train.accumulate,
     )
 
 

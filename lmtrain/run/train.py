@@ -2,8 +2,8 @@
 
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing
+from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,11 @@ from lmtrain.errors import ConfigError, DivergenceError, Interrupted, ModelError
 from lmtrain.inference.continuation import to_text
 from lmtrain.inference.evaluation import Evaluation, evaluate, perplexity
 from lmtrain.inference.generate import generate
-from lmtrain.inference.windows import HeldOutWindow, held_out_windows
+from lmtrain.inference.windows import held_out_windows
 from lmtrain.machine.device import compute_reproducibly, has_fast_bfloat16, resolve_device
 from lmtrain.machine.environment import command_line, describe_environment, git_revision
 from lmtrain.machine.interrupt import StopRequest
+from lmtrain.machine.place import place_of_process
 from lmtrain.machine.process import return_freed_memory
 from lmtrain.machine.threads import MOST_THREADS, use_threads
 from lmtrain.model.language_model import LanguageModel
@@ -32,29 +33,23 @@ from lmtrain.run.build import (
     load_pretrained,
     threads_of,
 )
-from lmtrain.run.hyper_parameters import columns, settings
-from lmtrain.run.layout import (
-    RunFiles,
-    is_finished,
-    is_within,
-    note_divergence,
-    owning,
-    snapshot_to_continue,
-    write_description,
-)
+from lmtrain.run.continuing import Continued, continued
+from lmtrain.run.layout import RunFiles, owning, snapshot_to_continue
 from lmtrain.run.observer import Observer, RunResult, RunStart, TableRow
 from lmtrain.run.origin import Origin, refuse_other_origin
+from lmtrain.run.records import NoRecords, RunRecords
 from lmtrain.run.result import source_perplexity
-from lmtrain.training.board import Board, activations_on
+from lmtrain.run.together import Together
+from lmtrain.training.board import activations_on
 from lmtrain.training.fitting import refuse_other_shapes, refuse_other_state
-from lmtrain.training.log import Log, Reached, last_logged_step
+from lmtrain.training.log import Reached
+from lmtrain.training.peers import peers_of
 from lmtrain.training.record import Record
 from lmtrain.training.snapshot import Provenance, Snapshot
 from lmtrain.training.store import SnapshotStore
 from lmtrain.training.uniform import UniformGuard
 
 _SAMPLE_WORDS = 30
-_EXACT, _ESTIMATE = "nats per token", "nats per token; train/loss is a sampled estimate and lies low"
 
 
 def train(
@@ -80,29 +75,71 @@ def train(
     Raises:
         LmtrainError: See ``lmtrain.errors``.
     """
-    with StopRequest() as stop, owning(run_dir):
-        where = resolve_device(device)
+    place = place_of_process()
+    with StopRequest() as stop, peers_of(place, config.distributed.timeout) as peers, ExitStack() as held:
+        where = resolve_device(device, place.local_rank if place.size > 1 else None)
         compute_reproducibly(where)
-        store = SnapshotStore(RunFiles(run_dir).snapshots, config.snapshots.keep)
-        store.recover()
-        snapshot = snapshot_to_continue(store, resume, observer.on_note)
-        known, origin = None, None
-        if snapshot:
-            refuse_other_origin(snapshot, start_from)
-            if "from" in snapshot.provenance.environment:
-                known = Vocabulary.from_bytes(snapshot.vocab_bytes())
-        elif start_from:
-            origin = Origin.of(start_from)
-            origin.refuse_other_model(config)
-            known = origin.vocab
-        elif config.data.extend_vocab:
-            raise UsageError("data.extend_vocab adds words to those of a model: name it with --from")
-        corpora = load_corpora(config, known, observer.watch_reading)
+        refuse_uneven_shares(config, place.size)
+        store, snapshot = SnapshotStore(RunFiles(run_dir).snapshots, config.snapshots.keep), None
+        if place.is_first:
+            held.enter_context(owning(run_dir))
+            store.recover()
+            # Started anew by torchrun, a run goes on, whatever it was begun from.
+            resume = "auto" if place.restarts and store.steps() else resume
+            snapshot = snapshot_to_continue(store, resume, observer.on_note)
+        peers.meet("the run directory is there")
+        ranks = held.enter_context(peers.group(where, compress=config.distributed.compress))
+        found = held.enter_context(continued(snapshot, store, ranks))
+        known, origin = _known_words(config, found, start_from)
+        with peers.one_a_machine_first("reading the texts"):
+            corpora = load_corpora(config, known, observer.watch_reading)
         for remark in (*corpora.notes(), *corpora.unknown_words):
             observer.on_note(remark)
-        if snapshot:
-            refuse_differences(run_dir, snapshot, config, corpora)
-        return Run(config, corpora, store, where, observer, stop, origin).train(snapshot)
+        peers.refuse_differences(
+            {"the config": config.to_yaml(), **{name: str(sha) for name, sha in corpora.hashes().items()}}
+        )
+        if found:
+            refuse_differences(run_dir, found.snapshot, config, corpora)
+        records = RunRecords(store) if place.is_first else NoRecords()
+        together = Together(place, peers, ranks, stop)
+        return Run(config, corpora, run_dir, records, where, observer, together, origin).train(found)
+
+
+def _known_words(
+    config: Config, found: Continued | None, start_from: Path | None
+) -> tuple[Vocabulary | None, Origin | None]:
+    """Of the model that the run begins or has begun with; and that model, of a new run."""
+    if found:
+        refuse_other_origin(found.snapshot, start_from)
+        began_with_model = "from" in found.snapshot.provenance.environment
+        return (Vocabulary.from_bytes(found.snapshot.vocab_bytes()) if began_with_model else None), None
+    if start_from:
+        origin = Origin.of(start_from)
+        origin.refuse_other_model(config)
+        return origin.vocab, origin
+    if config.data.extend_vocab:
+        raise UsageError("data.extend_vocab adds words to those of a model: name it with --from")
+    return None, None
+
+
+def refuse_uneven_shares(config: Config, num_processes: int) -> None:
+    """Makes sure that processes get as many streams as each other, since each carries the state of its own.
+
+    Raises:
+        ConfigError: They do not; names numbers that would do.
+    """
+    size = config.train.batch_size
+    if config.data.context == "line" or size % num_processes == 0:
+        return
+    near = [
+        n for n in (size // num_processes * num_processes, -(-size // num_processes) * num_processes) if n
+    ]
+    raise ConfigError(
+        [
+            f"train.batch_size: {size} streams are no equal shares for {num_processes} processes; "
+            f"{' or '.join(map(str, near))} would do"
+        ]
+    )
 
 
 def refuse_differences(run_dir: Path, snapshot: Snapshot, config: Config, corpora: Corpora) -> None:
@@ -134,29 +171,31 @@ class Run:
         self,
         config: Config,
         corpora: Corpora,
-        store: SnapshotStore,
+        run_dir: Path,
+        records: NoRecords,
         device: torch.device,
         observer: Observer,
-        stop: StopRequest,
+        together: Together,
         origin: Origin | None = None,
     ) -> None:
         self.config = config
         self.corpora = corpora
-        self.store = store
-        self.files = RunFiles(store.directory.parent)
+        self.run_dir = run_dir
+        self.records = records
         self.device = device
         self.observer = observer
-        self.stop = stop
+        self.together = together
         self._origin = origin
-        use_threads(threads_of(config, len(corpora.vocab), device))
-        self.trainer = build_trainer(config, corpora, device)
+        place = together.place
+        use_threads(threads_of(config, len(corpora.vocab), device, place))
+        self.trainer = build_trainer(config, corpora, device, together.ranks)
         self.total_steps = count_steps(config, self.trainer.windows)
         stopping = config.train.early_stopping
         self.record = Record(stopping.patience if stopping else None)
         self.uniform = UniformGuard(len(corpora.vocab), ends_run=config.train.stop_above_uniform)
-        self.board = Board(self.files.board)
-        self.log: Log
         self.environment = _environment(config.seed, device)
+        if place.size > 1:
+            self.environment["processes"] = place.size
         if origin:
             self.environment["from"] = origin.describe()
         self._evaluated_step = 0
@@ -167,7 +206,7 @@ class Run:
         self._elapsed = 0.0
         self._started = time.perf_counter()
 
-    def train(self, snapshot: Snapshot | None) -> RunResult:
+    def train(self, found: Continued | None) -> RunResult:
         """Trains to the end, tests the best model, and says that the run is finished.
 
         Raises:
@@ -175,9 +214,9 @@ class Run:
             DivergenceError: A loss or gradient was not finite, and the last snapshot is from before; or the
                 loss stays above that of guessing.
         """
-        if snapshot:
-            self._load(snapshot)
-            if self._has_nothing_to_do(snapshot):
+        if found:
+            self._load(found)
+            if self._has_nothing_to_do(found):
                 return self._result(None, was_finished=True)
         elif self._origin:
             self._origin.copy_into(self.trainer.model)
@@ -185,23 +224,22 @@ class Run:
             self.observer.on_note(f"pretrained embedding: {coverage}")
         steps, texts = self.trainer.steps, self.corpora.hashes()
         start = {"step": steps, "num_tokens": self.corpora.train.num_tokens, "sha256": texts}
-        is_resumed, text = snapshot is not None, self.config.to_yaml()
-        write_description(self.files.run_dir, text, start | self.environment, is_resumed=is_resumed)
-        self.stop.defer()
+        self.records.describe(self.config, start | self.environment, is_resumed=found is not None)
+        self.together.stop.defer()
         self._started = time.perf_counter()
-        self.log = Log(self.files.log, self._reached.last_step, self._reached.num_lines)
-        with closing(self.log), self.board.open(self.trainer.steps, self.log.events):
+        with self.records.open(self.trainer.steps, self._reached):
             self._announce()
             try:
                 self._train_to_the_end()
             except DivergenceError as error:
-                note_divergence(self.files.run_dir, str(error))
+                self.records.note_divergence(str(error))
                 raise
             with self.trainer.averaged():
                 return self._finish()
 
     def _train_to_the_end(self) -> None:
-        trainer, config = self.trainer, self.config
+        trainer, config, together = self.trainer, self.config, self.together
+        is_stopped = together.ask_for_stops()
         try:
             while True:
                 if self._every(config.evaluation.every, self._evaluated_step):
@@ -211,7 +249,8 @@ class Run:
                     break
                 if self._every(config.snapshots.every, self._saved_step) or self._is_worth_saving():
                     self._save()
-                self.stop.check()
+                is_stopped()
+                is_stopped = together.ask_for_stops()  # and answered while the step is computed
                 trainer.step()
                 self.observer.on_step(trainer.steps)
                 if self._every(config.logging.every, self._logged_step):
@@ -282,11 +321,13 @@ class Run:
 
     def _show_model(self) -> list[str]:
         """What the model writes, for TensorBoard too, which also gets what goes on inside of it."""
+        if not self.together.place.is_first:
+            return []
         samples = self._sample()
-        self.board.show_samples(self.trainer.steps, samples)
+        self.records.show_samples(self.trainer.steps, samples)
         if self.corpora.valid:
             activations = activations_on(self.trainer.model, self.corpora.valid, self.config.data.context)
-            self.board.show_distributions(self.trainer.steps, activations)
+            self.records.show_distributions(self.trainer.steps, activations)
         return samples
 
     def _sample(self) -> list[str]:
@@ -302,20 +343,14 @@ class Run:
 
     def _score(self, model: LanguageModel, text: Corpus) -> Evaluation:
         return_freed_memory()
-        streams = self.config.evaluation.streams
-        windows = held_out_windows(text, self.config.data.context, streams=streams)
-        return evaluate(model, self._stoppable(windows), self.corpora.vocab)
-
-    def _stoppable(self, windows: Iterable[HeldOutWindow]) -> Iterator[HeldOutWindow]:
-        for window in windows:
-            self.stop.check()
-            yield window
+        streams, share = self.config.evaluation.streams, self.together.share
+        windows = held_out_windows(text, self.config.data.context, streams=streams, share=share)
+        part = evaluate(model, self.together.stoppable(windows), self.corpora.vocab)
+        return part.with_sums(self.together.ranks.total(part.sums()))
 
     def _write_event(self, figures: Mapping[str, float | None]) -> None:
-        step = self.trainer.steps
         event = {"epoch": self.trainer.windows.epoch_detail, "elapsed": self.elapsed, **figures}
-        self.log.write(step, event)
-        self.board.show_figures(step, event)
+        self.records.write_event(self.trainer.steps, event)
 
     @property
     def elapsed(self) -> float:
@@ -340,15 +375,13 @@ class Run:
         if self._saved == self._now:
             return
         self.trainer.check_weights()
-        self.log.sync()
-        self.board.sync()
         return_freed_memory()
-        path = self.store.write(
+        path = self.records.save(
             self.trainer.steps,
             self.trainer.evaluated_weights(),
             self.state_dict(),
             self.corpora.vocab.to_bytes(),
-            config=self.config.to_dict(),
+            config=self.config,
             provenance=Provenance(
                 environment=self.environment,
                 sha256=self.corpora.hashes(),
@@ -359,8 +392,10 @@ class Run:
                 elapsed=self.elapsed,
             ),
         )
+        self.together.peers.meet("the snapshot is written")  # and nobody leaves before
         self._saved = self._now
-        self.observer.on_snapshot(path)
+        if path:
+            self.observer.on_snapshot(path)
 
     def state_dict(self) -> dict[str, Any]:
         """All that changes during training: tensors and JSON values, nested."""
@@ -370,7 +405,7 @@ class Run:
             "uniform": self.uniform.state_dict(),
             "evaluated_step": self._evaluated_step,
             "logged_step": self._logged_step,
-            "log_lines": self.log.num_lines,
+            "log_lines": self.records.num_lines,
             "elapsed": self.elapsed,
         }
 
@@ -385,7 +420,8 @@ class Run:
         self._reached = Reached.of(state, self.trainer.steps)
         self._elapsed = float(state["elapsed"])
 
-    def _load(self, snapshot: Snapshot) -> None:
+    def _load(self, found: Continued) -> None:
+        snapshot = found.snapshot
         refuse_other_shapes(snapshot, self.trainer.model)
         self.trainer.model.load_state_dict(snapshot.model_tensors(), strict=False)
         state = snapshot.training_state()
@@ -396,21 +432,22 @@ class Run:
                 raise ValueError(f"it is of step {self.trainer.steps}, the snapshot of step {snapshot.step}")
         except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
             raise ModelError(f"{snapshot.path}: its training state does not fit this run: {error}") from error
-        if is_within(snapshot, self.store):
+        if found.is_own:
             self._saved = self._now
         else:
             self._branched_at = snapshot.step
         best_step, best_loss = self.record.best_step, self.record.best_loss
-        if best_step is not None and best_step not in {snapshot.step, *self.store.steps()}:
+        if best_step is not None and best_step not in {snapshot.step, *found.kept_steps}:
             self.record.forget_best()
             self.observer.on_note(
                 f"the best snapshot so far, of step {best_step:,} with validation perplexity "
-                f"{perplexity(best_loss or 0.0, 1):.2f}, is not in {self.files.run_dir}: from here on, the "
+                f"{perplexity(best_loss or 0.0, 1):.2f}, is not in {self.run_dir}: from here on, the "
                 "best is sought among those to come"
             )
         if origin := snapshot.provenance.environment.get("from"):
             self.environment["from"] = origin
-        self._keep_threads(snapshot.provenance.environment.get("threads"))
+        if snapshot.provenance.environment.get("processes", 1) == self.together.place.size:
+            self._keep_threads(snapshot.provenance.environment.get("threads"))
 
     def _keep_threads(self, of_run: object) -> None:
         """A run goes on with the threads that it had, unless it is told otherwise: sums depend on them."""
@@ -426,22 +463,18 @@ class Run:
             "sums may be rounded differently"
         )
 
-    def _has_nothing_to_do(self, snapshot: Snapshot) -> bool:
-        test = self.corpora.hashes()["test"]
+    def _has_nothing_to_do(self, found: Continued) -> bool:
+        tested = (None, found.snapshot.provenance.sha256.get("test"))
         return (
-            is_within(snapshot, self.store)
-            and self._is_done()
-            and is_finished(snapshot.manifest, last_logged_step(self.files.log))
-            and test in (None, snapshot.provenance.sha256.get("test"))
+            found.is_own and self._is_done() and found.is_finished and self.corpora.hashes()["test"] in tested
         )
 
     def _announce(self) -> None:
         steps = self.trainer.steps
-        is_sampled = self.config.model.softmax == "sampled"
-        self.board.describe(columns(), settings(self.config), _ESTIMATE if is_sampled else _EXACT)
+        self.records.announce(self.config)
         self.observer.on_start(
             RunStart(
-                self.files.run_dir,
+                self.run_dir,
                 self.config,
                 self.corpora,
                 self.trainer,
@@ -453,10 +486,9 @@ class Run:
         if self.config.train.precision == "bfloat16" and not has_fast_bfloat16(self.device):
             self.observer.on_note("bfloat16 is not computed in hardware here: float32 would be faster")
         if self._reached.waiting:
-            self.log.write(steps, self._reached.waiting)
-            self.board.show_figures(steps, self._reached.waiting)
+            self.records.write_event(steps, self._reached.waiting)
         if steps == 0:
-            self.observer.on_samples(0, self._sample())
+            self.observer.on_samples(0, self._sample() if self.together.place.is_first else [])
         elif steps == self._evaluated_step:
             with self.trainer.averaged():
                 self._show_model()  # TensorBoard has forgotten all of this step
@@ -473,11 +505,7 @@ class Run:
             ) from None
         if test is not None:
             self._write_event(_figures_of("test", test))
-        self.board.show_words(best.embedding.weight, self.corpora.vocab, self.corpora.train)
-        self.board.finish()
-        self.board.sync()
-        self.log.sync()
-        self.store.finish(self.trainer.steps, self.corpora.hashes()["test"])
+        self.records.finish(self.trainer.steps, best.embedding.weight, self.corpora)
         return self._result(test, was_finished=False)
 
     def _best_model(self) -> LanguageModel:
@@ -486,12 +514,15 @@ class Run:
         if step == self.trainer.steps:
             return self.trainer.model
         best = build_model(self.config.model, len(self.corpora.vocab))
-        best.load_state_dict(self.store.read(step).model_tensors(), strict=False)
-        return best.to(self.device)
+        if weights := self.records.weights_of(step):
+            best.load_state_dict(weights, strict=False)
+        best.to(self.device)
+        self.together.ranks.take_first(best.weights().values())
+        return best
 
     def _result(self, test: Evaluation | None, *, was_finished: bool) -> RunResult:
         return RunResult(
-            self.files.run_dir,
+            self.run_dir,
             was_finished,
             self.trainer.steps,
             self.record.best_step,

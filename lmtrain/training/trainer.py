@@ -1,6 +1,7 @@
 """Truncated backpropagation through time: one window, one update."""
 
 import time
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -8,14 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lmtrain.corpus.batching import IGNORED, Window, Windows
+from lmtrain.corpus.batching import IGNORED, Windows
 from lmtrain.errors import DivergenceError
 from lmtrain.inference.evaluation import perplexity
 from lmtrain.machine.device import sent
 from lmtrain.model.language_model import LanguageModel, ModelState, detach
 from lmtrain.model.noise import Columns, Noise
 from lmtrain.training.averaging import ExponentialAverage
-from lmtrain.training.distributed import Ranks
+from lmtrain.training.distributed import Ranks, columns_of
 from lmtrain.training.norms import global_norm
 from lmtrain.training.optimizer import Optimizer
 from lmtrain.training.regularization import ActivationPenalty
@@ -120,9 +121,12 @@ class Trainer:
             is scaled by the ratio. None never scales it.
         averaging: Of the model's weights: what is evaluated in place of those that are trained.
         ranks: The processes that share out the streams of each window; by default this one reads them all.
+        accumulate: In how many parts, one after the other, a process reads its streams: more of them need
+            less memory.
 
     Raises:
-        ValueError: An argument is unknown, or several processes are to add up sparse gradients.
+        ValueError: An argument is unknown, several processes are to add up sparse gradients, or streams that
+            carry their state cannot be shared out evenly.
     """
 
     def __init__(
@@ -138,11 +142,15 @@ class Trainer:
         bptt_len: int | None = None,
         averaging: ExponentialAverage | None = None,
         ranks: Ranks | None = None,
+        accumulate: int = 1,
     ) -> None:
         if loss_reduction not in ("mean", "sum_over_time"):
             raise ValueError(f"unknown loss_reduction {loss_reduction!r}")
-        if ranks and ranks.size > 1 and model.embedding.sparse:
+        ranks = ranks or Ranks()
+        if ranks.size > 1 and model.embedding.sparse:
             raise ValueError("several processes add up whole gradients, not sparse ones")
+        if windows.carries_state and windows.batch_size % ranks.size:
+            raise ValueError(f"{windows.batch_size} streams are no equal shares for {ranks.size} processes")
         self.model = model
         self.windows = windows
         self.optimizer = optimizer
@@ -156,7 +164,9 @@ class Trainer:
         self._penalty = penalty
         self._bptt_len = bptt_len
         self._averaging = averaging
-        self._ranks = ranks or Ranks()
+        self._ranks = ranks
+        self._accumulate = accumulate
+        self._gradients = ranks.follow(model.parameters())
         self._device = model.device
         self.meter = Meter(self._device)
         """Since the last line of the log."""
@@ -171,7 +181,7 @@ class Trainer:
 
         Raises:
             DivergenceError: As above.
-            ValueError: Streams that carry their state cannot be shared out evenly.
+            LostProcessError: Another process is gone.
         """
         started = time.perf_counter()
         self.model.train()
@@ -179,45 +189,58 @@ class Trainer:
         input_ids, targets = next(self.windows)
         if self._bptt_len:
             lr_factor *= len(input_ids) / self._bptt_len
-        num_tokens, batch_size = int((targets >= 0).sum()), input_ids.shape[1]
-        (input_ids, targets), share = self._my_columns(input_ids, targets)
-        hidden = self.hidden or self.model.initial_state(input_ids.shape[1])
-        nats, reading = self.model.loss(sent(input_ids, self._device), sent(targets, self._device), hidden)
-        penalized = nats + num_tokens * share * self._penalty.of(reading) if self._penalty else nats
-        loss = penalized / (num_tokens if self._loss_reduction == "mean" else batch_size)
-        loss.backward()  # type: ignore[no-untyped-call]
-        loss, nats = self._ranks.add_up(self.model.parameters(), torch.stack([loss, nats]).detach()).unbind()
+        num_tokens = int((targets >= 0).sum())
+        loss, nats = self._gradients.finish(self._backpropagate(input_ids, targets, num_tokens)).unbind()
         self.steps += 1
         grad_norm = self.optimizer.update(loss, lr_factor, self.steps)
         if self._device.type == "cpu":
             self.check_finite()
         if self._averaging:
             self._averaging.on_step()
-        self.hidden = detach(reading.state) if self.windows.carries_state else None
         sums = torch.stack([nats, grad_norm, self.optimizer.clipped(grad_norm)]).double()
         seconds = time.perf_counter() - started
         for meter in (self.meter, self.table_meter):
             meter.add(sums, num_tokens, seconds)
 
-    def _my_columns(self, input_ids: Tensor, targets: Tensor) -> tuple[Window, float]:
-        """What this process reads of a window, and how large a share of its streams that is.
-
-        Where there is no stream left for it, it reads one with nothing to predict: its draws go on as those
-        of the others do.
-        """
-        columns = self._ranks.columns(input_ids.shape[1])
-        if columns is None:
-            return (input_ids, targets), 1.0
-        self.noise.columns = columns
-        if self.windows.carries_state and columns.batch_size % self._ranks.size:
-            raise ValueError(
-                f"{columns.batch_size} streams are no equal shares for {self._ranks.size} processes"
+    def _backpropagate(self, input_ids: Tensor, targets: Tensor, num_tokens: int) -> Tensor:
+        """Gradients of the streams of this process, part after part; returns their loss and nats, (2)."""
+        batch_size = input_ids.shape[1]
+        mine = self._ranks.columns(batch_size)
+        parts = list(columns_of(mine, self._accumulate, batch_size))
+        if (
+            not parts
+        ):  # no stream is left: one with nothing to predict is read, so that draws go on as elsewhere
+            parts = [Columns(slice(0, 1), batch_size)]
+            targets = torch.full_like(targets, IGNORED)
+        denominator = num_tokens if self._loss_reduction == "mean" else batch_size
+        draws = self.noise.state_dict() if len(parts) > 1 else {}
+        total = torch.zeros(2, device=self._device)
+        states: list[ModelState] = []
+        for part in parts:
+            if states:
+                self.noise.load_state_dict(draws)  # each part keeps its columns of the same draws
+            self.noise.columns = part if part.size < batch_size else None
+            inputs, wanted = (
+                sent(ids[:, part.mine].contiguous(), self._device) for ids in (input_ids, targets)
             )
-        mine = columns.mine
-        if mine.start == mine.stop:
-            self.noise.columns = Columns(slice(0, 1), columns.batch_size)
-            return (input_ids[:, :1], torch.full_like(targets[:, :1], IGNORED)), 0.0
-        return (input_ids[:, mine], targets[:, mine]), (mine.stop - mine.start) / columns.batch_size
+            nats, reading = self.model.loss(inputs, wanted, self._state_of(part, mine))
+            share = part.size / batch_size if mine.start < mine.stop else 0.0
+            penalized = nats + num_tokens * share * self._penalty.of(reading) if self._penalty else nats
+            loss = penalized / denominator
+            is_last = part is parts[-1]
+            with self._gradients.during_backward() if is_last else nullcontext():
+                loss.backward()  # type: ignore[no-untyped-call]
+            total += torch.stack([loss, nats]).detach()
+            states.append(detach(reading.state))
+        self.hidden = _joined(states) if self.windows.carries_state else None
+        return total
+
+    def _state_of(self, part: Columns, mine: slice) -> ModelState:
+        """That in which streams begin, of those of this process."""
+        if self.hidden is None:
+            return self.model.initial_state(part.size)
+        start = part.mine.start - mine.start
+        return _columns(self.hidden, slice(start, start + part.size))
 
     def on_evaluation(self, loss: float) -> None:
         """Lets the schedule and the averaging learn of a validation, its loss in nats per token."""
@@ -288,8 +311,7 @@ class Trainer:
         }
 
     def _mine(self, of_streams: Tensor) -> Tensor:
-        columns = self._ranks.columns(len(of_streams))
-        return (of_streams if columns is None else of_streams[columns.mine].clone()).to(self._device)
+        return of_streams[self._ranks.columns(len(of_streams))].to(self._device, copy=True)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continues from a state that ``state_dict`` gave, once the model has the ``evaluated_weights``."""
@@ -304,3 +326,14 @@ class Trainer:
         self.table_meter.load_state_dict(state["table_meter"])
         if self._averaging:
             self._averaging.load_state_dict(state["averaging"])
+
+
+def _columns(state: ModelState, streams: slice) -> ModelState:
+    return [tuple(tensor[streams] for tensor in layer) for layer in state]
+
+
+def _joined(states: Sequence[ModelState]) -> ModelState:
+    """The state of all streams, from those of some of them."""
+    if len(states) == 1:
+        return states[0]
+    return [tuple(map(torch.cat, zip(*layers, strict=True))) for layers in zip(*states, strict=True)]

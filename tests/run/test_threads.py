@@ -11,6 +11,7 @@ from support import Silent, run, settings
 
 from lmtrain.config import config_from_dict
 from lmtrain.machine import threads
+from lmtrain.machine.place import Place
 from lmtrain.run import build
 from lmtrain.run.build import threads_of
 
@@ -25,7 +26,7 @@ def _as_many_as_before() -> Iterator[None]:
 
 
 def number_of(corpus: Path, vocab_size: int = 10_000, **changes: Any) -> int:
-    return threads_of(config_from_dict(settings(corpus, **changes), "test"), vocab_size, CPU)
+    return threads_of(config_from_dict(settings(corpus, **changes), "test"), vocab_size, CPU, Place())
 
 
 def test_large_models_get_more_of_them(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,7 +38,7 @@ def test_large_models_get_more_of_them(corpus: Path, monkeypatch: pytest.MonkeyP
     assert number_of(corpus, train__threads=3) == 3
     monkeypatch.setattr(build, "available_threads", lambda: 4)
     config = config_from_dict(settings(corpus), "test")
-    assert threads_of(config, 10_000, torch.device("cuda")) == 4
+    assert threads_of(config, 10_000, torch.device("cuda"), Place()) == 4
 
 
 @pytest.mark.parametrize(

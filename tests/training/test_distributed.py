@@ -26,7 +26,7 @@ from lmtrain.model.dropout import DropoutRates
 from lmtrain.model.initialization import initialize
 from lmtrain.model.language_model import LanguageModel
 from lmtrain.model.mixture_softmax import MixtureSoftmax
-from lmtrain.model.noise import Columns, Noise
+from lmtrain.model.noise import Noise
 from lmtrain.model.sampled_softmax import SampledSoftmax
 from lmtrain.model.softmax import FullSoftmax
 from lmtrain.training.averaging import ExponentialAverage
@@ -64,6 +64,7 @@ class Case:
     has_random_lengths: bool = False
     penalty: ActivationPenalty | None = None
     decay: float | None = None
+    accumulate: int = 1
 
     def windows(self) -> Windows:
         if self.is_line:  # 58 lines: the last batch has two, fewer than there are processes
@@ -91,6 +92,7 @@ class Case:
             bptt_len=7 if self.has_random_lengths else None,
             averaging=ExponentialAverage(model.weights(), self.decay) if self.decay else None,
             ranks=ranks,
+            accumulate=self.accumulate,
         )
 
 
@@ -110,7 +112,13 @@ CASES = {
     "averaged": Case(decay=0.9),
     "adam": Case(optimizer="adam"),
     "adam, adaptive": Case(optimizer="adam", softmax="adaptive"),
+    "in parts": Case(accumulate=2, rates=LOCKED),
+    "in parts, sampled": Case(accumulate=3, softmax="sampled", reduction="sum_over_time"),
+    "in parts, by line": Case(
+        accumulate=3, is_line=True, softmax="adaptive", penalty=ActivationPenalty(2.0, 1.0)
+    ),
 }
+ACCUMULATING = [name for name, case in CASES.items() if case.accumulate > 1]
 CHANGING = ["lstm-tanh-full", "gru-tanh-sampled", "random lengths", "averaged", "adam", "by line"]
 BY_FOUR = [name for name, case in CASES.items() if case.cell == ("lstm", "tanh") or case.softmax == "full"]
 
@@ -216,7 +224,7 @@ def assert_alike(outcome: Outcome, expected: Outcome) -> None:
 
 @pytest.mark.parametrize("name", CASES)
 def test_trains_what_one_process_would(found: list[dict[str, Any]], name: str) -> None:
-    expected = run(CASES[name], Ranks())
+    expected = run(replace(CASES[name], accumulate=1), Ranks())
     for size in (2, 4) if name in BY_FOUR else (2,):
         for of_process in found[:size]:
             assert_alike(of_process[name, size], expected)
@@ -224,6 +232,13 @@ def test_trains_what_one_process_would(found: list[dict[str, Any]], name: str) -
                 of_process[name, size].weights.values(), found[0][name, size].weights.values(), strict=True
             ):
                 assert weight.tobytes() == first.tobytes()  # the same bits in each process
+
+
+@pytest.mark.parametrize("parts", [2, 3, 8])
+@pytest.mark.parametrize("name", ACCUMULATING)
+def test_streams_may_be_read_in_parts(name: str, parts: int) -> None:
+    case = replace(CASES[name], accumulate=1)
+    assert_alike(run(replace(case, accumulate=parts), Ranks()), run(case, Ranks()))
 
 
 @pytest.mark.parametrize("name", CHANGING)
@@ -257,13 +272,13 @@ class Three(Ranks):
 
     size = 3
 
-    def columns(self, batch_size: int) -> Columns:
-        return Columns(slice(0, batch_size // 3), batch_size)
+    def columns(self, batch_size: int) -> slice:
+        return slice(0, batch_size // 3)
 
 
 def test_streams_are_shared_out_evenly() -> None:
     with pytest.raises(ValueError, match="8 streams are no equal shares for 3 processes"):
-        Case().trainer(Three()).step()
+        Case().trainer(Three())
 
 
 def test_sparse_gradients_are_refused() -> None:

@@ -165,7 +165,7 @@ def test_lines_start_from_the_initial_state_and_padding_is_not_counted() -> None
         x, y = torch.tensor([[0, *line]]).t(), torch.tensor([[*line, 0]]).t()
         expected += model.loss(x, y, model.initial_state(1))[0].item()
     trainer = Trainer(
-        model, windows, Optimizer(model.parameters(), "sgd", 0.1), Constant(), torch.Generator()
+        model, windows, Optimizer(model.parameters(), "sgd", 0.1), Constant(), Noise(torch.Generator())
     )
     trainer.step()
     assert trainer.hidden is None
