@@ -3,7 +3,6 @@
 All of it is run by four processes that are started once, since that takes longer than what they do.
 """
 
-import multiprocessing
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
+from ranks import forking
 
 from lmtrain.corpus.batching import LineIterator, ParallelSequentialIterator, Windows
 from lmtrain.corpus.window_lengths import RandomLengths
@@ -209,9 +209,7 @@ def work(rank: int, meeting: Path) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[dict[str, Any]]]:
     meeting = tmp_path_factory.mktemp("meeting") / "store"
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
-    with ProcessPoolExecutor(PROCESSES, context) as pool:
+    with ProcessPoolExecutor(PROCESSES, forking()) as pool:
         yield list(pool.map(work, range(PROCESSES), [meeting] * PROCESSES))
 
 
