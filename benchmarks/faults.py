@@ -21,7 +21,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
-from fault_campaigns import killing, misuse, stopping, storage
+from fault_campaigns import killing, misuse, stopping, storage, together
 from fault_campaigns.program import settle
 from fault_campaigns.small_run import Tally
 
@@ -35,6 +35,9 @@ CAMPAIGNS: dict[str, Callable[[Path, float], Tally]] = {
     "term": stopping.term,
     "imports": stopping.imports,
     "nan": stopping.nan,
+    "worker-stopped": together.worker_stopped,
+    "worker-killed": together.worker_killed,
+    "launcher-stopped": together.launcher_stopped,
     "yaml": misuse.yaml,
     "hostile": misuse.hostile,
     "fuzz": storage.fuzz,
@@ -49,14 +52,14 @@ def main() -> None:
     args = parser.parse_args()
     settle()
     results = []
-    print(f"{'campaign':<12} {'asked':>6} {'passed':>6} {'failed':>6} {'seconds':>8}", flush=True)
+    print(f"{'campaign':<16} {'asked':>6} {'passed':>6} {'failed':>6} {'seconds':>8}", flush=True)
     for name in args.campaign:
         with tempfile.TemporaryDirectory(prefix=f"faults-{name}-") as folder:
             os.environ["LMTRAIN_CACHE"] = f"{folder}/cache-of-all"
             started = time.perf_counter()
             tally = CAMPAIGNS[name](Path(folder), args.scale)
             seconds = time.perf_counter() - started
-        print(f"{name:<12} {tally.asked:6,} {tally.passed:6,} {len(tally.failures):6,} {seconds:8.1f}")
+        print(f"{name:<16} {tally.asked:6,} {tally.passed:6,} {len(tally.failures):6,} {seconds:8.1f}")
         for line in (*tally.notes, *(f"FAILED {failure}" for failure in tally.failures[:20])):
             print(f"    {line}", flush=True)
         results.append({"campaign": name, "seconds": round(seconds, 1), **vars(tally)})

@@ -113,6 +113,8 @@ def _run(words: list[str], folder: Path, stdin: bytes) -> bytes:
         return b""
     if program == "python":
         words = [sys.executable, *words[1:]]
+    elif program == "torchrun":
+        words = [sys.executable, "-m", "torch.distributed.run", *words[1:]]
     else:
         assert program in _RUN_BY_THE_SYSTEM, f"{shlex.join(words)}: not known to tests/doc_pages.py"
     return subprocess.run(words, cwd=folder, input=stdin, stdout=subprocess.PIPE, check=True).stdout

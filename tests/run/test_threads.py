@@ -12,7 +12,6 @@ from support import Silent, run, settings
 from lmtrain.config import config_from_dict
 from lmtrain.machine import threads
 from lmtrain.machine.place import Place
-from lmtrain.run import build
 from lmtrain.run.build import threads_of
 
 CPU = torch.device("cpu")
@@ -36,7 +35,6 @@ def test_large_models_get_more_of_them(corpus: Path, monkeypatch: pytest.MonkeyP
     assert number_of(corpus, **large) == 4
     assert number_of(corpus, 10**6, model__softmax="sampled", model__sampled={"num_samples": 9}) == 1
     assert number_of(corpus, train__threads=3) == 3
-    monkeypatch.setattr(build, "available_threads", lambda: 4)
     config = config_from_dict(settings(corpus), "test")
     assert threads_of(config, 10_000, torch.device("cuda"), Place()) == 4
 
