@@ -114,7 +114,9 @@ def build(name: str, device: Any, vocab_size: int, **changes: object) -> Any:
     train |= {"max_steps": 1000, "schedule": {"name": "constant"}, "early_stopping": None}
     config = in_memory.config(recipe.get("model", {}) | changes, train)
     text = in_memory.corpus(in_memory.random_ids(vocab_size, NUM_TOKENS))
-    return build_trainer(config, Corpora(in_memory.vocabulary(vocab_size), text, None, None), device)
+    return build_trainer(
+        config, Corpora(in_memory.vocabulary(vocab_size), TextRules(), text, None, None), device
+    )
 
 
 if __name__ == "__main__":

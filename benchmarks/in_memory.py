@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from lmtrain.config import Config, config_from_dict
 from lmtrain.corpus.corpus import Corpus
+from lmtrain.corpus.text import TextRules
 from lmtrain.corpus.vocab import EOS, UNK, Vocabulary
 from lmtrain.run.build import Corpora, build_trainer
 from lmtrain.training.trainer import Trainer
@@ -35,7 +36,7 @@ def corpus(ids: NDArray[np.int32]) -> Corpus:
 
 def trainer(vocab_size: int, ids: NDArray[np.int32], model: dict[str, Any], train: dict[str, Any]) -> Trainer:
     """What ``lmtrain train`` would train with these sections of a config, on the CPU."""
-    corpora = Corpora(vocabulary(vocab_size), corpus(ids), None, None)
+    corpora = Corpora(vocabulary(vocab_size), TextRules(), corpus(ids), None, None)
     return build_trainer(config(model, train), corpora, torch.device("cpu"))
 
 

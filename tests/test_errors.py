@@ -19,6 +19,7 @@ CODES = {
     "DivergenceError": 5,
     "StorageError": 6,
     "UnreachableError": 6,
+    "LostProcessError": 6,
 }
 
 
