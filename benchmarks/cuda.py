@@ -107,6 +107,7 @@ def build(name: str, device: Any, vocab_size: int, **changes: object) -> Any:
     import in_memory
     import yaml
 
+    from lmtrain.corpus.text import TextRules
     from lmtrain.run.build import Corpora, build_trainer
 
     recipe = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text(encoding="utf-8"))
