@@ -78,7 +78,7 @@ def judge(
     from lmtrain.cli.score_several import names_of
     from lmtrain.corpus.patterns import expand_patterns
     from lmtrain.corpus.suites.published import read_published
-    from lmtrain.corpus.suites.reading import read_questions
+    from lmtrain.corpus.suites.reading import read_files
     from lmtrain.corpus.suites.records import Columns
     from lmtrain.inference.tally import groups_of
     from lmtrain.run.trained import load_model
@@ -88,7 +88,7 @@ def judge(
     loaded = [rules.applied_to(load_model(model, snapshot, device, note)) for model in models]
     columns = Columns(good, bad, tuple(filter(None, (by or "").split(","))))
     figures = None if published is None else read_published(published)
-    questions = [q for file in expand_patterns(files) for q in read_questions(file, columns)]
+    questions = read_files(expand_patterns(files), columns)
     names = names_of(models)
     by_model = [
         _verdicts(model, questions, name if len(models) > 1 else "")
@@ -122,10 +122,11 @@ def _verdicts(model: "TrainedModel", questions: "Sequence[Question]", name: str)
     judging = Judge(model.model, model.vocab, model.rules, watch)
     verdicts = judging.verdicts(questions)
     _tell_unknown(judging, questions, model, name)
-    if num_ties := sum(verdict.is_tie for verdict in verdicts):
+    if ties := [verdict for verdict in verdicts if verdict.is_tie]:
+        num_unknown = sum(verdict.has_unknown for verdict in ties)
         note(
-            f"{name and f'{name}: '}{num_ties:,} pairs are equally probable, most of them since they "
-            "differ in unknown words alone; they count as wrong"
+            f"{name and f'{name}: '}both sides of {len(ties):,} pairs are equally probable, which counts as "
+            f"wrong; {num_unknown:,} of them rest on unknown words"
         )
     return verdicts
 

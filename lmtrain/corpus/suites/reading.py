@@ -1,7 +1,7 @@
 """Which kind of file holds questions: told by what is in it, but for those of two parts, by their names."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,14 @@ from lmtrain.files.text_input import input_name
 
 _VERBS, _SEED = 500, 1
 """Of toy-english, for each number of attractors; as ``diagnose`` has them by default."""
+
+
+def read_files(paths: Sequence[Path], columns: Columns = FOUND) -> list[Question]:
+    """The questions of files, each read once, also where both halves of one are named."""
+    files = dict.fromkeys(
+        path.with_suffix(SUFFIXES[0]) if path.suffix in SUFFIXES else path for path in paths
+    )
+    return [question for file in files for question in read_questions(file, columns)]
 
 
 def read_questions(path: Path, columns: Columns = FOUND) -> list[Question]:

@@ -1,7 +1,7 @@
 """Minimal pairs in records: BLiMP's JSON lines, and any table with a good and a bad column."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lmtrain.corpus.suites.question import ONE_PREFIX, TWO_PREFIXES, WHOLE, Pair, Place, Stretch
@@ -86,47 +86,60 @@ def pairs_of(
     kinds = {kind: found for kind, known in _GROUPS.items() for found in known if found in names}
     kinds |= {column: column for column in columns.by}
     test = "minimal pairs" if "UID" in names else test_name(name)
-    prefix = "prefix" if "prefix" in names else None
-    for line, record in records:
-        where = f"{name}:{line}"
-        groups = {kind: str(record[column]) for kind, column in kinds.items() if column in record}
-
-        def text(key: str, record: Mapping[str, Any] = record, where: str = where) -> str:
-            value = record.get(key)
-            if not isinstance(value, str) or not value.strip():
-                raise DataError(f"{where}: no text in {key!r}")
-            return value
-
-        def place(method: str, where: str = where, groups: Mapping[str, str] = groups) -> Place:
-            return Place(test, where, groups, method)
-
-        if prefix is not None:
-            before = str(record.get(prefix) or "")
-            yield Pair(Stretch.after(before, text(good)), Stretch.after(before, text(bad)), place(ONE_PREFIX))
+    for line, values in records:
+        groups = {kind: str(values[column]) for kind, column in kinds.items() if column in values}
+        record = _Record(values, Place(test, f"{name}:{line}", groups))
+        if "prefix" in names:
+            yield record.one_prefix(str(values.get("prefix") or ""), good, bad)
             continue
-        if _allows(record, "simple_LM_method", default=True):
-            yield Pair(Stretch.sentence(text(good)), Stretch.sentence(text(bad)), place(WHOLE))
-        if _allows(record, "one_prefix_method"):
-            before = text("one_prefix_prefix")
-            yield Pair(
-                Stretch.after(before, text("one_prefix_word_good")),
-                Stretch.after(before, text("one_prefix_word_bad")),
-                place(ONE_PREFIX),
-            )
-        if _allows(record, "two_prefix_method"):
-            word = text("two_prefix_word")
-            yield Pair(
-                Stretch.after(text("two_prefix_prefix_good"), word),
-                Stretch.after(text("two_prefix_prefix_bad"), word),
-                place(TWO_PREFIXES),
-            )
+        if record.allows("simple_LM_method", by_default=True):
+            yield record.whole(good, bad)
+        if record.allows("one_prefix_method"):
+            prefix = record.text("one_prefix_prefix")
+            yield record.one_prefix(prefix, "one_prefix_word_good", "one_prefix_word_bad")
+        if record.allows("two_prefix_method"):
+            yield record.two_prefixes()
+
+
+@dataclass(frozen=True)
+class _Record:
+    """What is said of a pair, and where."""
+
+    values: Mapping[str, Any]
+    place: Place
+
+    def text(self, key: str) -> str:
+        """What stands under a key."""
+        value = self.values.get(key)
+        if not isinstance(value, str) or not value.strip():
+            raise DataError(f"{self.place.where}: no text in {key!r}")
+        return value
+
+    def allows(self, method: str, *, by_default: bool = False) -> bool:
+        """Whether a pair can be compared by a method."""
+        return str(self.values.get(method, by_default)).lower() in ("true", "1")
+
+    def whole(self, good: str, bad: str) -> Pair:
+        """Two sentences."""
+        return self._pair(WHOLE, Stretch.sentence(self.text(good)), Stretch.sentence(self.text(bad)))
+
+    def one_prefix(self, prefix: str, good: str, bad: str) -> Pair:
+        """Words that follow the same beginning."""
+        return self._pair(
+            ONE_PREFIX, Stretch.after(prefix, self.text(good)), Stretch.after(prefix, self.text(bad))
+        )
+
+    def two_prefixes(self) -> Pair:
+        """The same words after two beginnings."""
+        word = self.text("two_prefix_word")
+        good, bad = (self.text(f"two_prefix_prefix_{which}") for which in ("good", "bad"))
+        return self._pair(TWO_PREFIXES, Stretch.after(good, word), Stretch.after(bad, word))
+
+    def _pair(self, method: str, good: Stretch, bad: Stretch) -> Pair:
+        return Pair(good, bad, replace(self.place, method=method))
 
 
 def test_name(file: str) -> str:
     """The last part of a file's name, without its suffixes."""
     name = file.rpartition("/")[2]
     return name.split(".")[0] or name
-
-
-def _allows(record: Mapping[str, Any], key: str, *, default: bool = False) -> bool:
-    return str(record.get(key, default)).lower() in ("true", "1")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lmtrain.corpus.suites.question import ONE_PREFIX, Stretch
-from lmtrain.corpus.suites.reading import read_questions
+from lmtrain.corpus.suites.reading import read_files, read_questions
 from lmtrain.errors import DataError
 
 GULORDAVA = "L!NOUN\t0\t{item}\t2\tVERB\tNumber=Sing\t{right}\t{wrong}\tsit\t1\tNOUN\tThe cat sits\n"
@@ -83,6 +83,11 @@ def test_a_missing_half(tmp_path: Path) -> None:
     (tmp_path / "my.text").unlink()
     with pytest.raises(DataError, match=r"my\.text: "):
         read_questions(path)
+
+
+def test_both_halves_are_one_file(tmp_path: Path) -> None:
+    path = written(tmp_path, "the cat sits <eos>\n", "2\tsits\tsit\t3\n")
+    assert len(read_files([path, path.with_suffix(".text"), path])) == 1
 
 
 def test_real_files(shared_data: Path) -> None:
