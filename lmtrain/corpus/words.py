@@ -120,7 +120,7 @@ def _spans_whitespace(line: str, parts: Sequence[Part]) -> bool:
 
 @dataclass(frozen=True)
 class Unknown:
-    """The words of a text that a model does not know.
+    """The words of a text that a model does not know; ``<unk>`` in the text itself is none of them.
 
     Attributes:
         num_words: Original words of the text.
@@ -138,7 +138,7 @@ class Unknown:
         found, num_lexical = [], 0
         for number, line in enumerate(lines, 1):
             for word in line:
-                unknown = [p.text for p in word.parts if vocab.id_of(p.text) == vocab.unk_id]
+                unknown = [part.text for part in word.parts if part.text not in vocab]
                 found += [(number, word)] if unknown else []
                 num_lexical += any(map(_is_lexical, unknown))
         return cls(sum(map(len, lines)), tuple(found), num_lexical)

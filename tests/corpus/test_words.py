@@ -98,6 +98,7 @@ def test_unknown_words_are_named_with_their_lines() -> None:
     comma = Unknown.of([words_of("the hall, hall", TextRules(penn=True), "line")], vocab)
     assert (comma.share, comma.lexical_share) == (1 / 3, 0)
     assert Unknown.of([], vocab).share == 0
+    assert Unknown.of([words_of("the <unk>", TextRules(), "line")], vocab).words == ()
 
 
 def test_natural_stories_has_a_word_a_row_and_every_one_has_parts(shared_data: Path) -> None:
