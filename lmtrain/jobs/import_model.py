@@ -74,7 +74,7 @@ def import_model(
             f"{file}: an embedding of {weights.vocab_size:,} words, where {words} has {len(vocabulary):,}"
         )
     written = _read_description(file.parent / CONFIG)
-    config = _config(weights, written, told, file)
+    config = _config(weights, words, written, told, file)
     model = build_model(config.model, len(vocabulary))
     weights.load_into(model)
     files = snapshot_files(
@@ -148,11 +148,18 @@ def _read_description(path: Path) -> Told:
         raise ModelError(f"{path}: not as lmtrain export writes it: {error}") from error
 
 
-def _config(weights: TorchWeights, written: Told, told: Told, file: Path) -> Config:
+def _config(weights: TorchWeights, words: Path, written: Told, told: Told, file: Path) -> Config:
+    options = {**weights.options(written.div), **written.model, **told.model}
+    is_ranked = written.name is not None or options["softmax"] == "adaptive"
     values = {
         "name": told.name or written.name or "imported",
-        "data": {"train": _UNKNOWN, **written.data, **told.data},
-        "model": {**weights.options(written.div), **written.model, **told.model},
+        "data": {
+            "train": _UNKNOWN,
+            "vocab": None if is_ranked else str(words),  # whose order is not known
+            **written.data,
+            **told.data,
+        },
+        "model": options,
         "train": {"epochs": 1},
     }
     try:

@@ -133,6 +133,7 @@ class TrainedModel:
             text.most_frequent_oov(),
             source_perplexity([Path(path)], evaluation),
             mixture,
+            is_ranked=self.config.data.vocab is None,
         )
 
     def token_nats(

@@ -82,6 +82,7 @@ def test_weights_of_others(tmp_path: Path) -> None:
     about = json.loads(outcome.out)
     assert (about["name"], about["vocab_size"], about["step"]) == ("cat", 5, 0)
     assert about["text_rules"] == "penn+lower"
+    assert about["config"]["data"]["vocab"] == "theirs/words.txt"
     assert files_in(tmp_path / "ours")["vocab.txt"] == b"<blank>\nthe\ncat\n<unk>\n<eos>\n"
     assert "\tthe\t" in scores(tmp_path / "ours", tmp_path)
 

@@ -7,6 +7,7 @@ import pytest
 from support import fingerprint, last_snapshot, make_corpus, run, settings
 
 from lmtrain.errors import ConfigError, DataError
+from lmtrain.run.trained import load_model
 
 
 @pytest.fixture
@@ -34,6 +35,8 @@ def test_ids_are_those_of_the_list(corpus: Path, tmp_path: Path) -> None:
         shutil.rmtree(half / "snapshots" / f"step-{step:08d}")
     run(config, half)
     assert fingerprint(half) == fingerprint(whole)
+    bands = load_model(whole).evaluate(corpus / "valid.txt").bands()
+    assert [band.name for band in bands] == ["<eos>", "<unk>"]  # nothing is known of the others' frequency
 
 
 def test_another_list_is_another_run(corpus: Path, tmp_path: Path) -> None:
