@@ -23,6 +23,7 @@ from lmtrain.training.summaries import HyperParameter, Setting
 
 _FINAL_FIGURES = ("valid/best_perplexity", "test/perplexity", "train/perplexity", "train/words_per_second")
 """What stands beside the hyper-parameters: the last of each."""
+_WITHOUT_CURVE = ("epoch", "elapsed", "test/loss", "test/accuracy")
 _WIDTH = 100
 """Characters of a line of a sample."""
 _PROJECTED_WORDS = 2000
@@ -44,7 +45,6 @@ class Board:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._events: EventFile
-        self._last_step = -1
 
     @contextmanager
     def open(self, step: int, logged: Sequence[Event]) -> Iterator[None]:
@@ -88,13 +88,9 @@ class Board:
             self._events.add(summaries.session_start(settings))
 
     def show_figures(self, step: int, figures: Mapping[str, float | None]) -> None:
-        """Shows an event of the log; of several of one step, the epoch once."""
-        charted = _charted(figures)
-        if step == self._last_step:
-            charted.pop("epoch", None)
-        self._last_step = step
+        """Shows an event of the log."""
         with self._refusing_faults():
-            self._events.add(summaries.figures(charted), step)
+            self._events.add(summaries.figures(_charted(figures)), step)
 
     def show_samples(self, step: int, samples: Sequence[str]) -> None:
         """Shows what the model wrote, if anything, as it stands but for lines that do not fit a screen."""
@@ -140,16 +136,20 @@ class Board:
 
 
 def _charted(figures: Mapping[str, float | None]) -> dict[str, float]:
-    """Without ``elapsed``, since TensorBoard has an axis of time of its own."""
-    return {tag: x for tag, x in figures.items() if x is not None and math.isfinite(x) and tag != "elapsed"}
+    """Without what makes no curve; the perplexity of the test stands beside the hyper-parameters."""
+    return {
+        tag: x
+        for tag, x in figures.items()
+        if x is not None and math.isfinite(x) and tag not in _WITHOUT_CURVE
+    }
 
 
 def _charts(train_loss: str) -> Mapping[str, Mapping[str, Sequence[str]]]:
     """What stands in one chart, in TensorBoard's custom scalars."""
     return {
         "Training and validation": {
-            f"loss ({train_loss})": ("train/loss", "valid/loss"),
             "perplexity": ("train/perplexity", "valid/perplexity"),
+            f"loss ({train_loss})": ("train/loss", "valid/loss"),
         },
         "Optimisation": {
             "gradient norm, before and after clipping": ("train/grad_norm", "train/grad_norm_clipped"),

@@ -48,8 +48,7 @@ def test_figures_texts_and_settings(tmp_path: Path) -> None:
         shown.show_samples(20, [])
         shown.finish()
     events = EventAccumulator(str(tmp_path)).Reload()
-    assert events.Tags()["scalars"] == ["epoch", "train/loss"]  # it has an axis of time of its own
-    assert losses(tmp_path, "epoch") == [(10, 0.5)]
+    assert events.Tags()["scalars"] == ["train/loss"]  # of what else there is, no curve can be drawn
     assert events.Tensors("samples/text_summary")[0].tensor_proto.string_val == [b"    a b"]
 
 
@@ -67,7 +66,6 @@ def test_a_step_of_several_events_is_shown_as_far_as_the_log_goes(tmp_path: Path
     assert losses(tmp_path, "valid/loss") == []
     show(tmp_path, 3, events_of([2, 3]), [valid])
     assert losses(tmp_path) == [(2, 2.0), (3, 3.0)]
-    assert losses(tmp_path, "epoch") == [(2, 1.0), (3, 1.5)]
     assert losses(tmp_path, "valid/loss") == [(3, 7.0)]
 
 
