@@ -71,7 +71,7 @@ def reconciled(diagnosis: Diagnosis) -> str:
         case "about right", False:
             rest = f"both lie within {code('bptt_len')}, which is as long as it need be"
         case "wasted", False:
-            rest = f"both lie far within {code('bptt_len')}, which may be shorter"
+            rest = f"both lie within {code('bptt_len')}, which may be shorter"
         case "whole lines", _:
             rest = "in training no line was cut between the two"
         case _:
