@@ -76,6 +76,16 @@ class Group:
         if process.is_alive() and process.pid:
             os.kill(process.pid, number)
 
+    def keep(self, seconds: float) -> None:
+        """Watches over them for so long, as torchrun does: when one fails, the others are told to stop."""
+        until = time.monotonic() + seconds
+        while any(process.is_alive() for process in self.processes) and time.monotonic() < until:
+            if any(process.exitcode for process in self.processes):
+                for rank in range(len(self.processes)):
+                    self.signal(rank, signal.SIGTERM)
+                return
+            time.sleep(0.1)
+
     def wait(self, seconds: float = _HUNG) -> list[Ending]:
         """Waits for all; kills those that take longer."""
         until = time.monotonic() + seconds

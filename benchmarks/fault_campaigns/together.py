@@ -15,7 +15,7 @@ from fault_campaigns.small_run import SmallRun, Tally
 from ranks import Ending, Group
 
 _OUT_WITHIN = 30.0
-_SECONDS = 6.0
+_SECONDS = 4.0
 """Until the last instant at which something happens; the run is then in its steps, or done."""
 _LAUNCHER = (
     sys.executable,
@@ -31,12 +31,13 @@ _LAUNCHER = (
 
 def worker_stopped(folder: Path, scale: float) -> Tally:
     """SIGTERM to one of two processes at random instants; then the same command with one process."""
-    return _happened_to_workers(folder, scale, signal.SIGTERM, {143})
+    # The first number is that of a process that has not come so far as to listen.
+    return _happened_to_workers(folder, scale, signal.SIGTERM, {-signal.SIGTERM, 143})
 
 
 def worker_killed(folder: Path, scale: float) -> Tally:
     """SIGKILL of one of two processes at random instants; then the same command with one process."""
-    return _happened_to_workers(folder, scale, signal.SIGKILL, {6, -signal.SIGKILL})
+    return _happened_to_workers(folder, scale, signal.SIGKILL, {6, 143, -signal.SIGTERM, -signal.SIGKILL})
 
 
 def launcher_stopped(folder: Path, scale: float) -> Tally:
@@ -71,6 +72,7 @@ def _happened_to_workers(folder: Path, scale: float, number: int, codes: set[int
         time.sleep(draws.uniform(0, _SECONDS))
         started = time.perf_counter()
         group.signal(rank, number)
+        group.keep(4 * _OUT_WITHIN)
         endings = group.wait(4 * _OUT_WITHIN)
         slowest = max(slowest, seconds := time.perf_counter() - started)
         late = f"took {seconds:.1f} s" if seconds > _OUT_WITHIN else None
