@@ -31,7 +31,7 @@ def offered(line: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[st
         ("lmtrain train --qu", ["--quiet"]),
         ("lmtrain train --resume ", ["auto", "never"]),
         ("lmtrain train --device c", ["cpu", "cuda"]),
-        ("lmtrain score x --format ", ["html", "json", "kaldi", "nbest", "srilm", "tsv"]),
+        ("lmtrain score x --format ", ["html", "json", "kaldi", "kaldi-words", "nbest", "srilm", "tsv"]),
         ("lmtrain eval x --context l", ["line"]),
         ("lmtrain runs --sort b", ["best"]),
         ("lmtrain data fetch pt", ["ptb"]),
