@@ -67,7 +67,7 @@ def judge(
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Tells how often a model finds the better of two sentences more probable.
+    """Tells how often a model prefers the better of two sentences.
 
     Accuracy by set, term and field of minimal pairs, by the nouns between subject and verb, by test suite;
     several models side by side. A tie is not right. Beside it stand how many pairs rest on words that the

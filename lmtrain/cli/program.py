@@ -16,7 +16,7 @@ COMMANDS = (
     Named("eval", "evaluate:evaluate", "Measures the perplexity of held-out text."),
     Named("score", "score:score", "Prints the surprisal of every word, or a score for each line."),
     Named("rescore", "rescore:rescore", "Picks the best hypothesis of each n-best list."),
-    Named("judge", "judge:judge", "Tells how often a model finds the better of two sentences more probable."),
+    Named("judge", "judge:judge", "Tells how often a model prefers the better of two sentences."),
     Named(
         "adapt-stats",
         "adapt_stats:adapt_stats",
@@ -30,7 +30,7 @@ COMMANDS = (
     Named("info", "info:info", "Says what a model is and how it was trained."),
     Named("runs", "runs:runs", "Compares the runs in a folder, in a table that can be sorted."),
     Named("env", "info:env", "Prints what an issue report needs: versions, devices."),
-    Named("plot", "plot:plot", "Draws perplexity, loss and learning rate of runs."),
+    Named("plot", "plot:plot", "Draws perplexity and learning rate of runs."),
     Named("diagnose", "diagnose:diagnose", "Reports what a model has learnt and where it fails."),
     Named("data", "data", "Corpora: fetched, checked, or synthetic ones made."),
     Named("config", "config", "Configs: started, checked, or shown with every value."),

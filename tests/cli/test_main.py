@@ -34,8 +34,13 @@ OPTIONS = {
     "plot": "RUN --out",
     "diagnose": "MODEL --data --out --compare --positions --words --seed --snapshot --json",
     "score": "MODEL FILE --format --context --extended --adapt --adapt-set --temperature --tuning --ngram "
-    "--weight --snapshot --device",
-    "export": "MODEL --format --out --snapshot --json",
+    "--weight --skip-bad-lines --snapshot --device",
+    "judge": "MODEL FILE --json",
+    "rescore": "MODEL FILE --tune-on --references --lm-weight --word-insertion --first-pass-weight "
+    "--beam-size --context --skip-bad-lines --snapshot --device --json",
+    "export": "MODEL --format --out --layout --snapshot --json",
+    "import": "FOLDER --out --vocab --unk --eos --activation --tokenizer --lowercase --name --json",
+    "convert": "FILE --out",
     "data": "list fetch check synth",
     "data list": "--json",
     "data fetch": "NAME --mirror --to",
