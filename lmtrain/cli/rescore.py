@@ -75,7 +75,7 @@ def rescore(
     Best is the highest sum of the acoustic score, the model's log-probability times a weight, and so much
     for each word. Weights are given, or tuned on lists whose references are known.
 
-    Example: lmtrain rescore runs/ptb-fast test.nbest --tune-on dev.nbest --references dev.txt
+    Example: lmtrain rescore runs/ptb-fast test.nbest --lm-weight 12
     """
     from lmtrain.corpus.nbest import nbest_lists
     from lmtrain.inference.rescore import ScoredList, Weights, score_lists, tune, word_errors
