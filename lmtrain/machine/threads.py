@@ -24,7 +24,8 @@ def threads_of_process(num_processes: int) -> int:
     """
     if num_processes == 1 or os.environ.get("OMP_NUM_THREADS", "1") != "1":
         return available_threads()
-    return max(1, len(os.sched_getaffinity(0)) // num_processes)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // num_processes)
 
 
 def threads_for(multiplications: int, at_most: int) -> int:

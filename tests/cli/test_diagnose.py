@@ -21,7 +21,7 @@ def test_a_report(trained: Trained, tmp_path: Path) -> None:
     measured = json.loads(lmtrain("eval", trained.run_dir, *arguments[:2], "--json").out)
     assert f"perplexity         {measured['perplexity']:.4f}\n" in outcome.out
     files = files_in(out)
-    assert len(files) == 9
+    assert len(files) == 8
     assert list(out.parent.iterdir()) == [out]  # nothing is left beside it
     found = json.loads(files["report.json"])
     assert found["num_positions"] == 20

@@ -20,9 +20,7 @@ from lmtrain.training.store import SnapshotStore
 from lmtrain.training.trainer import Trainer
 
 MODELS: dict[str, dict[str, Any]] = {
-    "plain": {},
     "by line": {"data.context": "line"},
-    "sampled": {"model.softmax": "sampled", "model.sampled.num_samples": 4, "model.dropout.output": 0.2},
     "all at once": {
         "model.cell": "lstm",
         "model.num_layers": 2,
