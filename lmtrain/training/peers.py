@@ -8,13 +8,14 @@ collective operation is called after that. One process tells the user.
 import os
 import socket
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import timedelta
 from functools import cache
 from itertools import count
+from threading import Thread
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -24,6 +25,8 @@ from torch.distributed.rendezvous import rendezvous
 from lmtrain.errors import ConfigError, EndedElsewhere, LostProcessError
 from lmtrain.machine.place import Place
 from lmtrain.training.distributed import ProcessGroup, Ranks, speaking
+
+T = TypeVar("T")
 
 _ASK_AGAIN = 0.05
 _PATIENCE = 3.0
@@ -80,6 +83,7 @@ class Peers(Alone):
         self._place = place
         self._timeout = timeout
         self._meetings = count()
+        self._answer_within = timeout
         with speaking():
             self._store = PrefixStore(f"lmtrain/{next(_trainings)}", _store(place, timeout))
             self._store.set_timeout(_STORE_TIMEOUT)
@@ -91,12 +95,15 @@ class Peers(Alone):
         if error is None or isinstance(error, EndedElsewhere):
             return
         told, code = error, getattr(error, "exit_code", 1)
-        with suppress(LostProcessError):  # without the store, everybody tells
+        self._answer_within = min(self._timeout, _PATIENCE)
+        try:
             if isinstance(error, LostProcessError):
                 told = self._explain(error)
             self._say("failed", str(code))
             if not self._is_to_tell():
                 raise EndedElsewhere(code)
+        except LostProcessError as lost:  # without the store, everybody tells
+            told = lost if isinstance(error, LostProcessError) else error
         if told is not error:
             raise told from error
 
@@ -162,8 +169,7 @@ class Peers(Alone):
                 if self._has_said("failed", 0):
                     return False
                 time.sleep(_ASK_AGAIN)
-        with speaking():
-            return self._store.add("told", 1) == 1
+        return self._answer(lambda: bool(self._store.add("told", 1) == 1))
 
     def _end_with_others(self) -> None:
         for rank in range(self._place.size):
@@ -186,16 +192,34 @@ class Peers(Alone):
         return int(pid) if host == socket.gethostname() else None
 
     def _say(self, what: str, value: str) -> None:
-        with speaking():
-            self._store.set(f"{what}/{self._place.rank}", value)
+        self._answer(lambda: self._store.set(f"{what}/{self._place.rank}", value))
 
     def _has_said(self, what: str, rank: int) -> bool:
-        with speaking():
-            return bool(self._store.check([f"{what}/{rank}"]))
+        return self._answer(lambda: bool(self._store.check([f"{what}/{rank}"])))
 
     def _heard(self, what: str, rank: int) -> str:
-        with speaking():
-            return bytes(self._store.get(f"{what}/{rank}")).decode()
+        return self._answer(lambda: bytes(self._store.get(f"{what}/{rank}")).decode())
+
+    def _answer(self, question: Callable[[], T]) -> T:
+        """What the store says. Where the network is cut, it would be waited for without end."""
+        answers: list[T] = []
+        faults: list[LostProcessError] = []
+
+        def ask() -> None:
+            try:
+                with speaking():
+                    answers.append(question())
+            except LostProcessError as error:
+                faults.append(error)
+
+        thread = Thread(target=ask, daemon=True)
+        thread.start()
+        thread.join(self._answer_within)
+        if faults:
+            raise faults[0]
+        if not answers:
+            raise LostProcessError("the other processes cannot be reached")
+        return answers[0]
 
     @contextmanager
     def group(self, device: torch.device, *, compress: bool = False) -> Iterator[Ranks]:
