@@ -82,6 +82,13 @@ class _View:
         )
 
 
+_DAMAGE = (
+    ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError, EOFError,
+    struct.error, zipfile.BadZipFile,
+)  # fmt: skip
+"""What Python's readers of zip files and pickles, and torch, raise of bytes that make no sense."""
+
+
 def read_pt(path: Path) -> dict[str, Tensor]:
     """The tensors of a ``state_dict`` by name.
 
@@ -95,9 +102,10 @@ def read_pt(path: Path) -> dict[str, Tensor]:
         return _read_earlier(io.BytesIO(path.read_bytes()))  # which gives no more than there is
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except (ValueError, LookupError, TypeError, struct.error, zipfile.BadZipFile) as error:
+    except _DAMAGE as error:
+        reason = str(error) or type(error).__name__
         raise ModelError(
-            f"{path}: not converted, since it holds more than tensors or is damaged: {error}. Where it was "
+            f"{path}: not converted, since it holds more than tensors or is damaged: {reason}. Where it was "
             "made, torch.save(model.state_dict(), FILE) writes tensors alone"
         ) from error
 
