@@ -11,8 +11,9 @@ import typer
 from lmtrain.cli.options import DeviceOption, JsonOption, SetOption
 from lmtrain.cli.progress import Progress
 from lmtrain.cli.text import command, note, print_json, print_table
-from lmtrain.errors import Interrupted
+from lmtrain.errors import Interrupted, UsageError
 from lmtrain.jobs.trials import SweepObserver, TrialRecord
+from lmtrain.machine.place import place_of_process
 from lmtrain.run.observer import RunStart, TableRow
 
 if TYPE_CHECKING:
@@ -66,6 +67,8 @@ def sweep(
     from lmtrain.config.document import Document
     from lmtrain.config.space import Space
 
+    if place_of_process().size > 1:
+        raise UsageError("a sweep is of one process; torchrun starts several, which train one run")
     document = Document(config)
     for override in overrides or ():
         document.override(override)

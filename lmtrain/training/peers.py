@@ -8,11 +8,13 @@ collective operation is called after that. One process tells the user.
 import os
 import socket
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import cache
 from itertools import count
+from pathlib import Path
 from threading import Thread
 from types import TracebackType
 from typing import Self, TypeVar
@@ -87,7 +89,7 @@ class Peers(Alone):
         with speaking():
             self._store = PrefixStore(f"lmtrain/{next(_trainings)}", _store(place, timeout))
             self._store.set_timeout(_STORE_TIMEOUT)
-        self._say("at", f"{socket.gethostname()} {os.getpid()}")
+        self._say("at", f"{_machine()} {os.getpid()}")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -112,9 +114,10 @@ class Peers(Alone):
         what = f"{what}, meeting {next(self._meetings)}"
         self._say(what, "here")
         since = time.monotonic()
-        while missing := [rank for rank in range(self._place.size) if not self._has_said(what, rank)]:
+        while missing := [rank for rank in range(self._place.size)]:
             self._end_with_others()
-            if gone := self._gone(missing):
+            # Who has come meanwhile may have gone on to its end.
+            if gone := [rank for rank in self._gone(missing) if not self._has_said(what, rank)]:
                 raise LostProcessError(f"{_names(gone)} gone")
             if time.monotonic() - since > self._timeout and not self._alive_here(missing):
                 raise LostProcessError(
@@ -188,8 +191,8 @@ class Peers(Alone):
         """None of a process on another machine, or one that has not come yet."""
         if not self._has_said("at", rank):
             return None
-        host, pid = self._heard("at", rank).split()
-        return int(pid) if host == socket.gethostname() else None
+        machine, pid = self._heard("at", rank).rsplit(" ", 1)
+        return int(pid) if machine == _machine() else None
 
     def _say(self, what: str, value: str) -> None:
         self._answer(lambda: self._store.set(f"{what}/{self._place.rank}", value))
@@ -250,6 +253,16 @@ def _store(place: Place, timeout: float) -> Store:
     found = rendezvous("env://", place.rank, place.size, timeout=timedelta(seconds=timeout))
     store: Store = next(iter(found))[0]
     return store
+
+
+@cache
+def _machine() -> str:
+    """Where numbers of processes mean the same; names of machines are not always their own."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return f"{socket.gethostname()} {uuid.getnode()}"
 
 
 def _is_alive(pid: int) -> bool:

@@ -65,6 +65,16 @@ def test_what_is_refused_leaves_nothing_behind(project: Path) -> None:
     assert (bad.code, "no.yaml: cannot be read" in bad.err) == (2, True)
 
 
+def test_several_processes_are_refused(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "a", "MASTER_PORT": "1"}.items():
+        monkeypatch.setenv(name, value)
+    outcome = lmtrain(
+        "sweep", "--config", "config.yaml", "--space", "space.yaml", "--trials", 2, folder=project
+    )
+    assert outcome.code == 2
+    assert "a sweep is of one process" in outcome.err
+
+
 def test_an_interrupted_sweep_names_the_command_that_goes_on(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
