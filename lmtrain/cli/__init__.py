@@ -14,12 +14,13 @@ def main() -> None:
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         # Its KeyboardInterrupt would be caught by nobody while the interpreter shuts down.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    with StopRequest():
+    with StopRequest() as stop:
         try:
             from lmtrain.cli.program import run
 
             code = run()
         except (Exception, Interrupted, EndedElsewhere) as error:  # noqa: BLE001  (the last resort)
+            stop.defer()  # it ends anyway, and says why once
             from lmtrain.cli.failing import fail_with
 
             fail_with(error)

@@ -17,7 +17,7 @@ from itertools import count
 from pathlib import Path
 from threading import Thread
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Generic, Self, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -109,12 +109,16 @@ class Peers(Alone):
         if told is not error:
             raise told from error
 
+    @property
+    def _others(self) -> list[int]:
+        return [rank for rank in range(self._place.size) if rank != self._place.rank]
+
     def meet(self, what: str) -> None:
         """See ``Alone``. A process of this machine is waited for as long as it lives."""
         what = f"{what}, meeting {next(self._meetings)}"
         self._say(what, "here")
         since = time.monotonic()
-        while missing := [rank for rank in range(self._place.size)]:
+        while missing := [rank for rank in range(self._place.size) if not self._has_said(what, rank)]:
             self._end_with_others()
             # Who has come meanwhile may have gone on to its end.
             if gone := [rank for rank in self._gone(missing) if not self._has_said(what, rank)]:
@@ -152,7 +156,7 @@ class Peers(Alone):
     def _explain(self, error: LostProcessError) -> LostProcessError:
         """Waits a moment, for a process that is gone has perhaps said why, and names it."""
         self._say("alone", "yes")
-        others = [rank for rank in range(self._place.size) if rank != self._place.rank]
+        others = self._others
         since, gone = time.monotonic(), list[int]()
         while not gone and time.monotonic() - since < _PATIENCE:
             self._end_with_others()
@@ -175,8 +179,8 @@ class Peers(Alone):
         return self._answer(lambda: bool(self._store.add("told", 1) == 1))
 
     def _end_with_others(self) -> None:
-        for rank in range(self._place.size):
-            if rank != self._place.rank and self._has_said("failed", rank):
+        for rank in self._others:
+            if self._has_said("failed", rank):
                 raise EndedElsewhere(int(self._heard("failed", rank)))
 
     def _alive_here(self, ranks: list[int]) -> bool:
@@ -205,24 +209,11 @@ class Peers(Alone):
 
     def _answer(self, question: Callable[[], T]) -> T:
         """What the store says. Where the network is cut, it would be waited for without end."""
-        answers: list[T] = []
-        faults: list[LostProcessError] = []
-
-        def ask() -> None:
-            try:
-                with speaking():
-                    answers.append(question())
-            except LostProcessError as error:
-                faults.append(error)
-
-        thread = Thread(target=ask, daemon=True)
-        thread.start()
-        thread.join(self._answer_within)
-        if faults:
-            raise faults[0]
-        if not answers:
+        asked = _Aside(question)
+        asked.join(self._answer_within)
+        if asked.is_alive():
             raise LostProcessError("the other processes cannot be reached")
-        return answers[0]
+        return asked.result()
 
     @contextmanager
     def group(self, device: torch.device, *, compress: bool = False) -> Iterator[Ranks]:
@@ -230,17 +221,57 @@ class Peers(Alone):
         backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
         if device.type == "cuda":
             torch.cuda.set_device(device)
-        with speaking():
-            dist.init_process_group(
+        joined = _Aside(
+            lambda: dist.init_process_group(
                 backend,
                 store=PrefixStore("group", self._store),
                 rank=self._place.rank,
                 world_size=self._place.size,
                 timeout=timedelta(seconds=self._timeout),
             )
+        )
+        while joined.is_alive():  # which hears of no signal, and not of a process that is gone
+            joined.join(_ASK_AGAIN)
+            self._end_with_others()
+            if gone := self._gone(self._others):
+                raise LostProcessError(f"{_names(gone)} gone")
+        joined.result()
         yield ProcessGroup(compress=compress)
         self.meet("end")
         dist.destroy_process_group()  # not after an error: it would wait for those that are gone
+
+
+class _Aside(Thread, Generic[T]):
+    """What may never come back, done beside the main thread, so that this one hears of signals.
+
+    Args:
+        action: Speaks to other processes.
+    """
+
+    def __init__(self, action: Callable[[], T]) -> None:
+        super().__init__(daemon=True)
+        self._action = action
+        self._outcome: T
+        self._fault: Exception | None = None
+        self.start()
+
+    def run(self) -> None:
+        """Does it."""
+        try:
+            with speaking():
+                self._outcome = self._action()
+        except Exception as error:  # noqa: BLE001  (raised where the result is taken)
+            self._fault = error
+
+    def result(self) -> T:
+        """What came of it, once it is done.
+
+        Raises:
+            LostProcessError: Another process is gone.
+        """
+        if self._fault:
+            raise self._fault
+        return self._outcome
 
 
 def peers_of(place: Place, timeout: float) -> Alone:

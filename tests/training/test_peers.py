@@ -3,8 +3,10 @@
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
+import torch
 from torch.distributed import HashStore, PrefixStore
 
 from lmtrain.errors import EndedElsewhere, LostProcessError
@@ -71,3 +73,15 @@ def test_who_has_failed_ends_the_others_with_its_code(store: PrefixStore) -> Non
     with pytest.raises(EndedElsewhere) as ended:
         one.meet("here")
     assert ended.value.exit_code == 3
+
+
+def test_joining_a_group_does_not_wait_for_one_that_is_gone(
+    store: PrefixStore, pid_of_none: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    never = threading.Event()
+    monkeypatch.setattr("torch.distributed.init_process_group", lambda *_, **__: never.wait(60))
+    one = first()
+    store.set("at/1", f"{peers._machine()} {pid_of_none}")
+    with pytest.raises(LostProcessError, match="process 1 is gone"), one.group(torch.device("cpu")):
+        pytest.fail("it was joined")
+    never.set()
