@@ -49,7 +49,7 @@ class Noise:
         """Of the windows that are read; None where this process reads all of the batch."""
 
     def mask_like(self, activations: Tensor, keep: float) -> Tensor:
-        """Ones with probability ``keep``, else zeros: in the shape (T, B, …) and type of ``activations``."""
+        """Ones with probability ``keep`` > 0, else zeros: in the shape (T, B, …) and type of ``activations``."""
         if self.columns is None:
             return self._ones_and_zeros(activations, activations.shape, keep)
         num_steps, _, *rest = activations.shape
@@ -63,13 +63,13 @@ class Noise:
     def _ones_and_zeros(self, like: Tensor, shape: torch.Size, keep: float) -> Tensor:
         if like.device.type != "cpu":
             return like.new_empty(shape).bernoulli_(keep, generator=self._generator)
-        # torch draws a number of 64 bits for each one or zero, on one thread. Here it serves four, each of 16 bits:
-        # a fifth of the time, and ``keep`` in steps of 1/65,536.
-        threshold = round(keep * 2**_BITS) - 2 ** (_BITS - 1)
+        # torch draws 64 bits for each one or zero, on one thread. Here they serve four: a fifth of the time, and
+        # ``keep`` in steps of 1/65,536.
+        last_kept = max(1, round(keep * 2**_BITS)) - 1 - 2 ** (_BITS - 1)
         size = shape.numel()
         drawn = torch.empty(-(-size * _BITS // 64), dtype=torch.int64)
         drawn.random_(-(2**63), None, generator=self._generator)
-        return (drawn.view(torch.int16)[:size].view(shape) < threshold).to(like.dtype)
+        return (drawn.view(torch.int16)[:size].view(shape) <= last_kept).to(like.dtype)
 
     def uniform(self, device: torch.device) -> Tensor:
         """A number from 0 to 1, the same in all processes: a float64 scalar."""

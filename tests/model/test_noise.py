@@ -56,3 +56,29 @@ def test_the_state_of_another_kind_of_device_is_a_seed() -> None:
         draws.load_state_dict({"generator": torch.full((16,), byte, dtype=torch.uint8)})
         drawn.append(draws.uniform(torch.device("cpu")).item())
     assert drawn[0] == drawn[1] != drawn[2]
+
+
+@pytest.mark.parametrize("keep", [1e-6, 0.01, 0.5, 0.6, 0.99, 1 - 1e-6, 1.0])
+@pytest.mark.parametrize("shape", [(1,), (3, 5, 7), (40, 50, 101)])
+def test_ones_are_as_frequent_as_asked(keep: float, shape: tuple[int, ...]) -> None:
+    mask = noise().shared_mask_like(torch.empty(shape, dtype=torch.bfloat16), keep)
+    assert mask.dtype == torch.bfloat16 and mask.shape == shape
+    assert set(mask.unique().tolist()) <= {0.0, 1.0}
+    share, count = mask.float().mean().item(), mask.numel()
+    assert abs(share - keep) <= 5 * (keep * (1 - keep) / count) ** 0.5 + 1 / 65536
+
+
+def test_neighbours_in_a_mask_are_independent() -> None:
+    """Four of them come from one number that is drawn."""
+    drawn = noise().shared_mask_like(torch.empty(100_000, 4), 0.3)
+    together = drawn.T.corrcoef() - torch.eye(4)
+    assert together.abs().max() < 5 / 100_000**0.5
+
+
+def test_a_mask_is_that_of_its_numbers() -> None:
+    """By hand: a one where a number of 16 bits, the lowest of each 64 first, lies below ``keep``."""
+    drawn = torch.empty(2, dtype=torch.int64)
+    drawn.random_(-(2**63), None, generator=torch.Generator().manual_seed(7))
+    parts = [(number >> shift) % 65_536 for number in drawn.tolist() for shift in (0, 16, 32, 48)]
+    expected = [float((part + 32_768) % 65_536 < 0.3 * 65_536) for part in parts[:6]]
+    assert noise().shared_mask_like(torch.empty(6), 0.3).tolist() == expected
