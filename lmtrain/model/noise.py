@@ -49,7 +49,7 @@ class Noise:
         """Of the windows that are read; None where this process reads all of the batch."""
 
     def mask_like(self, activations: Tensor, keep: float) -> Tensor:
-        """Ones with probability ``keep`` > 0, else zeros: in the shape (T, B, …) and type of ``activations``."""
+        """Ones with probability ``keep`` > 0, else zeros: as ``activations`` (T, B, …) in shape and type."""
         if self.columns is None:
             return self._ones_and_zeros(activations, activations.shape, keep)
         num_steps, _, *rest = activations.shape
@@ -63,8 +63,8 @@ class Noise:
     def _ones_and_zeros(self, like: Tensor, shape: torch.Size, keep: float) -> Tensor:
         if like.device.type != "cpu":
             return like.new_empty(shape).bernoulli_(keep, generator=self._generator)
-        # torch draws 64 bits for each one or zero, on one thread. Here they serve four: a fifth of the time, and
-        # ``keep`` in steps of 1/65,536.
+        # torch draws 64 bits for each one or zero, on one thread. Here they serve four: a fifth of the time,
+        # and ``keep`` in steps of 1/65,536.
         last_kept = max(1, round(keep * 2**_BITS)) - 1 - 2 ** (_BITS - 1)
         size = shape.numel()
         drawn = torch.empty(-(-size * _BITS // 64), dtype=torch.int64)

@@ -62,7 +62,7 @@ def test_the_state_of_another_kind_of_device_is_a_seed() -> None:
 @pytest.mark.parametrize("shape", [(1,), (3, 5, 7), (40, 50, 101)])
 def test_ones_are_as_frequent_as_asked(keep: float, shape: tuple[int, ...]) -> None:
     mask = noise().shared_mask_like(torch.empty(shape, dtype=torch.bfloat16), keep)
-    assert mask.dtype == torch.bfloat16 and mask.shape == shape
+    assert (mask.dtype, mask.shape) == (torch.bfloat16, shape)
     assert set(mask.unique().tolist()) <= {0.0, 1.0}
     share, count = mask.float().mean().item(), mask.numel()
     assert abs(share - keep) <= 5 * (keep * (1 - keep) / count) ** 0.5 + 1 / 65536
