@@ -69,7 +69,7 @@ class Noise:
         size = shape.numel()
         drawn = torch.empty(-(-size * _BITS // 64), dtype=torch.int64)
         drawn.random_(-(2**63), None, generator=self._generator)
-        return (drawn.view(torch.int16)[:size].view(shape) <= last_kept).to(like.dtype)
+        return drawn.view(torch.int16)[:size].view(shape).le(last_kept).to(like.dtype)
 
     def uniform(self, device: torch.device) -> Tensor:
         """A number from 0 to 1, the same in all processes: a float64 scalar."""
