@@ -34,13 +34,16 @@ def corpus(ids: NDArray[np.int32]) -> Corpus:
     return Corpus(ids, int((ids == EOS_ID).sum()), int((ids == 0).sum()), EOS_ID, "", ())
 
 
-def trainer(vocab_size: int, ids: NDArray[np.int32], model: dict[str, Any], train: dict[str, Any]) -> Trainer:
+def trainer(
+    vocab_size: int, ids: NDArray[np.int32], model: dict[str, Any], train: dict[str, Any], seed: int = 1
+) -> Trainer:
     """What ``lmtrain train`` would train with these sections of a config, on the CPU."""
     corpora = Corpora(vocabulary(vocab_size), TextRules(), corpus(ids), None, None)
-    return build_trainer(config(model, train), corpora, torch.device("cpu"))
+    return build_trainer(config(model, train, seed), corpora, torch.device("cpu"))
 
 
-def config(model: dict[str, Any], train: dict[str, Any]) -> Config:
+def config(model: dict[str, Any], train: dict[str, Any], seed: int = 1) -> Config:
     """These sections, all else by default."""
-    values = {"name": "benchmark", "data": {"train": "-"}, "model": model, "train": {"max_steps": 1, **train}}
-    return config_from_dict(values, "benchmark")
+    length = {} if "epochs" in train else {"max_steps": 1}
+    values = {"name": "benchmark", "data": {"train": "-"}, "model": model, "train": {**length, **train}}
+    return config_from_dict({**values, "seed": seed}, "benchmark")

@@ -59,6 +59,8 @@ class Group:
     ) -> None:
         self._store = TCPStore("127.0.0.1", 0, is_master=True, timeout=timedelta(seconds=60))
         self._files = [folder / f"said-{rank}.txt" for rank in range(size)]
+        for path in self._files:  # of a group before this one
+            path.unlink(missing_ok=True)
         context = forking()
         self.processes = [
             context.Process(

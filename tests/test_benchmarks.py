@@ -23,12 +23,13 @@ COMMANDS = {
     "--variant 'sampled + bfloat16'",
     "memory": "--vocab-size 2000 --steps 1 --reference",
     "scaling": "--millions 0.02 --types 100 --rounds 1 --starts 1 --folder .",
-    "time_to_perplexity": "--config config.yaml --data . --target 1e6",
+    "time_to_perplexity": "--config config.yaml --data . --target 1e6 --target 9e5",
     "inference": "--rounds 1 --tokens 800 --words 3",
     "score_lines": "run --lines 3000",
     "startup": "--rounds 1",
     "cuda": "--device cpu --recipe counting-lstm --vocab-size 50 --steps 2",
     "reproduce": "counting-rnn --adapt cache --set train.epochs=null --set train.max_steps=20",
+    "tricks": "--data . --tokens 400 --epochs 1 --seeds 1",
     "encoding": "--words 20000 --types 1000",
     "encoding --memory": "--words 20000 --types 1000",
 }
@@ -66,7 +67,8 @@ class Running:
 def started(tmp_path_factory: pytest.TempPathFactory, trained: Trained) -> Iterator[dict[str, Running]]:
     """All of them at once: their time goes into imports, and is not what counts here."""
     folders = {command: tmp_path_factory.mktemp(command.split()[0]) for command in COMMANDS}
-    make_project(folders["time_to_perplexity"])
+    for name in ("time_to_perplexity", "tricks"):
+        make_project(folders[name])
     shutil.copytree(trained.run_dir, folders["score_lines"] / "run")
     running = {command: Running(command, folder) for command, folder in folders.items()}
     yield running
@@ -130,9 +132,17 @@ def test_inference(started: dict[str, Running]) -> None:
 
 
 def test_time_to_perplexity(started: dict[str, Running]) -> None:
-    figures = started["time_to_perplexity"].figures()
-    assert figures["target"] == 1e6
-    assert figures["ratio"] == pytest.approx(figures["reference_seconds"] / figures["lmtrain_seconds"])
+    rows = started["time_to_perplexity"].figures()["targets"]
+    assert [row["target"] for row in rows] == [1e6, 9e5]
+    for row in rows:
+        assert row["ratio"] == pytest.approx(row["reference_seconds"] / row["lmtrain_seconds"])
+
+
+def test_tricks(started: dict[str, Running]) -> None:
+    figures = started["tricks"].figures()
+    valid = {name: tuple(run["valid"] for run in runs) for name, runs in figures.items()}
+    assert len(set(valid.values())) == len(valid) > 10  # each does something
+    assert all(1 < perplexity < 1e4 for runs in valid.values() for perplexity in runs)
 
 
 def test_reproduce(started: dict[str, Running]) -> None:
