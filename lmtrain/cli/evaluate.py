@@ -312,7 +312,7 @@ def _print_one(result: "HeldOutResult") -> None:
         pairs.insert(1, ("  of the source", of_source))
     print_pairs(pairs)
     write_result()
-    bands = [band for band in result.bands() if band.num_tokens]
+    bands = [band for band in result.evaluation.bands() if band.num_tokens]
     print_table(
         ("rank in training", "tokens", "share", "perplexity"),
         [

@@ -229,8 +229,7 @@ def score(
     ]
     if asks_for_words:
         suffixes = [f"_{model}" for model in names] if len(readers) > 1 else [""]
-        ranked = [model.config.data.vocab is None for model in loaded]
-        word_readers = [WordReader(*one) for one in zip(readers, scorers, suffixes, ranked, strict=False)]
+        word_readers = [WordReader(*one) for one in zip(readers, scorers, suffixes, strict=True)]
         stimuli = read_stimuli(file, column)
         table = WordTable(stimuli, word_readers, words, has_details=has_details)
         signature = loaded[0].signature(

@@ -46,19 +46,19 @@ class WordOptions:
 
 @dataclass(frozen=True)
 class WordReader:
-    """A model, what scores for it, how its columns end, and whether its words are in order of frequency."""
+    """A model, what scores for it, and how its columns end."""
 
     model: "TrainedModel | Ensemble"
     scorer: "Scorer | EnsembleScorer"
     suffix: str
-    is_by_frequency: bool
 
     def score_of(self, line: "ScoredLine", part: slice) -> "WordScore | None":
         """The figures of some tokens of a line that it has scored."""
         from lmtrain.inference.word_scores import score_of
 
         found = score_of(line, part, self.model.vocab)
-        return found if found is None or self.is_by_frequency else replace(found, frequency_rank=None)
+        is_known = self.model.vocab.is_by_frequency
+        return found if found is None or is_known else replace(found, frequency_rank=None)
 
 
 @dataclass(frozen=True)

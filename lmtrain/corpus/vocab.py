@@ -36,12 +36,15 @@ class Vocabulary:
 
     Attributes:
         words: The words, each once, without ASCII whitespace.
+        is_by_frequency: Whether they stand in order of frequency in the text they were counted in, so that
+            places are ranks; those of a list, or with words added to them, need not.
 
     Raises:
         ValueError: The words do not make a vocabulary.
     """
 
     words: tuple[str, ...]
+    is_by_frequency: bool = True
 
     def __post_init__(self) -> None:
         for line, word in enumerate(self.words, 1):
@@ -55,7 +58,8 @@ class Vocabulary:
 
     def extended(self, words: Iterable[str]) -> "Vocabulary":
         """The same words, and after them those of ``words`` that are new."""
-        return Vocabulary((*self.words, *(word for word in words if word not in self)))
+        new = [word for word in words if word not in self]
+        return Vocabulary((*self.words, *new), self.is_by_frequency and not new)
 
     @classmethod
     def from_counts(
@@ -94,12 +98,13 @@ class Vocabulary:
         return vocab
 
     @classmethod
-    def from_bytes(cls, data: bytes, name: str = "vocab.txt") -> Self:
+    def from_bytes(cls, data: bytes, name: str = "vocab.txt", *, is_by_frequency: bool = True) -> Self:
         """The vocabulary from the bytes of its file: UTF-8, one word a line.
 
         Args:
             data: What :meth:`to_bytes` returned.
             name: What errors call the file.
+            is_by_frequency: What the file does not tell of its words.
 
         Raises:
             ModelError: The file is not UTF-8, is cut off, lacks ``<unk>`` or ``<eos>``, or a line is
@@ -108,7 +113,7 @@ class Vocabulary:
         if not data.endswith(b"\n"):
             raise ModelError(f"{name}: cut off, the last line does not end")
         try:
-            return cls(tuple(data[:-1].decode().split("\n")))
+            return cls(tuple(data[:-1].decode().split("\n")), is_by_frequency)
         except ValueError as error:
             raise ModelError(f"{name}: {error}") from None
 
@@ -229,7 +234,7 @@ def read_vocabulary(path: Path, unk: str | None = None, eos: str | None = None) 
             raise DataError(f"{name}: has {ours} beside {theirs}, which would be called so")
         words[words.index(theirs)] = ours
     try:
-        return Vocabulary(tuple(words))
+        return Vocabulary(tuple(words), is_by_frequency=False)
     except ValueError as error:
         raise DataError(f"{name}: {error}") from None
 

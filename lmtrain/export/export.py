@@ -240,6 +240,7 @@ def _describe_text(original: Original) -> dict[str, Any]:
         "unk_id": vocab.unk_id,
         "eos": EOS,
         "eos_id": vocab.eos_id,
+        "words_by_frequency": vocab.is_by_frequency,
     }
 
 

@@ -45,13 +45,15 @@ class Evaluation:
     eos_id: int
     unk_id: int
     seconds: float
+    is_by_frequency: bool = True
+    """Whether the ids of words are in order of frequency in the training text."""
 
     @classmethod
     def of_tokens(cls, ids: Ids, nats: npt.NDArray[np.floating], vocab: Vocabulary) -> Self:
         """Of tokens of which the costs are known, and nothing else."""
         nats_by_word = np.bincount(ids, weights=nats, minlength=len(vocab)).astype(np.float64)
         counts = np.bincount(ids, minlength=len(vocab))
-        return cls(nats_by_word, counts, None, vocab.eos_id, vocab.unk_id, math.nan)
+        return cls(nats_by_word, counts, None, vocab.eos_id, vocab.unk_id, math.nan, vocab.is_by_frequency)
 
     def __add__(self, other: "Evaluation") -> "Evaluation":
         """Of two texts together."""
@@ -63,6 +65,7 @@ class Evaluation:
             self.eos_id,
             self.unk_id,
             self.seconds + other.seconds,
+            self.is_by_frequency,
         )
 
     def sums(self) -> torch.Tensor:
@@ -140,10 +143,17 @@ class Evaluation:
     def bands(self) -> list[Band]:
         """Costs by word frequency: ranks 1-10, 11-100, …, and ``<eos>`` and ``<unk>`` on their own.
 
-        The rank of a word is its id plus one: a vocabulary stands in order of frequency in the training
+        The rank of a word is its id plus one where a vocabulary stands in order of frequency in the training
         text, ``<eos>`` and ``<unk>`` among the others. Adaptive and sampled softmax, and ``diagnose``, mean
-        the same. Each token is in one band.
+        the same. Each token is in one band. Where words are those of a list, whose order says nothing, there
+        are the bands of ``<eos>`` and ``<unk>`` alone.
         """
+        specials = {"<eos>": self.eos_id, "<unk>": self.unk_id}
+        return [*self._ranks(), *(self._band(name, np.array([id_])) for name, id_ in specials.items())]
+
+    def _ranks(self) -> list[Band]:
+        if not self.is_by_frequency:
+            return []
         vocab_size = len(self.counts_by_word)
         ids = np.arange(vocab_size)
         is_word = (ids != self.eos_id) & (ids != self.unk_id)
@@ -153,8 +163,7 @@ class Evaluation:
             words = ids[first:last][is_word[first:last]]
             bands.append(self._band(f"{first + 1}-{last}", words))
             first = last
-        specials = {"<eos>": self.eos_id, "<unk>": self.unk_id}
-        return [*bands, *(self._band(name, ids[i : i + 1]) for name, i in specials.items())]
+        return bands
 
     def _band(self, name: str, ids: npt.NDArray[np.int64]) -> Band:
         return Band(name, int(self.counts_by_word[ids].sum()), float(self.nats_by_word[ids].sum()))
@@ -207,4 +216,5 @@ def evaluate(
         vocab.eos_id,
         vocab.unk_id,
         time.perf_counter() - started,
+        vocab.is_by_frequency,
     )

@@ -1,7 +1,7 @@
 """Weights from elsewhere become a model like any other."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from lmtrain.config import Config, config_from_dict
 from lmtrain.corpus.vocab import Vocabulary, read_vocabulary
 from lmtrain.errors import ConfigError, ModelError, UsageError
-from lmtrain.export.export import CONFIG, FORMAT_VERSION, SAFETENSORS, file_sha256
+from lmtrain.export.export import CONFIG, FORMAT_VERSION, SAFETENSORS, VOCAB, file_sha256
 from lmtrain.export.torch_weights import TorchWeights
 from lmtrain.files.atomic import new_folder, write_synced
 from lmtrain.machine.environment import describe_environment
@@ -38,6 +38,10 @@ class Told:
     """Keys of ``data``."""
     div: float | None = None
     """Of an adaptive softmax."""
+    words_by_frequency: bool = False
+    """Whether its words stand in order of frequency."""
+    sha256: dict[str, str] = field(default_factory=dict)
+    """Of the files beside the description, by name."""
 
 
 def import_model(
@@ -62,19 +66,22 @@ def import_model(
     Raises:
         UsageError: Which files are meant is not clear, or the folder holds files.
         DataError: The vocabulary cannot be used.
-        ModelError: The weights are no such model, or do not fit the vocabulary.
+        ModelError: The weights are no such model, do not fit the vocabulary, or are not those that were
+            exported.
         StorageError: The disk or the system refused; nothing was left there.
     """
     file = _weights_file(source)
-    weights = TorchWeights.of(_tensors(file), str(file))
+    written = _read_description(file.parent / CONFIG)
     words = vocab or _vocabulary_file(file.parent)
-    vocabulary = read_vocabulary(words, unk, eos)
+    for each in (file, words):
+        _refuse_changed(each, file.parent, written)
+    weights = TorchWeights.of(_tensors(file), str(file))
+    vocabulary = _vocabulary(words, unk, eos, written, weights)
     if len(vocabulary) != weights.vocab_size:
         raise ModelError(
             f"{file}: an embedding of {weights.vocab_size:,} words, where {words} has {len(vocabulary):,}"
         )
-    written = _read_description(file.parent / CONFIG)
-    config = _config(weights, words, written, told, file)
+    config = _config(weights, None if vocabulary.is_by_frequency else words, written, told, file)
     model = build_model(config.model, len(vocabulary))
     weights.load_into(model)
     files = snapshot_files(
@@ -111,6 +118,24 @@ def _vocabulary_file(folder: Path) -> Path:
     return found
 
 
+def _refuse_changed(path: Path, folder: Path, written: Told) -> None:
+    known = written.sha256.get(path.name)
+    if path.parent == folder and known and path.exists() and file_sha256(path) != known:
+        raise ModelError(
+            f"{path}: not the file that {CONFIG} beside it tells of (its SHA-256 differs); copy the export "
+            f"again or, if it was changed on purpose, take it out of sha256 in {CONFIG}"
+        )
+
+
+def _vocabulary(
+    words: Path, unk: str | None, eos: str | None, written: Told, weights: TorchWeights
+) -> Vocabulary:
+    """The words, whose order is known of an adaptive softmax, and of the very list that was exported."""
+    found = read_vocabulary(words, unk, eos)
+    is_known = written.words_by_frequency and written.sha256.get(VOCAB) == found.sha256
+    return replace(found, is_by_frequency=is_known or weights.options(None)["softmax"] == "adaptive")
+
+
 def _tensors(file: Path) -> dict[str, Tensor]:
     try:
         return safetensors.torch.load_file(file)
@@ -143,19 +168,20 @@ def _read_description(path: Path) -> Told:
             {key: found[key] for key in ("activation", "embedding_activation")},
             {"lowercase": text["lowercase"], **tokenizer},
             found["adaptive"]["div_value"] if "adaptive" in found else None,
+            text.get("words_by_frequency", True),
+            dict(found["sha256"]),
         )
     except (LookupError, TypeError, AttributeError) as error:
         raise ModelError(f"{path}: not as lmtrain export writes it: {error}") from error
 
 
-def _config(weights: TorchWeights, words: Path, written: Told, told: Told, file: Path) -> Config:
+def _config(weights: TorchWeights, fixed: Path | None, written: Told, told: Told, file: Path) -> Config:
     options = {**weights.options(written.div), **written.model, **told.model}
-    is_ranked = written.name is not None or options["softmax"] == "adaptive"
     values = {
         "name": told.name or written.name or "imported",
         "data": {
             "train": _UNKNOWN,
-            "vocab": None if is_ranked else str(words),  # whose order is not known
+            "vocab": fixed and str(fixed),
             **written.data,
             **told.data,
         },
@@ -178,4 +204,5 @@ def _provenance(file: Path, vocabulary: Vocabulary) -> Provenance:
         best_step=None,
         best_loss=None,
         elapsed=0.0,
+        words_by_frequency=vocabulary.is_by_frequency,
     )

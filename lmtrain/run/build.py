@@ -152,7 +152,7 @@ def _words(
             raise ConfigError(
                 [f"data.vocab: {data.vocab}: other words than those of the model to begin from"]
             )
-        return fixed
+        return known or fixed
     if known and not data.extend_vocab:
         return known
     counted = build_vocabulary(train, rules, data.max_vocab, data.min_count, watch=watch)

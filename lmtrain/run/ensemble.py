@@ -121,7 +121,6 @@ class Ensemble:
             source_perplexity([Path(path)], evaluation),
             mixture,
             members,
-            is_ranked=first.config.data.vocab is None,
         )
 
     @property

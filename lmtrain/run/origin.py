@@ -33,7 +33,7 @@ class Origin:
             ModelError: There is none, or it is damaged.
         """
         snapshot = find_snapshot(path, which)
-        return cls(snapshot, Vocabulary.from_bytes(snapshot.vocab_bytes()))
+        return cls(snapshot, snapshot.vocabulary())
 
     def describe(self) -> dict[str, Any]:
         """What a run keeps of it: where it was, and the SHA-256 of its weights."""
@@ -57,6 +57,14 @@ class Origin:
             for section, key in keys
             if key in theirs[section] and theirs[section][key] != ours[section][key]
         ]
+        draws_by_rank = (
+            config.model.softmax == "sampled" and config.model.sampled.distribution == "log_uniform"
+        )
+        if draws_by_rank and not self.vocab.is_by_frequency:
+            problems.append(
+                "model.sampled.distribution: words are drawn by their rank, and those of the model are of a "
+                "list, which tells none; set sampled.distribution: unigram"
+            )
         if config.model.pretrained_embedding:
             problems.append("model.pretrained_embedding: the model has word vectors already; leave one out")
         if problems:

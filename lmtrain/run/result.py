@@ -11,7 +11,7 @@ from torch import nn
 
 from lmtrain.config import Config
 from lmtrain.corpus.synthetic.synthetic import source_log_probs
-from lmtrain.inference.evaluation import Band, Evaluation, perplexity
+from lmtrain.inference.evaluation import Evaluation, perplexity
 from lmtrain.inference.mixture import Interpolation
 from lmtrain.model.language_model import LanguageModel
 from lmtrain.run.layout import run_of
@@ -75,13 +75,6 @@ class HeldOutResult:
     mixture: MixtureResult | None = None
     members: Sequence[Member] = ()
     """Of an ensemble, the first of which ``snapshot`` names."""
-    is_ranked: bool = True
-    """Whether words stand in order of frequency, as those of a fixed list need not."""
-
-    def bands(self) -> list[Band]:
-        """Costs by word frequency, where that is known, and of ``<eos>`` and ``<unk>``."""
-        found = self.evaluation.bands()
-        return found if self.is_ranked else found[-2:]
 
     def to_dict(self) -> dict[str, Any]:
         """The fields of ``eval --json``."""
@@ -101,7 +94,7 @@ class HeldOutResult:
             "oov_words": [{"word": word, "count": count} for word, count in self.oov_words],
             "perplexity_by_rank": [
                 {"ranks": band.name, "num_tokens": band.num_tokens, "perplexity": band.perplexity}
-                for band in self.bands()
+                for band in figures.bands()
             ],
             **({"ngram": self.mixture.to_dict()} if self.mixture else {}),
             **({"ensemble": [self._member(member) for member in self.members]} if self.members else {}),

@@ -112,7 +112,7 @@ def _known_words(
     if found:
         refuse_other_origin(found.snapshot, start_from)
         began_with_model = "from" in found.snapshot.provenance.environment
-        return (Vocabulary.from_bytes(found.snapshot.vocab_bytes()) if began_with_model else None), None
+        return (found.snapshot.vocabulary() if began_with_model else None), None
     if start_from:
         origin = Origin.of(start_from)
         origin.refuse_other_model(config)
@@ -390,6 +390,7 @@ class Run:
                 best_step=self.record.best_step,
                 best_loss=self.record.best_loss,
                 elapsed=self.elapsed,
+                words_by_frequency=self.corpora.vocab.is_by_frequency,
             ),
         )
         self.together.peers.meet("the snapshot is written")  # and nobody leaves before

@@ -133,7 +133,6 @@ class TrainedModel:
             text.most_frequent_oov(),
             source_perplexity([Path(path)], evaluation),
             mixture,
-            is_ranked=self.config.data.vocab is None,
         )
 
     def token_nats(
@@ -528,4 +527,4 @@ def _read_vocabulary(snapshot: Snapshot) -> Vocabulary:
     num_words, num_rows = data.count(b"\n"), shape[0] if shape else 0
     if num_words > num_rows:  # counted before millions of lines become objects
         raise ModelError(f"{name}: {num_words:,} words, where its weights are for {num_rows:,}")
-    return Vocabulary.from_bytes(data, name)
+    return snapshot.vocabulary()

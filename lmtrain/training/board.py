@@ -117,9 +117,10 @@ class Board:
             vocab: The words.
             text: That of training, where they are counted.
         """
-        words = vocab.words[:_PROJECTED_WORDS]
-        counts = text.word_counts(len(vocab))[: len(words)]
-        write_embedding(self._directory, vectors.detach()[: len(words)].cpu(), words, counts.tolist())
+        counts = text.word_counts(len(vocab))
+        ids = np.argsort(-counts, kind="stable")[:_PROJECTED_WORDS].tolist()
+        words = [vocab.words[i] for i in ids]
+        write_embedding(self._directory, vectors.detach()[ids].cpu(), words, counts[ids].tolist())
 
     def finish(self) -> None:
         """Says that the run has come to its end."""

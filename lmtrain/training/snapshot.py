@@ -19,7 +19,7 @@ import safetensors.torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
-from lmtrain.corpus.vocab import MAX_VOCAB_BYTES
+from lmtrain.corpus.vocab import MAX_VOCAB_BYTES, Vocabulary
 from lmtrain.errors import DamagedSnapshotError, ModelError, StorageError
 from lmtrain.training.manifest import (
     FORMAT_VERSION,
@@ -54,6 +54,8 @@ class Provenance(_Part):
     """Validation loss in nats per token at ``best_step``."""
     elapsed: float
     """Seconds of training so far."""
+    words_by_frequency: bool | None = None
+    """Whether the words stand in order of frequency; None where that was not written down yet."""
 
 
 class _FileEntry(_Part):
@@ -89,6 +91,19 @@ class Snapshot:
     def vocab_bytes(self) -> bytes:
         """The vocabulary, one word a line."""
         return (self.path / VOCAB).read_bytes()
+
+    def vocabulary(self) -> Vocabulary:
+        """The words, and whether their places are ranks.
+
+        Raises:
+            ModelError: They are no vocabulary.
+        """
+        is_by_frequency = self.provenance.words_by_frequency
+        if is_by_frequency is None:
+            is_by_frequency = self.config.get("data", {}).get("vocab") is None
+        return Vocabulary.from_bytes(
+            self.vocab_bytes(), str(self.path / VOCAB), is_by_frequency=is_by_frequency
+        )
 
     def model_shapes(self) -> dict[str, tuple[int, ...]]:
         """The shape of each weight, all float32, without reading any."""

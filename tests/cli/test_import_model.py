@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import safetensors.torch
 import torch
-from program import Trained, files_in, lmtrain
+from program import WORDS, Trained, files_in, lmtrain
 from torch import nn
 
 from lmtrain.run.trained import load_model
@@ -60,6 +60,42 @@ def test_an_imported_model_is_trained_on(trained: Trained, tmp_path: Path) -> No
     elsewhere = (*config[:-1], tmp_path / "other", "--resume", tmp_path / "back")
     refused = lmtrain(*elsewhere, folder=trained.folder)
     assert (refused.code, "differs from this one" in refused.err) == (2, True)
+
+
+def test_the_order_of_a_list_stays_that_of_a_list(trained: Trained, tmp_path: Path) -> None:
+    (tmp_path / "words.txt").write_text("".join(f"{word}\n" for word in ("zebra", *WORDS, "<unk>", "</s>")))
+    train = ("train", "--config", "config.yaml", "--run-dir", tmp_path / "listed", "--set", "train.epochs=1")
+    outcome = lmtrain(*train, "--set", f"data.vocab={tmp_path / 'words.txt'}", folder=trained.folder)
+    assert outcome.code == 0, outcome.err
+    for name, run_dir, is_by_frequency in (("a", tmp_path / "listed", False), ("b", trained.run_dir, True)):
+        export = ("export", run_dir, "--format", "safetensors", "--out", name)
+        assert lmtrain(*export, folder=tmp_path).code == 0
+        assert lmtrain("import", name, "--out", f"{name}-back", folder=tmp_path).code == 0
+        model = load_model(tmp_path / f"{name}-back")
+        assert model.vocab.is_by_frequency is is_by_frequency
+        assert len(model.evaluate(trained.folder / "valid.txt").evaluation.bands()) == 4 - 2 * (name == "a")
+
+
+def test_files_that_were_changed_are_refused(trained: Trained, tmp_path: Path) -> None:
+    export = ("export", trained.run_dir, "--format", "safetensors", "--out", "away")
+    assert lmtrain(*export, folder=tmp_path).code == 0
+    away = tmp_path / "away"
+    for name in ("model.safetensors", "vocab.txt"):
+        whole = (away / name).read_bytes()
+        changed = whole.replace(b"cat", b"car") if name == "vocab.txt" else whole[:-1] + b"x"
+        (away / name).write_bytes(changed)
+        refused = lmtrain("import", "away", "--out", "back", folder=tmp_path)
+        assert (refused.code, f"away/{name}: not the file that config.json" in refused.err) == (4, True)
+        assert not (tmp_path / "back").exists()
+        about = json.loads((away / "config.json").read_text())
+        del about["sha256"][name]
+        kept = (away / "config.json").read_bytes()
+        (away / "config.json").write_text(json.dumps(about))
+        assert lmtrain("import", "away", "--out", f"back-{name}", folder=tmp_path).code == 0
+        is_by_frequency = load_model(tmp_path / f"back-{name}").vocab.is_by_frequency
+        assert is_by_frequency is (name == "model.safetensors")  # of other words it is not known
+        (away / "config.json").write_bytes(kept)
+        (away / name).write_bytes(whole)
 
 
 def test_weights_of_others(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -135,7 +136,8 @@ def test_frequency_rank_is_that_of_the_vocabulary(trained: Trained, words: Path)
 def test_where_a_list_fixed_the_order_of_words_there_is_no_rank() -> None:
     line = ScoredLine(["the", "<eos>"], [False, False], np.ones(2))
     for is_by_frequency, rank in ((True, VOCAB.id_of("the") + 1), (False, None)):
-        reader = WordReader(cast("Any", SimpleNamespace(vocab=VOCAB)), cast("Any", None), "", is_by_frequency)
+        vocab = replace(VOCAB, is_by_frequency=is_by_frequency)
+        reader = WordReader(cast("Any", SimpleNamespace(vocab=vocab)), cast("Any", None), "")
         score = reader.score_of(line, slice(0, 1))
         assert score is not None
         assert (score.nats, score.frequency_rank) == (1, rank)

@@ -87,6 +87,7 @@ def test_what_is_in_a_folder(exporter: Exporter, model: str, trained: Original, 
             "unk_id": trained.vocab.unk_id,
             "eos": "<eos>",
             "eos_id": trained.vocab.eos_id,
+            "words_by_frequency": True,
         },
         "sha256": hashes,
     }

@@ -80,6 +80,15 @@ def test_words_of_any_kind() -> None:
     assert all(len(re.findall(r"(?<!\\)\|", row)) in (3, 7) for row in table_rows)
 
 
+def test_the_order_of_a_list_is_no_frequency() -> None:
+    found = diagnosed(vocab=dataclasses.replace(VOCAB, is_by_frequency=False))
+    assert [band.name for band in found.bands] == ["<eos>", "<unk>"]
+    text = report_of(found).markdown()
+    assert "whose order says nothing of how often the training text has them" in text
+    assert "rank 1-" not in text
+    assert "rank 1-" in report_of(diagnosed()).markdown()
+
+
 def test_two_models_are_told_apart(tiny: Diagnosis) -> None:
     report = report_of(tiny, diagnosed("other", context="line", cell="elman"))
     text = report.markdown()

@@ -1,5 +1,6 @@
 """Nearest words and the saturation of gates, on models made so that the answer is known."""
 
+import numpy as np
 import pytest
 import torch
 from tiny_models import VOCAB, H, make_model
@@ -30,10 +31,16 @@ def test_nearest_words_by_cosine() -> None:
 
 
 def test_frequent_words_are_no_special_ones() -> None:
-    assert frequent_words(VOCAB) == ["sat"]
+    assert frequent_words(VOCAB, np.zeros(7, dtype=np.int64)) == ["sat"]
     vocab = Vocabulary(("<unk>", "<eos>", *(f"w{i}" for i in range(1, 60))))
-    assert frequent_words(vocab) == ["w3", "w8", "w18", "w48"]
-    assert frequent_words(Vocabulary(("w", "<eos>", "<unk>"))) == ["w"]
+    assert frequent_words(vocab, np.zeros(61, dtype=np.int64)) == ["w3", "w8", "w18", "w48"]
+    assert frequent_words(Vocabulary(("w", "<eos>", "<unk>")), np.arange(3)) == ["w"]
+
+
+def test_words_of_a_list_are_frequent_where_the_text_has_them_often() -> None:
+    words = ("<unk>", "<eos>", *(f"w{i}" for i in range(1, 60)))
+    found = frequent_words(Vocabulary(words, is_by_frequency=False), np.arange(61))
+    assert found == ["w55", "w50", "w40", "w10"]  # the fifth, tenth, … from the end
 
 
 @pytest.mark.parametrize("context", ["stream", "line"])

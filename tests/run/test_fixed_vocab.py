@@ -35,7 +35,7 @@ def test_ids_are_those_of_the_list(corpus: Path, tmp_path: Path) -> None:
         shutil.rmtree(half / "snapshots" / f"step-{step:08d}")
     run(config, half)
     assert fingerprint(half) == fingerprint(whole)
-    bands = load_model(whole).evaluate(corpus / "valid.txt").bands()
+    bands = load_model(whole).evaluate(corpus / "valid.txt").evaluation.bands()
     assert [band.name for band in bands] == ["<eos>", "<unk>"]  # nothing is known of the others' frequency
 
 
@@ -61,6 +61,22 @@ def test_a_list_of_other_words_is_refused(corpus: Path, tmp_path: Path) -> None:
     path = write(corpus, ["a", "<unk>", "<eos>"])
     with pytest.raises(DataError, match=r"words.txt: knows no word of the training text"):
         run(settings(corpus, data__vocab=str(path)), tmp_path / "run")
+
+
+def test_that_words_are_those_of_a_list_goes_with_them(corpus: Path, tmp_path: Path) -> None:
+    base, out = tmp_path / "base", tmp_path / "next"
+    run(settings(corpus, data__vocab=str(write(corpus, WORDS)), train__max_steps=1), base)
+    assert not load_model(base).vocab.is_by_frequency
+    run(settings(corpus, train__max_steps=1), out, start_from=base)
+    model = load_model(out)
+    assert model.config.data.vocab is None
+    assert not model.vocab.is_by_frequency
+    rows = (out / "tensorboard" / "metadata.tsv").read_text().splitlines()[1:]
+    counts = [int(row.split("\t")[1]) for row in rows]
+    assert counts == sorted(counts, reverse=True)
+    sampled = settings(corpus, model__softmax="sampled", train__max_steps=1)
+    with pytest.raises(ConfigError, match="of a list, which tells none"):
+        run(sampled, tmp_path / "sampled", start_from=base)
 
 
 @pytest.mark.parametrize("key", ["data__max_vocab", "data__min_count", "data__extend_vocab"])

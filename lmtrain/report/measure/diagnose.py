@@ -62,6 +62,8 @@ class Diagnosis:
     snapshot: str
     vocab_sha256: str
     vocab_size: int
+    words_by_frequency: bool
+    """Whether the places of words are ranks, as those of a list are not."""
     context: str
     num_tokens: int
     perplexity: float
@@ -69,6 +71,7 @@ class Diagnosis:
     gradient_reach: GradientReach
     context_reach: ContextReach
     bands: tuple[Band, ...]
+    """By frequency in the training text; where words are those of a list, ``<eos>`` and ``<unk>`` alone."""
     calibration: Calibration
     costly_words: CostlyWords
     agreement: tuple[AgreementScore, ...]
@@ -82,7 +85,7 @@ class Diagnosis:
         return {
             **{
                 name: getattr(self, name)
-                for name in ("name", "about", "snapshot", "vocab_sha256", "vocab_size")
+                for name in ("name", "about", "snapshot", "vocab_sha256", "vocab_size", "words_by_frequency")
             },
             **{name: getattr(self, name) for name in ("context", "num_tokens", "perplexity")},
             "gradient_reach": self.gradient_reach.to_dict(),
@@ -135,12 +138,14 @@ class Examiner:
         evaluation = Evaluation.of_tokens(predictions.ids, predictions.nats, vocab)
         positions = text.sample(self.num_positions, self.seed)
         missing = missing_words(vocab)
+        words = self.words or frequent_words(vocab, evaluation.counts_by_word)
         return Diagnosis(
             subject.name,
             subject.about,
             subject.snapshot,
             vocab.sha256,
             len(vocab),
+            vocab.is_by_frequency,
             subject.context,
             text.num_tokens,
             evaluation.perplexity,
@@ -151,7 +156,7 @@ class Examiner:
             costly_words(evaluation, vocab),
             () if missing else tuple(agreement(model, vocab, self._verbs, self.watch)),
             tuple(missing),
-            tuple(nearest_words(model, vocab, self.words or frequent_words(vocab))),
+            tuple(nearest_words(model, vocab, words)),
             tuple(saturation(model, text, text.sample(_GATE_POSITIONS, self.seed), self.watch)),
         )
 

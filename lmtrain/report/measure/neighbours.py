@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from lmtrain.corpus.vocab import Vocabulary
@@ -26,10 +28,16 @@ class Neighbours:
         return {"word": self.word, "nearest": [{"word": word, "cosine": cosine} for word, cosine in pairs]}
 
 
-def frequent_words(vocab: Vocabulary) -> list[str]:
-    """A few words from the most frequent to the less frequent ones, fit to be looked at."""
-    ids = [i for i in range(len(vocab)) if i not in (vocab.eos_id, vocab.unk_id)]
-    return [vocab.words[i] for i in ids if i + 1 in _RANKS] or [vocab.words[i] for i in ids[:1]]
+def frequent_words(vocab: Vocabulary, counts: npt.NDArray[np.int64]) -> list[str]:
+    """A few words from the most frequent to the less frequent ones, fit to be looked at.
+
+    Args:
+        vocab: The words; their places are ranks, or else those by ``counts`` are taken.
+        counts: How often each occurs in the held-out text, shape (V).
+    """
+    order = range(len(vocab)) if vocab.is_by_frequency else np.argsort(-counts, kind="stable").tolist()
+    ranked = [(rank, i) for rank, i in enumerate(order, 1) if i not in (vocab.eos_id, vocab.unk_id)]
+    return [vocab.words[i] for rank, i in ranked if rank in _RANKS] or [vocab.words[i] for _, i in ranked[:1]]
 
 
 @torch.inference_mode()

@@ -34,6 +34,11 @@ def _words(found: Found) -> list[str]:
 
 def _frequency_finding(diagnosis: Diagnosis) -> str:
     words = [band for band in diagnosis.bands if not band.name.startswith("<")]
+    if not words and not diagnosis.words_by_frequency:
+        return (
+            "The words of this model are those of a list, whose order says nothing of how often the training "
+            "text has them: `<eos>` and `<unk>` alone are told."
+        )
     if not words:
         return "The text has no word that the model knows."
     frequent, rare = words[0], words[-1]
