@@ -1,8 +1,9 @@
 """What TensorBoard shows of a run: the figures of its log, texts, and what goes on inside the model."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from textwrap import fill, indent
 
@@ -24,6 +25,10 @@ from lmtrain.training.summaries import HyperParameter, Setting
 _FINAL_FIGURES = ("valid/best_perplexity", "test/perplexity", "train/perplexity", "train/words_per_second")
 """What stands beside the hyper-parameters: the last of each."""
 _WITHOUT_CURVE = ("epoch", "elapsed", "test/loss", "test/accuracy")
+_COMPARED = ("train", "valid")
+"""What each perplexity is of that stands in the first chart of the page, ``perplexity``."""
+_UNITS = "units"
+"""Before the tags of distributions. Charts stand in the order of the alphabet: behind that first one."""
 _WIDTH = 100
 """Characters of a line of a sample."""
 _PROJECTED_WORDS = 2000
@@ -35,6 +40,9 @@ _MAX_STEPS, _MAX_LINES = 256, 16
 class Board:
     """The TensorBoard files of a run, written once they are opened.
 
+    All figures stand in the directory itself, under their tags. TensorBoard gives each directory a colour; so
+    those of training and of validation that are to be compared stand in directories beneath it once more.
+
     Args:
         directory: Of the event files, made if it is not there.
 
@@ -44,14 +52,12 @@ class Board:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._events: EventFile
+        self._curves = [_Curves(directory, _charted)]
+        self._curves += [_Curves(directory / name, partial(_compared, name)) for name in _COMPARED]
 
     @contextmanager
     def open(self, step: int, logged: Sequence[Event]) -> Iterator[None]:
-        """Opens a file to go on from a step.
-
-        TensorBoard forgets by whole steps. So what the log has of the present one is written anew, and with
-        it all figures from the first on that earlier files lack or have damaged.
+        """Opens files to go on from a step.
 
         Args:
             step: Where the run stands.
@@ -59,15 +65,14 @@ class Board:
         """
         with ExitStack() as files:
             with self._refusing_faults():
-                shown = shown_scalars(self._directory)
-                lacking = (e.step for e in logged if {(e.step, tag) for tag in _charted(e.figures)} - shown)
-                first_step = min([step, *lacking])
-                self._events = EventFile(self._directory, first_step)
-                files.callback(self._events.close)
-            for event in logged:
-                if event.step >= first_step:
-                    self.show_figures(event.step, event.figures)
+                for curves in self._curves:
+                    curves.open(step, logged)
+                    files.callback(curves.events.close)
             yield
+
+    @property
+    def _events(self) -> EventFile:
+        return self._curves[0].events
 
     def describe(
         self,
@@ -90,7 +95,8 @@ class Board:
     def show_figures(self, step: int, figures: Mapping[str, float | None]) -> None:
         """Shows an event of the log."""
         with self._refusing_faults():
-            self._events.add(summaries.figures(_charted(figures)), step)
+            for curves in self._curves:
+                curves.show(step, figures)
 
     def show_samples(self, step: int, samples: Sequence[str]) -> None:
         """Shows what the model wrote, if anything, as it stands but for lines that do not fit a screen."""
@@ -106,7 +112,7 @@ class Board:
         """Shows how numbers are distributed, by tag, where any is finite."""
         with self._refusing_faults():
             for tag, values in numbers.items():
-                if (histogram := summaries.histogram(tag, values)) is not None:
+                if (histogram := summaries.histogram(f"{_UNITS}/{tag}", values)) is not None:
                     self._events.add(histogram, step)
 
     def show_words(self, vectors: Tensor, vocab: Vocabulary, text: Corpus) -> None:
@@ -130,10 +136,53 @@ class Board:
     def sync(self) -> None:
         """Waits until all is on the disk: a snapshot may then count on it."""
         with self._refusing_faults():
-            self._events.sync()
+            for curves in self._curves:
+                curves.events.sync()
 
     def _refusing_faults(self) -> AbstractContextManager[None]:
         return refusing_faults(self._directory)
+
+
+class _Curves:
+    """The event files of one directory.
+
+    Args:
+        directory: Made if it is not there.
+        picked: What is shown of the figures of an event, by tag.
+    """
+
+    def __init__(
+        self, directory: Path, picked: Callable[[Mapping[str, float | None]], dict[str, float]]
+    ) -> None:
+        self._directory = directory
+        self._picked = picked
+        self.events: EventFile
+
+    def open(self, step: int, logged: Sequence[Event]) -> None:
+        """Opens a file to go on from a step.
+
+        TensorBoard forgets by whole steps. So what the log has of the present one is written anew, and with
+        it all figures from the first on that earlier files lack or have damaged.
+        """
+        shown = shown_scalars(self._directory)
+        lacking = (e.step for e in logged if {(e.step, tag) for tag in self._picked(e.figures)} - shown)
+        first_step = min([step, *lacking])
+        self.events = EventFile(self._directory, first_step)
+        for event in logged:
+            if event.step >= first_step:
+                self.show(event.step, event.figures)
+
+    def show(self, step: int, figures: Mapping[str, float | None]) -> None:
+        """Writes what is picked of the figures."""
+        if picked := self._picked(figures):
+            self.events.add(summaries.figures(picked), step)
+
+
+def _compared(name: str, figures: Mapping[str, float | None]) -> dict[str, float]:
+    """The perplexity of training or validation, under a tag that both share."""
+    charted = _charted(figures)
+    tag = f"{name}/perplexity"
+    return {"perplexity": charted[tag]} if tag in charted else {}
 
 
 def _charted(figures: Mapping[str, float | None]) -> dict[str, float]:

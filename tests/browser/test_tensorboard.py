@@ -47,11 +47,19 @@ def last_figure(folder: Path, tag: str) -> float:
 @pytest.mark.parametrize(
     ("tab", "patterns"),
     [
-        ("timeseries", ["layers.0 6 cards", "train 6 cards", "valid 4 cards", "weights 9 cards"]),
+        (
+            "timeseries",
+            [
+                "Pinned .*? perplexity perplexity .*tiny/tensorboard/train .*tiny/tensorboard/valid",
+                "train 6 cards",
+                "valid 4 cards",
+                "weights 9 cards",
+            ],
+        ),
         ("scalars", ["test/perplexity", "train 6", "valid 4", "weights 9"]),
         ("custom_scalars", ["Training and validation", r"loss \(nats per token\)", r"Matches \(2\)"]),
-        ("histograms", ["layers.0/forget", "layers.0/hidden"]),
-        ("distributions", ["layers.0/forget"]),
+        ("histograms", ["units/layers.0/forget", "units/layers.0/hidden"]),
+        ("distributions", ["units/layers.0/forget"]),
         ("text", ["samples/text_summary", "step 14", r"w\d+ w\d+"]),
         ("hparams", ["model.cell", "lstm", "valid/best_perplexity", "test/perplexity"]),
         ("projector", ["Points: 11", "Dimension: 6", "metadata.tsv", "Label by", "Total variance described"]),

@@ -86,11 +86,26 @@ def test_scalars_are_those_of_the_log(board: Board, run_dir: Path) -> None:
         assert [value for *_, value in shown] == pytest.approx([value for _, value in expected]), tag
 
 
+def test_the_page_opens_on_perplexity(board: Board, run_dir: Path) -> None:
+    """Its groups of charts are in the order of the alphabet."""
+    shown = board.ask("plugin/scalars/tags") | {
+        f"{run} ": tags for run, tags in board.ask("plugin/histograms/tags").items()
+    }
+    assert min(tag for tags in shown.values() for tag in tags) == "perplexity"
+    for name in ("train", "valid"):
+        assert list(shown[f"{RUN}/{name}"]) == ["perplexity"]
+        points = board.ask("plugin/scalars/scalars", run=f"{RUN}/{name}", tag="perplexity")
+        expected = [
+            (row["step"], row[f"{name}/perplexity"]) for row in rows(run_dir) if f"{name}/perplexity" in row
+        ]
+        assert [(step, pytest.approx(value)) for _, step, value in points] == expected
+
+
 def test_histograms_once_a_validation(board: Board) -> None:
     tags = board.ask("plugin/histograms/tags")
     names = ("input", "forget", "candidate", "output", "cell", "hidden")
-    assert set(tags[RUN]) == {f"layers.{i}/{name}" for i in range(2) for name in names}
-    assert {"layers.0/reset", "layers.1/update"} <= set(tags["other/tensorboard"])
+    assert set(tags[RUN]) == {f"units/layers.{i}/{name}" for i in range(2) for name in names}
+    assert {"units/layers.0/reset", "units/layers.1/update"} <= set(tags["other/tensorboard"])
     for tag in tags[RUN]:
         shown = board.ask("plugin/histograms/histograms", run=RUN, tag=tag)
         assert [step for _, step, _ in shown] == EVALUATED

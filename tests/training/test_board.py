@@ -1,6 +1,7 @@
 """What TensorBoard shows of a run: the same figures as its log, each once, and the inside of a model."""
 
 import math
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,37 @@ def test_figures_texts_and_settings(tmp_path: Path) -> None:
     events = EventAccumulator(str(tmp_path)).Reload()
     assert events.Tags()["scalars"] == ["train/loss"]  # of what else there is, no curve can be drawn
     assert events.Tensors("samples/text_summary")[0].tensor_proto.string_val == [b"    a b"]
+
+
+def test_training_and_validation_share_a_tag_in_folders_of_their_own(tmp_path: Path) -> None:
+    """A folder is what TensorBoard gives a name and a colour to, and a tag is a chart."""
+    events = [Event(step, {"train/loss": 1.0, "train/perplexity": 10.0 - step}) for step in (1, 2, 3)]
+    events.insert(2, Event(2, {"valid/loss": 2.0, "valid/perplexity": 12.0}))
+    show(tmp_path, 0, [], events)
+    show(
+        tmp_path,
+        2,
+        events[:3],
+        [Event(3, {"train/perplexity": 5.0}), Event(3, {"valid/perplexity": math.inf})],
+    )
+    for name, expected in (("train", [(1, 9.0), (2, 8.0), (3, 5.0)]), ("valid", [(2, 12.0)])):
+        assert EventAccumulator(str(tmp_path / name)).Reload().Tags()["scalars"] == ["perplexity"]
+        assert losses(tmp_path / name, "perplexity") == losses(tmp_path, f"{name}/perplexity") == expected
+
+
+def test_a_run_from_before_these_folders_gets_them_whole(tmp_path: Path) -> None:
+    events = [Event(step, {"train/perplexity": 10.0 - step}) for step in (1, 2, 3)]
+    show(tmp_path, 0, [], events)
+    with Board(tmp_path).open(3, events):
+        pass
+    shutil.rmtree(tmp_path / "train")
+    shutil.rmtree(tmp_path / "valid")
+    texts_before = len(list(tmp_path.iterdir()))
+    show(tmp_path, 3, events, [Event(4, {"train/perplexity": 1.0})])
+    assert losses(tmp_path / "train", "perplexity") == [(1, 9.0), (2, 8.0), (3, 7.0), (4, 1.0)]
+    newest = max(tmp_path.glob("events*"))
+    assert len(list(tmp_path.iterdir())) == texts_before + 3
+    assert [step for step, _ in losses(newest, "train/perplexity")] == [3, 4]  # what was there stays there
 
 
 def test_going_on_drops_what_will_be_written_again(tmp_path: Path) -> None:
@@ -105,7 +137,9 @@ def test_going_on_drops_texts_and_histograms_too(tmp_path: Path) -> None:
         *((step, b"    0.0") for step in (1, 2)),
         *((step, b"    1.0") for step in (3, 4)),
     ]
-    histograms = [(e.step, e.histogram_value.sum, e.histogram_value.num) for e in events.Histograms("hidden")]
+    histograms = [
+        (e.step, e.histogram_value.sum, e.histogram_value.num) for e in events.Histograms("units/hidden")
+    ]
     assert histograms == [(1, 0, 6), (2, 0, 6), (3, 6, 6), (4, 6, 6)]
 
 
@@ -115,8 +149,8 @@ def test_what_is_not_finite_has_no_histogram(tmp_path: Path) -> None:
         numbers = {"one": torch.tensor([1.0, math.nan, math.inf]), "none": torch.tensor([math.nan])}
         shown.show_distributions(1, numbers)
     events = EventAccumulator(str(tmp_path)).Reload()
-    assert events.Tags()["histograms"] == ["one"]
-    assert events.Histograms("one")[0].histogram_value.num == 1
+    assert events.Tags()["histograms"] == ["units/one"]
+    assert events.Histograms("units/one")[0].histogram_value.num == 1
 
 
 def test_a_refusing_system_is_a_storage_error(tmp_path: Path) -> None:
