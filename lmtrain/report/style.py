@@ -118,8 +118,9 @@ _LINE_HEIGHT = 0.055
 def label_ends(axes: Axes, ends: Sequence[End]) -> None:
     """Writes names beside the ends of lines, apart from each other; the limits of the axes are to be set."""
     to_share = axes.transScale + axes.transLimits
-    shares = [min(max(float(to_share.transform((end.x, end.y))[1]), 0.0), 1.0) for end in ends]
-    order = sorted(range(len(ends)), key=lambda i: (shares[i], i))
+    heights = [float(to_share.transform((end.x, end.y))[1]) for end in ends]
+    shares = [min(max(height, 0.0), 1.0) for height in heights]
+    order = sorted(range(len(ends)), key=lambda i: (heights[i], i))  # of ends beyond the panel, too
     lowest = -math.inf
     for i in order:
         lowest = max(shares[i], lowest + _LINE_HEIGHT)

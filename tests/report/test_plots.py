@@ -125,7 +125,7 @@ def test_names_beside_lines_keep_apart(heights: list[float]) -> None:
     label_ends(axes, [End(1.0, y, str(i), "black") for i, y in enumerate(heights)])
     places = sorted((text.xy[1], heights[int(text.get_text())]) for text in axes.texts)  # type: ignore[attr-defined]
     assert all(b[0] - a[0] > 0.05 for a, b in pairwise(places))
-    assert all(min(max(a[1], 0), 100) <= min(max(b[1], 0), 100) for a, b in pairwise(places))
+    assert all(a[1] <= b[1] for a, b in pairwise(places))  # of lines that end beyond the panel, too
     assert places[-1][0] <= 1.06
 
 

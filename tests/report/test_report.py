@@ -17,6 +17,7 @@ from lmtrain.report.measure.context_reach import ContextCost, ContextReach
 from lmtrain.report.measure.diagnose import Diagnosis, Examiner, Subject
 from lmtrain.report.report import Report
 from lmtrain.report.sections import agreement, context_reach, gradient_reach
+from lmtrain.report.style import drawing, picture_bytes
 
 PICTURES = ("gradient_reach", "context_reach", "frequency", "calibration", "costly_words")
 LATER_PICTURES = ("saturation",)
@@ -129,6 +130,21 @@ def test_a_gradient_that_explodes(tiny: Diagnosis) -> None:
     text = "\n".join(gradient_reach.SECTION.words([dataclasses.replace(tiny, gradient_reach=reach)]))
     assert "explodes" in text
     assert "`bptt_len` 5 is too short" in text
+
+
+@pytest.mark.parametrize("lost", [0.0, np.nan])
+def test_the_lines_of_gradients_are_named_at_their_ends(lost: float, tiny: Diagnosis) -> None:
+    reach = tiny.gradient_reach
+    low = np.append(reach.low[:-1], lost)
+    broken = dataclasses.replace(reach, low=low, high=np.append(reach.high[:-1], lost), bptt_len=2)
+    assert gradient_reach.SECTION.picture
+    with drawing():
+        figure = gradient_reach.SECTION.picture([tiny, dataclasses.replace(tiny, gradient_reach=broken)])
+        picture_bytes(figure, "png")
+    names = [{text.get_text().strip() for text in axes.texts} for axes in figure.axes]
+    assert names[0] >= {"whole state", "80 % of the losses", *reach.parts}
+    assert "bptt_len 2" in names[1]
+    assert all(axes.get_legend() is None for axes in figure.axes)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Norms of gradients by the steps back."""
 
+import math
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -8,7 +10,17 @@ from matplotlib.ticker import FuncFormatter
 from lmtrain.report.markdown import code, per_model, percent, table
 from lmtrain.report.measure.gradient_reach import THRESHOLD, GradientReach
 from lmtrain.report.section import Found, Section
-from lmtrain.report.style import GREY, entitle, finite_range, logarithmic, look, new_panels, percent_tick
+from lmtrain.report.style import (
+    GREY,
+    End,
+    entitle,
+    finite_range,
+    label_ends,
+    logarithmic,
+    look,
+    new_panels,
+    percent_tick,
+)
 
 _EXPLODING = 10.0
 _GROWING = 1.5
@@ -77,13 +89,12 @@ def _bptt_finding(reach: GradientReach) -> str:
 def _picture(found: Found) -> Figure:
     """Norms against the steps back, on a logarithmic scale."""
     figure, panels = new_panels(len(found))
+    num_steps = max(_last_step(diagnosis.gradient_reach) for diagnosis in found)
     for axes, diagnosis in zip(panels, found, strict=True):
-        reach = diagnosis.gradient_reach
-        _draw_gradient(axes, reach)
+        axes.set_xlim(0, 1.05 * num_steps)
+        _draw_gradient(axes, diagnosis.gradient_reach, num_steps)
         entitle(axes, diagnosis.name, len(found))
-        axes.legend(loc="upper right", ncols=2, frameon=True, framealpha=1, edgecolor="none")
     panels[-1].set_xlabel("k, steps back")
-    panels[-1].set_xlim(0, 1.05 * max(_last_step(diagnosis.gradient_reach) for diagnosis in found))
     return figure
 
 
@@ -93,24 +104,32 @@ def _last_step(reach: GradientReach) -> int:
     return max(int(visible[-1]) + 1 if len(visible) else 1, min(reach.bptt_len or 0, reach.max_steps))
 
 
-def _draw_gradient(axes: Axes, reach: GradientReach) -> None:
+def _draw_gradient(axes: Axes, reach: GradientReach, num_steps: int) -> None:
     steps = np.arange(1, reach.max_steps + 1)
-    axes.fill_between(
-        steps, reach.low, reach.high, color="#bbbbbb", alpha=0.6, linewidth=0, label="80 % of the losses"
-    )
-    axes.plot(steps, reach.whole, color="black", linewidth=2.2, label="whole state")
+    last = min(num_steps, reach.max_steps)
+    axes.fill_between(steps, reach.low, reach.high, color="#bbbbbb", alpha=0.6, linewidth=0)
+    axes.plot(steps, reach.whole, color="black", linewidth=2.2)
+    ends = [
+        End(last, float(reach.high[last - 1]), "80 % of the losses", GREY),
+        End(last, float(reach.whole[last - 1]), "whole state", "black"),
+    ]
     if len(reach.parts) > 1:
         for i, (name, norms) in enumerate(reach.parts.items()):
             style = look(i)
-            axes.plot(steps, norms, color=style.colour, linestyle=style.dashes, linewidth=1.1, label=name)
+            axes.plot(steps, norms, color=style.colour, linestyle=style.dashes, linewidth=1.1)
+            ends.append(End(last, float(norms[last - 1]), name, style.colour))
     axes.axhline(THRESHOLD, color="black", linewidth=1.1, linestyle=":")
-    if reach.bptt_len is not None and reach.bptt_len <= reach.max_steps:
-        label = f"bptt_len {reach.bptt_len}"
-        axes.axvline(reach.bptt_len, color=GREY, linewidth=0.9, linestyle="--", label=label)
     low, high = finite_range(reach.whole.tolist(), [THRESHOLD])
-    logarithmic(axes, max(low, _LOWEST), min(high, _HIGHEST) * 3)  # room for the legend
+    logarithmic(axes, max(low, _LOWEST), min(high, _HIGHEST))
     axes.yaxis.set_major_formatter(FuncFormatter(percent_tick))
     axes.set_ylabel("gradient left")
+    label_ends(axes, [end for end in ends if math.isfinite(end.y)])
+    if reach.bptt_len is not None and reach.bptt_len <= reach.max_steps:
+        axes.axvline(reach.bptt_len, color=GREY, linewidth=0.9, linestyle="--")
+        place = ("data", "axes fraction")
+        axes.annotate(
+            f" bptt_len {reach.bptt_len}", (reach.bptt_len, 0.98), xycoords=place, color=GREY, va="top"
+        )
 
 
 SECTION = Section("How far gradients reach", "gradient_reach", _words, _picture)
