@@ -16,7 +16,7 @@ from lmtrain.training.log import Log, Reached
 from lmtrain.training.snapshot import Provenance
 from lmtrain.training.store import SnapshotStore
 
-_EXACT, _ESTIMATE = "nats per token", "nats per token; train/loss is a sampled estimate and lies low"
+_ESTIMATE = "of training a sampled estimate, which lies low"
 
 
 class NoRecords:
@@ -103,7 +103,7 @@ class RunRecords(NoRecords):
     def announce(self, config: Config) -> None:
         """See ``NoRecords``."""
         is_sampled = config.model.softmax == "sampled"
-        self._board.describe(columns(), settings(config), _ESTIMATE if is_sampled else _EXACT)
+        self._board.describe(columns(), settings(config), _ESTIMATE if is_sampled else "")
 
     def write_event(self, step: int, figures: Mapping[str, float | None]) -> None:
         """See ``NoRecords``."""

@@ -66,8 +66,9 @@ class Board:
         with ExitStack() as files:
             with self._refusing_faults():
                 for curves in self._curves:
+                    files.callback(curves.close)
                     curves.open(step, logged)
-                    files.callback(curves.events.close)
+                self._events.sync()  # it is there in any case, for what is shown beside figures
             yield
 
     @property
@@ -78,17 +79,17 @@ class Board:
         self,
         columns: Sequence[HyperParameter],
         settings: Mapping[str, Setting],
-        train_loss: str = "nats per token",
+        note: str = "",
     ) -> None:
         """Says how to show the run.
 
         Args:
             columns: All hyper-parameters that a run may have.
             settings: Those of this one, by name.
-            train_loss: What the loss is, for the title of its chart.
+            note: What is to be known of the perplexities, for the title of their chart.
         """
         with self._refusing_faults():
-            self._events.add(summaries.layout(_charts(train_loss)))
+            self._events.add(summaries.layout(_charts(note)))
             self._events.add(summaries.experiment(columns, _FINAL_FIGURES))
             self._events.add(summaries.session_start(settings))
 
@@ -137,14 +138,14 @@ class Board:
         """Waits until all is on the disk: a snapshot may then count on it."""
         with self._refusing_faults():
             for curves in self._curves:
-                curves.events.sync()
+                curves.sync()
 
     def _refusing_faults(self) -> AbstractContextManager[None]:
         return refusing_faults(self._directory)
 
 
 class _Curves:
-    """The event files of one directory.
+    """The event files of one directory, the last of them made when there is something to be shown.
 
     Args:
         directory: Made if it is not there.
@@ -156,26 +157,45 @@ class _Curves:
     ) -> None:
         self._directory = directory
         self._picked = picked
-        self.events: EventFile
+        self._first_step = 0
+        self._events: EventFile | None = None
+
+    @property
+    def events(self) -> EventFile:
+        """The file that is written."""
+        if self._events is None:
+            self._events = EventFile(self._directory, self._first_step)
+        return self._events
 
     def open(self, step: int, logged: Sequence[Event]) -> None:
-        """Opens a file to go on from a step.
+        """Begins a file to go on from a step.
 
         TensorBoard forgets by whole steps. So what the log has of the present one is written anew, and with
         it all figures from the first on that earlier files lack or have damaged.
         """
         shown = shown_scalars(self._directory)
         lacking = (e.step for e in logged if {(e.step, tag) for tag in self._picked(e.figures)} - shown)
-        first_step = min([step, *lacking])
-        self.events = EventFile(self._directory, first_step)
+        self._first_step = min([step, *lacking])
+        if shown:
+            self.events.sync()  # it is there from now on: what earlier files say of later steps is void
         for event in logged:
-            if event.step >= first_step:
+            if event.step >= self._first_step:
                 self.show(event.step, event.figures)
 
     def show(self, step: int, figures: Mapping[str, float | None]) -> None:
         """Writes what is picked of the figures."""
         if picked := self._picked(figures):
             self.events.add(summaries.figures(picked), step)
+
+    def sync(self) -> None:
+        """Waits until all is on the disk."""
+        if self._events:
+            self._events.sync()
+
+    def close(self) -> None:
+        """Closes the file, if there is one."""
+        if self._events:
+            self._events.close()
 
 
 def _compared(name: str, figures: Mapping[str, float | None]) -> dict[str, float]:
@@ -194,13 +214,10 @@ def _charted(figures: Mapping[str, float | None]) -> dict[str, float]:
     }
 
 
-def _charts(train_loss: str) -> Mapping[str, Mapping[str, Sequence[str]]]:
+def _charts(note: str) -> Mapping[str, Mapping[str, Sequence[str]]]:
     """What stands in one chart, in TensorBoard's custom scalars."""
     return {
-        "Training and validation": {
-            "perplexity": ("train/perplexity", "valid/perplexity"),
-            f"loss ({train_loss})": ("train/loss", "valid/loss"),
-        },
+        "Training and validation": {f"perplexity ({note})" if note else "perplexity": ("perplexity",)},
         "Optimisation": {
             "gradient norm, before and after clipping": ("train/grad_norm", "train/grad_norm_clipped"),
             "learning rate": ("train/lr",),

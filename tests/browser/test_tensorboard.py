@@ -57,7 +57,7 @@ def last_figure(folder: Path, tag: str) -> float:
             ],
         ),
         ("scalars", ["test/perplexity", "train 6", "valid 4", "weights 9"]),
-        ("custom_scalars", ["Training and validation", r"loss \(nats per token\)", r"Matches \(2\)"]),
+        ("custom_scalars", ["Training and validation", "perplexity", r"Matches \(2\)"]),
         ("histograms", ["units/layers.0/forget", "units/layers.0/hidden"]),
         ("distributions", ["units/layers.0/forget"]),
         ("text", ["samples/text_summary", "step 14", r"w\d+ w\d+"]),

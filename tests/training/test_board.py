@@ -69,18 +69,35 @@ def test_training_and_validation_share_a_tag_in_folders_of_their_own(tmp_path: P
         assert losses(tmp_path / name, "perplexity") == losses(tmp_path, f"{name}/perplexity") == expected
 
 
+def test_without_validations_there_is_no_folder_for_them(tmp_path: Path) -> None:
+    """TensorBoard lists a folder for its file alone."""
+    events = [Event(step, {"train/perplexity": 10.0 - step}) for step in (1, 2, 3)]
+    show(tmp_path, 0, [], events)
+    show(tmp_path, 3, events)
+    assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {"train"}
+    with Board(tmp_path / "new").open(0, []):
+        pass
+    assert not any(path.is_dir() for path in (tmp_path / "new").iterdir())
+
+
+def test_going_on_with_nothing_drops_what_the_log_has_not(tmp_path: Path) -> None:
+    valid = [Event(step, {"valid/perplexity": 10.0 - step}) for step in (1, 2, 3)]
+    show(tmp_path, 0, [], valid)
+    show(tmp_path, 2, valid[:2])
+    assert losses(tmp_path / "valid", "perplexity") == [(1, 9.0), (2, 8.0)]
+
+
 def test_a_run_from_before_these_folders_gets_them_whole(tmp_path: Path) -> None:
     events = [Event(step, {"train/perplexity": 10.0 - step}) for step in (1, 2, 3)]
     show(tmp_path, 0, [], events)
     with Board(tmp_path).open(3, events):
         pass
     shutil.rmtree(tmp_path / "train")
-    shutil.rmtree(tmp_path / "valid")
     texts_before = len(list(tmp_path.iterdir()))
     show(tmp_path, 3, events, [Event(4, {"train/perplexity": 1.0})])
     assert losses(tmp_path / "train", "perplexity") == [(1, 9.0), (2, 8.0), (3, 7.0), (4, 1.0)]
     newest = max(tmp_path.glob("events*"))
-    assert len(list(tmp_path.iterdir())) == texts_before + 3
+    assert len(list(tmp_path.iterdir())) == texts_before + 2
     assert [step for step, _ in losses(newest, "train/perplexity")] == [3, 4]  # what was there stays there
 
 
