@@ -52,9 +52,10 @@ def weights_of(run_dir: Path) -> dict[str, torch.Tensor]:
 
 def test_the_files_of_a_run_directory(trained: Trained) -> None:
     names = {path for path in files_in(trained.run_dir) if not Path(path).name.startswith(".")}
-    events = [name for name in names if name.startswith("tensorboard/events.out.tfevents.")]
+    events = [name for name in names if Path(name).name.startswith("events.out.tfevents.")]
     parts = ("snapshot.json", "model.safetensors", "training.safetensors", "vocab.txt")
-    assert len(events) == 1
+    folders = sorted(str(Path(name).parent) for name in events)
+    assert folders == ["tensorboard", "tensorboard/train", "tensorboard/valid"]
     assert names - set(events) == {
         "config.yaml",
         "environment.json",
