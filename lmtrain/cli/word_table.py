@@ -189,7 +189,8 @@ class WordTable:
                 of_one += [*(["rank"] if self._has_details else []), "frequency_rank"]
                 of_one += [f"entropy_reduction{unit}"] if self._options.entropy_reduction else []
                 for back in range(1, self._options.spillover + 1):
-                    of_one += [f"surprisal{unit}_prev{back}", f"frequency_rank_prev{back}"]
+                    before = (f"surprisal{unit}", "is_unk", "frequency_rank")
+                    of_one += [f"{name}_prev{back}" for name in before]
                 of_one += guess_columns(self._options.num_guesses, unit)
             names += [f"{name}{reader.suffix}" for name in of_one]
         return names
@@ -240,7 +241,10 @@ class WordTable:
                 cells.append(score.entropy_reduction * self._per_nat)
             for back in range(1, self._options.spillover + 1):
                 before = scores[at - back] if at >= back else None
-                cells += [before.nats * self._per_nat, before.frequency_rank] if before else ["", ""]
+                if before is None:
+                    cells += ["", "", ""]
+                else:
+                    cells += [before.nats * self._per_nat, int(before.num_unk > 0), before.frequency_rank]
             cells += guess_cells(score.guesses, self._options.num_guesses, self._per_nat)
             yield cells
 

@@ -1,7 +1,9 @@
 """What people measure: the lines of a text, a table with a sentence a row, or one with a word a row."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -11,10 +13,18 @@ from lmtrain.errors import DataError, UsageError
 from lmtrain.files.tables import Table, has_table_name, read_table, read_text
 from lmtrain.files.text_input import input_name
 
-_WORD_COLUMNS, _SENTENCE_COLUMNS = ("word", "token"), ("sentence", "text")
-_KEYS = ("subject", "participant", "list", "trial", "story", "item", "condition", "sentence_id", "sentence")
-"""Columns beside words: where one of them changes, another sentence begins."""
-_COLUMN_NAMES = frozenset((*_WORD_COLUMNS, *_SENTENCE_COLUMNS, *_KEYS, "region", "zone", "rt"))
+_WORD_COLUMNS, _SENTENCE_COLUMNS, _REGION_COLUMNS = (
+    ("word", "token"),
+    ("sentence", "text"),
+    ("region", "zone"),
+)
+_KEYS = (
+    *("subject", "participant", "list", "trial", "story", "text"),
+    *("item", "condition", "cond", "sentence", "sent"),
+)
+"""Columns beside words: where one changes, another sentence begins. They may be numbers: ``Text_ID``."""
+_NUMBER = re.compile(r"[\W_]*(id|num|number|nr|no)$")
+_COLUMN_NAMES = frozenset((*_WORD_COLUMNS, *_SENTENCE_COLUMNS, *_REGION_COLUMNS, *_KEYS, "sentence_id", "rt"))
 """What columns of such tables are called."""
 
 
@@ -57,19 +67,37 @@ class Stimuli:
     name: str = ""
     keys: tuple[str, ...] = ()
 
+    @property
+    def comes_again(self) -> Sentence | None:
+        """Of words: the first one whose keys an earlier one has, to which its rows may belong."""
+        columns = [self.table.column(key) for key in self.keys]
+        seen: set[tuple[str, ...]] = set()
+        for sentence in self.sentences if columns else ():
+            values = tuple(column[sentence.first_row] for column in columns)
+            if values in seen:
+                return sentence
+            seen.add(values)
+        return None
 
-def read_stimuli(path: Path, column: str | None = None) -> Stimuli:
+
+def read_stimuli(path: Path, column: str | None = None, keys: Sequence[str] = ()) -> Stimuli:
     """Reads a table, where the file is called ``.csv`` or ``.tsv`` or a column is named; else lines of text.
 
     The text is in ``column``, by default that called word, token, sentence or text, in capitals or not. A row
-    is a word of a sentence where the column is called word or token, or all cells of one not called sentence
-    are single words.
+    is a word of a sentence, or several, where the column is called word, token or region, all cells of one
+    not called sentence are single words, or keys are given. So it is where there is a column of regions
+    beside one not called sentence, and rows that follow each other differ in their text, not in their keys.
+
+    Args:
+        path: The file.
+        column: What has the text.
+        keys: Where one of these columns changes, another sentence begins; by default, known ones.
 
     Raises:
         DataError: The file cannot be used.
         UsageError: It has no such column.
     """
-    if column is None and not has_table_name(path):
+    if column is None and not keys and not has_table_name(path):
         return _lines(path)
     table = read_table(path)
     name = column or next(iter(_found(table, (*_WORD_COLUMNS, *_SENTENCE_COLUMNS))), "")
@@ -78,16 +106,37 @@ def read_stimuli(path: Path, column: str | None = None) -> Stimuli:
             f"no column {name!r}" if name else "no column is called word or sentence; name one with --column"
         )
         raise UsageError(f"{input_name(path)}: {lacks} (there are {', '.join(table.header)})")
-    cells = table.column(name)
-    labels = _labels(table)
-    has_words = name.lower() != "sentence" and all(len(cell.split()) < 2 for cell in cells)
-    if has_words or name.lower() in _WORD_COLUMNS:
-        keys = [key for key in _found(table, _KEYS) if key != name]
-        joined = list(_joined(cells, [table.column(key) for key in keys], labels))
-        return Stimuli("words", table, joined, input_name(path), tuple(keys))
+    if missing := next((key for key in keys if key not in table.header), None):
+        raise UsageError(f"{input_name(path)}: no column {missing!r} (there are {', '.join(table.header)})")
+    cells, labels = table.column(name), _labels(table)
+    used = keys or [key for key in table.header if _key(key) in _KEYS and key != name]
+    values = list(zip(*map(table.column, used), strict=True)) if used else [()] * len(cells)
+    if keys or _are_parts(table, name, cells, values):
+        joined = list(_joined(cells, values, labels))
+        return Stimuli("words", table, joined, input_name(path), tuple(used))
     rows = enumerate(zip(cells, labels, strict=True))
     sentences = [Sentence(cell, row, [(0, len(cell))], label) for row, (cell, label) in rows]
     return Stimuli("sentences", table, sentences, input_name(path))
+
+
+def _are_parts(table: Table, name: str, cells: list[str], values: Sequence[tuple[str, ...]]) -> bool:
+    """Whether rows are words or regions of sentences, and not sentences."""
+    if name.lower() in (*_WORD_COLUMNS, "region"):
+        return True
+    if name.lower() == "sentence":
+        return False
+    if all(len(cell.split()) < 2 for cell in cells):
+        return True
+    goes_on = any(
+        before == after and cell != following
+        for (before, after), (cell, following) in zip(pairwise(values), pairwise(cells), strict=True)
+    )
+    return bool(values[0] and goes_on and _found(table, _REGION_COLUMNS))
+
+
+def _key(column: str) -> str:
+    """What a column that numbers something numbers: ``Sentence_Number`` and ``sentence_id``, sentences."""
+    return _NUMBER.sub("", column.lower())
 
 
 def _found(table: Table, names: tuple[str, ...]) -> list[str]:
@@ -97,7 +146,7 @@ def _found(table: Table, names: tuple[str, ...]) -> list[str]:
 
 
 def _labels(table: Table) -> list[str]:
-    if items := _found(table, ("item",)):
+    if items := [column for column in table.header if _key(column) == "item"]:
         return [f"item {item}" for item in table.column(items[0])]
     return [f"row {number}" for number in range(1, len(table.rows) + 1)]
 
@@ -121,11 +170,11 @@ def _lines(path: Path) -> Stimuli:
     return Stimuli("text", table, sentences, input_name(path))
 
 
-def _joined(cells: list[str], keys: list[list[str]], labels: list[str]) -> Iterator[Sentence]:
-    """Words that belong together, where all keys are the same; a space between any two."""
+def _joined(cells: list[str], keys: Sequence[tuple[str, ...]], labels: list[str]) -> Iterator[Sentence]:
+    """Words that belong together, where keys are the same; a space between any two."""
     begin = 0
     for row in range(1, len(cells) + 1):
-        if row < len(cells) and all(key[row] == key[begin] for key in keys):
+        if row < len(cells) and keys[row] == keys[begin]:
             continue
         places, at = [], 0
         for cell in cells[begin:row]:

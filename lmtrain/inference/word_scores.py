@@ -19,7 +19,7 @@ class WordScore:
         entropy_reduction: By how much the entropy after the last is lower, in nats; 0 where it is higher.
         rank: Of the least expected of them, 1 where no word was more probable.
         frequency_rank: Of the rarest of them in the training text, 1 for the most frequent word; None where
-            the order of the vocabulary is another.
+            one is unknown, or the order of the vocabulary is another.
         guesses: What was most expected in the place of the first of them.
     """
 
@@ -45,8 +45,9 @@ def score_of(line: ScoredLine, part: slice, vocab: Vocabulary) -> WordScore | No
     """
     if part.start == part.stop:
         return None
-    frequency_rank = max(map(vocab.id_of, line.tokens[part])) + 1
-    figures = float(line.nats[part].sum()), sum(line.is_unk[part]), frequency_rank
+    num_unk = sum(line.is_unk[part])
+    frequency_rank = None if num_unk else max(map(vocab.id_of, line.tokens[part])) + 1
+    figures = float(line.nats[part].sum()), num_unk, frequency_rank
     if line.details is None:
         return WordScore(*figures)
     details = line.details

@@ -133,6 +133,16 @@ def test_frequency_rank_is_that_of_the_vocabulary(trained: Trained, words: Path)
     assert [found[i]["frequency_rank"] for i in (0, 2, 5)] == [rank["the"], rank["sat"], rank["slept"]]
 
 
+def test_an_unknown_word_has_no_frequency_and_spillover_tells_of_it(trained: Trained) -> None:
+    table = "item,word\n1,the\n1,unicorn\n1,sat\n"
+    found = rows_of(score(trained, "-", "--column", "word", "--spillover", 1, stdin=table).out, ",")
+    assert [row["is_unk"] for row in found] == ["0", "1", "0"]
+    assert [row["is_unk_prev1"] for row in found] == ["", "0", "1"]
+    assert found[1]["frequency_rank"] == found[2]["frequency_rank_prev1"] == ""
+    assert "" not in (found[0]["frequency_rank"], found[2]["frequency_rank"])
+    assert found[2]["surprisal_prev1"] == found[1]["surprisal"] != ""
+
+
 def test_where_a_list_fixed_the_order_of_words_there_is_no_rank() -> None:
     line = ScoredLine(["the", "<eos>"], [False, False], np.ones(2))
     for is_by_frequency, rank in ((True, VOCAB.id_of("the") + 1), (False, None)):
