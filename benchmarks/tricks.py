@@ -8,9 +8,9 @@ figure is the perplexity of the first 20,000 tokens of the validation text, in t
 weights are evaluated (averaged ones, where a trick averages).
 
 Some tricks are keys of a config. The others are in no config, and are built here around the trainer, to
-find out whether they should be: partial shuffle (Press 2019), a state that is dropped now and then,
-past-decode regularization (Brahma 2018), adversarial noise on the output embedding (Wang, Gong and Liu
-2019), output biases from log counts (Herold et al. 2018).
+find out whether they should be: a state that is dropped now and then, past-decode regularization (Brahma
+2018), adversarial noise on the output embedding (Wang, Gong and Liu 2019), output biases from log counts
+(Herold et al. 2018).
 
 With --results, figures are kept in a file, a JSON line a run, and runs that stand there are not made again.
 """
@@ -69,23 +69,6 @@ class Trick:
 def dropout(**places: Any) -> dict[str, Any]:
     """The model's key, with these places besides."""
     return {"dropout": {**MODEL["dropout"], **places}}  # type: ignore[dict-item]
-
-
-def shuffle_partially(trainer: "Trainer") -> Callable[[], None]:
-    """Each stream begins at another place of its own in every epoch, and wraps around there."""
-    import numpy as np
-
-    windows: Any = trainer.windows
-    streams = np.array_split(windows._ids.copy(), windows.batch_size)
-    draws, epoch = np.random.default_rng(trainer.steps), -1
-
-    def before_step() -> None:
-        nonlocal epoch
-        if windows.epoch > epoch:
-            epoch = windows.epoch
-            windows._ids = np.concatenate([np.roll(ids, draws.integers(len(ids))) for ids in streams])
-
-    return before_step
 
 
 def drop_states(trainer: "Trainer") -> Callable[[], None]:
@@ -153,7 +136,7 @@ def start_from_counts(trainer: "Trainer") -> None:
 TRICKS = {
     "none": Trick(),
     "weight decay 6e-5": Trick(train={"optimizer": {"name": "sgd", "lr": 2.0, "weight_decay": 6e-5}}),
-    "partial shuffle": Trick(around=shuffle_partially),
+    "partial shuffle": Trick(train={"partial_shuffle": True}),
     "skip connections": Trick({"skip_connections": True}),
     "recurrent weights 0.2": Trick(dropout(recurrent=0.2)),
     "words 0.1": Trick(dropout(words=0.1)),

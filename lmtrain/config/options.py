@@ -369,6 +369,9 @@ class TrainOptions(Options):
     batch_size: Count = Field(default=20, description="parallel streams (or lines)")
     bptt_len: Count = Field(default=35, description="words of a window; stream context only")
     random_bptt: bool = Field(default=False, description="windows of random length near it, lr scaled")
+    partial_shuffle: bool = Field(
+        default=False, description="streams begin elsewhere in each epoch; stream context only"
+    )
     accumulate: Count = Field(default=1, description="parts a window's streams are read in, to save memory")
     loss_reduction: Literal["mean", "sum_over_time"] = Field(
         default="mean", description="over all tokens, or summed over time and averaged over streams"

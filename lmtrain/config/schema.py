@@ -167,7 +167,7 @@ def _train_contradictions(config: Config) -> Iterator[Contradiction]:
         )
     if config.data.context == "line":
         # Lines are read whole, and padded where others are longer.
-        for key in ("random_bptt", "activation_regularization", "temporal_regularization"):
+        for key in ("random_bptt", "partial_shuffle", "activation_regularization", "temporal_regularization"):
             if getattr(train, key):
                 yield Contradiction(
                     (f"train.{key}", "data.context"), f"{key} needs one running text: data.context stream"

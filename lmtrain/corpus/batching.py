@@ -27,6 +27,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from lmtrain.corpus.partial_shuffle import PartialShuffle
 from lmtrain.corpus.window_lengths import RandomLengths
 
 IGNORED = -100
@@ -81,6 +82,7 @@ class ParallelSequentialIterator:
         repeat: Whether to go on for ever. Otherwise one sweep of ``ceil(N / B)`` time steps is read,
             whose last window may be short.
         lengths: T of each window, where it is not ``bptt_len``.
+        shuffle_seed: Of a ``PartialShuffle``; None reads the text as it stands.
 
     Yields:
         ``(input_ids, targets)``, both int64 of shape (T, B).
@@ -98,6 +100,7 @@ class ParallelSequentialIterator:
         bptt_len: int,
         repeat: bool = True,
         lengths: RandomLengths | None = None,
+        shuffle_seed: int | None = None,
     ) -> None:
         if bptt_len < 1:
             raise ValueError(f"bptt_len must be at least 1, not {bptt_len}")
@@ -113,6 +116,9 @@ class ParallelSequentialIterator:
         self._windows_read = 0
         self._ids = np.asarray(ids)
         self._offsets = np.arange(batch_size, dtype=np.int64) * len(ids) // batch_size
+        self._shuffle = None
+        if shuffle_seed is not None:
+            self._shuffle = PartialShuffle(len(ids), self._offsets, shuffle_seed)
 
     @property
     def epoch(self) -> int:
@@ -142,9 +148,10 @@ class ParallelSequentialIterator:
             if length <= 0:
                 raise StopIteration
         times = np.arange(self.iteration, self.iteration + length + 1)[:, None]
-        tokens = torch.from_numpy(
-            self._ids[(self._offsets + times) % len(self._ids)].astype(np.int64)
-        )  # (T + 1, B)
+        places = (self._offsets + times) % len(self._ids)
+        if self._shuffle:
+            places = self._shuffle.turned(places, times)
+        tokens = torch.from_numpy(self._ids[places].astype(np.int64))  # (T + 1, B)
         epoch_before = self.epoch
         self.iteration += length
         self._windows_read += 1

@@ -320,7 +320,13 @@ def build_windows(config: Config, corpora: Corpora) -> Windows:
         corpus = corpora.train
         return LineIterator(corpus.ids, corpus.line_ends, corpora.vocab.eos_id, train.batch_size, config.seed)
     lengths = RandomLengths(train.bptt_len, config.seed) if train.random_bptt else None
-    return ParallelSequentialIterator(corpora.train.ids, train.batch_size, train.bptt_len, lengths=lengths)
+    return ParallelSequentialIterator(
+        corpora.train.ids,
+        train.batch_size,
+        train.bptt_len,
+        lengths=lengths,
+        shuffle_seed=config.seed if train.partial_shuffle else None,
+    )
 
 
 def count_steps(config: Config, windows: Windows) -> int:

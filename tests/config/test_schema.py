@@ -78,6 +78,7 @@ def test_defaults() -> None:
             "batch_size": 20,
             "bptt_len": 35,
             "random_bptt": False,
+            "partial_shuffle": False,
             "accumulate": 1,
             "loss_reduction": "mean",
             "activation_regularization": 0.0,
@@ -180,6 +181,7 @@ CONTRADICTIONS: list[tuple[dict[str, dict[str, Any]], str, str]] = [
         ({"data": {"context": "line"}, "train": {key: value}}, f"train.{key}", "one running text")
         for key, value in (
             ("random_bptt", True),
+            ("partial_shuffle", True),
             ("activation_regularization", 2.0),
             ("temporal_regularization", 1.0),
         )

@@ -58,6 +58,7 @@ OPTIONS: dict[str, list[Any]] = {
     "train__loss_reduction": list(names(schema.TrainOptions, "loss_reduction")),
     "train__max_grad_norm": [5.0, None],
     "train__random_bptt": [False, True],
+    "train__partial_shuffle": [False, True],
     "train__activation_regularization": [0.0, 2.0],
     "train__temporal_regularization": [0.0, 1.0],
     "train__averaging": sections(schema.Averaging),

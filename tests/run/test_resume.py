@@ -50,6 +50,7 @@ CASES: dict[str, dict[str, Any]] = {
     "skip connections": {"model__skip_connections": True, "model__dropout": 0.3},
     "penalties": {"train__activation_regularization": 2.0, "train__temporal_regularization": 1.0},
     "random windows": {"train__random_bptt": True},
+    "partial shuffle": {"train__partial_shuffle": True},
     "asgd": {
         "train__averaging": {"name": "asgd", "nonmono": 1},
         "train__optimizer": {"name": "sgd", "lr": 20.0},

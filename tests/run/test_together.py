@@ -27,6 +27,7 @@ MODELS: dict[str, dict[str, Any]] = {
         "model.dropout": "{input: 0.1, layers: 0.2, output: 0.3, locked: true}",
         "train.averaging": "{name: ema, decay: 0.9}",
         "train.random_bptt": "true",
+        "train.partial_shuffle": "true",
         "evaluation.streams": 3,
         "train.accumulate": 2,
     },
