@@ -11,6 +11,7 @@ import typer
 from lmtrain.cli.completion import complete_model
 from lmtrain.cli.options import DeviceOption, JsonOption, SnapshotOption
 from lmtrain.cli.progress import watched
+from lmtrain.cli.signatures import Signatures, results_to
 from lmtrain.cli.text import note, print_json, print_table, write_result
 from lmtrain.cli.text_rules import LowercaseOption, NumbersOption, RulesOptions, TokenizerOption
 from lmtrain.errors import UsageError
@@ -60,6 +61,15 @@ def judge(
             show_default=False,
         ),
     ] = None,
+    pairs: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="A row for each pair or prediction (.csv, .tsv): its groups, surprisals by each model, "
+            "whether it is right; what these depend on to FILE.json.",
+            show_default=False,
+        ),
+    ] = None,
     tokenizer: TokenizerOption = None,
     lowercase: LowercaseOption = False,
     numbers: NumbersOption = None,
@@ -80,6 +90,8 @@ def judge(
     from lmtrain.corpus.suites.published import read_published
     from lmtrain.corpus.suites.reading import read_files
     from lmtrain.corpus.suites.records import Columns
+    from lmtrain.files.tables import as_text
+    from lmtrain.inference.question_table import QuestionTable
     from lmtrain.inference.tally import groups_of
     from lmtrain.run.trained import load_model
 
@@ -90,17 +102,22 @@ def judge(
     figures = None if published is None else read_published(published)
     questions = read_files(expand_patterns(files), columns)
     names = names_of(models)
+    table = None if pairs is None else QuestionTable(questions, names)
     by_model = [
         _verdicts(model, questions, name if len(models) > 1 else "")
         for model, name in zip(loaded, names, strict=True)
     ]
     groups = groups_of(questions, by_model)
-    signatures = [_signature(model, questions) for model in loaded]
+    signatures = _signatures(loaded, names, files, questions)
+    if pairs is not None and table is not None:
+        with results_to(pairs) as write:
+            write(as_text(table.rows(by_model), "\t" if pairs.suffix.lower() == ".tsv" else ","))
+        signatures.tell(pairs)
     if as_json:
-        print_json(_as_dict(groups, names, loaded, signatures, figures))
+        print_json(_as_dict(groups, loaded, signatures, figures))
         return
     _print(groups, names, figures)
-    for signature in signatures:
+    for signature in signatures.of_models.values():
         write_result(signature)
 
 
@@ -150,14 +167,24 @@ def _tell_unknown(
     name_unknown(lines[:: max(1, len(lines) // NUM_TRIED)], model.rules, model.vocab, name)
 
 
-def _signature(model: "TrainedModel", questions: "Sequence[Question]") -> str:
-    """All that the figures depend on."""
+def _signatures(
+    loaded: "Sequence[TrainedModel]",
+    names: Sequence[str],
+    files: Sequence[Path],
+    questions: "Sequence[Question]",
+) -> Signatures:
+    """All that the figures of each model depend on; of the files, what is asked."""
     import hashlib
 
     from lmtrain.run.trained import NOT_ADAPTED
 
     data = hashlib.sha256(repr([question.stretches for question in questions]).encode()).hexdigest()
-    return model.signature(data, "line", NOT_ADAPTED, "float32", None, figure="judge|ties:wrong")
+    figure = "judge|ties:wrong"
+    signed = {
+        name: model.signature(data, "line", NOT_ADAPTED, "float32", None, model.weights, figure=figure)
+        for name, model in zip(names, loaded, strict=True)
+    }
+    return Signatures(" ".join(map(str, files)), data, signed)
 
 
 def _print(groups: "Sequence[Group]", names: Sequence[str], published: "Published | None") -> None:
@@ -208,15 +235,14 @@ def _percent(share: float, digits: int = 1) -> str:
 
 def _as_dict(
     groups: "Sequence[Group]",
-    names: Sequence[str],
     loaded: "Sequence[TrainedModel]",
-    signatures: Sequence[str],
+    signatures: Signatures,
     published: "Published | None",
 ) -> dict[str, Any]:
     return {
         "models": [
             {"model": name, "snapshot": str(model.snapshot.path), "signature": signature}
-            for name, model, signature in zip(names, loaded, signatures, strict=True)
+            for model, (name, signature) in zip(loaded, signatures.of_models.items(), strict=True)
         ],
         "groups": [
             {
@@ -228,7 +254,7 @@ def _as_dict(
                 "published": published.mean(group.sets) if published and group.is_main else None,
                 "models": [
                     {"model": name, **tally.to_dict()}
-                    for name, tally in zip(names, group.tallies, strict=True)
+                    for name, tally in zip(signatures.of_models, group.tallies, strict=True)
                 ],
             }
             for group in groups

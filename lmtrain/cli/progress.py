@@ -4,6 +4,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from lmtrain.cli.text import VOICE, duration, is_terminal, note
@@ -112,7 +113,13 @@ def watched(
 
 
 def watched_beside_results(
-    items: Iterable[T], total: int | None, unit: str, what: str, size: Callable[[T], int]
+    items: Iterable[T],
+    total: int | None,
+    unit: str,
+    what: str,
+    size: Callable[[T], int],
+    out: Path | None = None,
 ) -> Iterable[T]:
-    """The same while results are written; where they go to a terminal they show it themselves."""
-    return items if is_terminal(sys.stdout) else watched(items, total, unit, what, size)
+    """The same while results are written; on a terminal, and not to a file, they show it themselves."""
+    shows_itself = out is None and is_terminal(sys.stdout)
+    return items if shows_itself else watched(items, total, unit, what, size)

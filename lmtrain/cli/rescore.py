@@ -1,6 +1,6 @@
 """``lmtrain rescore``."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -9,11 +9,13 @@ import typer
 
 from lmtrain.cli.bad_lines import BadLines, SkipBadLinesOption
 from lmtrain.cli.options import DeviceOption, JsonOption, ModelArgument, SnapshotOption
+from lmtrain.cli.signatures import Signatures
 from lmtrain.cli.text import note, print_json, write_result
 from lmtrain.errors import UsageError
 
 if TYPE_CHECKING:
     from lmtrain.inference.rescore import Ints, ScoredList, Tally, Weights
+    from lmtrain.run.trained import TrainedModel
 
 
 def rescore(
@@ -77,7 +79,10 @@ def rescore(
 
     Example: lmtrain rescore runs/ptb-fast test.nbest --lm-weight 12
     """
+    import hashlib
+
     from lmtrain.corpus.nbest import nbest_lists
+    from lmtrain.files.text_input import input_name
     from lmtrain.inference.rescore import ScoredList, Weights, score_lists, tune, word_errors
     from lmtrain.run.trained import load_model
 
@@ -88,10 +93,10 @@ def rescore(
     if references:
         word_errors([], [])  # refuses what is not installed before anything is scored
     trained = load_model(model, snapshot, device, note)
-    bad = BadLines(skip_bad_lines)
+    bad, digest = BadLines(skip_bad_lines), hashlib.sha256()
 
-    def scored(path: Path) -> Iterator[ScoredList]:
-        lists = nbest_lists(path, beam_size, bad.refuse)
+    def scored(path: Path, tell: Callable[[bytes], object] | None = None) -> Iterator[ScoredList]:
+        lists = nbest_lists(path, beam_size, bad.refuse, tell)
         scorer = trained.scorer()
         return score_lists(scorer, trained.rules, lists, bad.refuse, goes_on=context == "utterance")
 
@@ -103,7 +108,7 @@ def rescore(
         tuned = judged.tally(weights)
         note(f"{tune_on}: {_told(tuned)}")
     kept: list[ScoredList] = []
-    for each in scored(file):
+    for each in scored(file, digest.update):
         if not as_json:
             best = each.best(weights)
             write_result(" ".join(filter(None, (each.name, best.text if best else ""))))
@@ -113,13 +118,27 @@ def rescore(
         found = _Judged.by(references, kept).tally(weights)
         note(f"{file}: {_told(found)}")
     note(f"language model × {weights.language:.6g}, {weights.insertion:+.6g} a word")
+    signature = _signature(trained, digest.hexdigest(), context, weights)
+    Signatures(input_name(file), digest.hexdigest(), {"": signature}).tell(None)
     bad.end()
     if as_json:
         about = {"lm_weight": weights.language, "word_insertion": weights.insertion}
         about |= {"first_pass_weight": weights.first_pass}
         tallies = {"tuned_on": tuned and _as_json(tuned), "errors": found and _as_json(found)}
         utterances = [_utterance(each, weights) for each in kept]
-        print_json({**about, **tallies, "lines_left_out": bad.count, "utterances": utterances})
+        origin = {"signature": signature, "snapshot": str(trained.snapshot.path), "data": str(file)}
+        print_json({**about, **tallies, "lines_left_out": bad.count, **origin, "utterances": utterances})
+
+
+def _signature(model: "TrainedModel", data: str, context: str, weights: "Weights") -> str:
+    """All that the choices depend on."""
+    from lmtrain.run.trained import NOT_ADAPTED, shortest
+
+    figure = (
+        f"rescore|lm:{shortest(weights.language)}|insertion:{shortest(weights.insertion)}"
+        f"|firstpass:{shortest(weights.first_pass)}"
+    )
+    return model.signature(data, context, NOT_ADAPTED, "float32", None, model.weights, figure=figure)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from lmtrain.corpus.nbest import srilm_fields
 from lmtrain.corpus.text import fields
 
 if TYPE_CHECKING:
+    from lmtrain.cli.signatures import Signatures
     from lmtrain.inference.score import Guess, ScoredLine
 
 
@@ -25,8 +26,11 @@ class ScoreFormat:
         is_extended: Whether entropy and rank are written too, where the form has a place for them.
         known_words: Those of the model, with which a form may tell that lines are not its own.
         num_guesses: How many words are written that were expected in the place of each token.
+        signatures: What figures depend on, but for the text; of each model.
     """
 
+    base: ClassVar[str] = "2"
+    """Of the logarithms, as signatures call it."""
     takes_details: ClassVar[bool] = False
     """Whether there is a place for entropy and rank."""
     holds_alternatives: ClassVar[bool] = False
@@ -41,11 +45,13 @@ class ScoreFormat:
         is_extended: bool = False,
         known_words: Container[str] = (),
         num_guesses: int = 0,
+        signatures: Sequence[str] = (),
     ) -> None:
         self.name = name
         self.known_words = known_words
         self.is_extended = is_extended
         self.num_guesses = num_guesses
+        self.signatures = signatures
         self.number = 0
         """Of the sentence written last."""
 
@@ -78,8 +84,8 @@ class ScoreFormat:
         (line,) = lines
         return self.write(prefix, line)
 
-    def end(self) -> str:
-        """What stands after the last sentence."""
+    def end(self, signed: "Signatures") -> str:  # noqa: ARG002
+        """What stands after the last sentence; with what figures depend on, where there is a place for it."""
         return ""
 
     def remark(self) -> str:
@@ -134,16 +140,20 @@ class TsvFormat(ScoreFormat):
 
 
 class JsonFormat(ScoreFormat):
-    """A JSON object a sentence: its log-probability (natural) and its tokens, surprisal in bits."""
+    """A JSON object a sentence: its log-probability (natural) and its tokens, surprisal in bits.
+
+    The signature in each does not name the text, whose tokens stand beside it.
+    """
 
     takes_details = True
 
     def _write(self, prefix: str, line: "ScoredLine") -> str:  # noqa: ARG002
-        return as_json_line({"sentence_id": self.number, **fields_of(line)})
+        (signature,) = self.signatures
+        return as_json_line({"sentence_id": self.number, **fields_of(line, signature)})
 
 
-def fields_of(line: "ScoredLine") -> dict[str, object]:
-    """What the JSON form says of a line."""
+def fields_of(line: "ScoredLine", signature: str) -> dict[str, object]:
+    """What the JSON form says of a line by a model."""
     tokens: list[dict[str, object]] = [
         {"token": token, "surprisal": _number(bits), "is_unk": unk}
         for token, bits, unk in zip(line.tokens, line.surprisal.tolist(), line.is_unk, strict=True)
@@ -157,7 +167,12 @@ def fields_of(line: "ScoredLine") -> dict[str, object]:
                 token["guesses"] = [
                     {"token": guess.word, "surprisal": _number(guess.bits)} for guess in guesses
                 ]
-    return {"logprob": _number(line.log_prob), "num_tokens": len(tokens), "tokens": tokens}
+    return {
+        "logprob": _number(line.log_prob),
+        "num_tokens": len(tokens),
+        "tokens": tokens,
+        "signature": signature,
+    }
 
 
 def as_json_line(value: dict[str, object]) -> str:
@@ -173,6 +188,8 @@ class SrilmFormat(ScoreFormat):
     predicted from the two tokens before it on its line, which for a recurrent model are all there are. Empty
     lines, which SRILM skips, are scored: their end is a token.
     """
+
+    base = "10"
 
     def __init__(self, name: Path, *options: Any) -> None:
         super().__init__(name, *options)
@@ -193,7 +210,7 @@ class SrilmFormat(ScoreFormat):
         self._log10 += sum(log10)
         return "\n".join([*rows, *_statistics(1, num_words, sum(log10))]) + "\n\n"
 
-    def end(self) -> str:
+    def end(self, signed: "Signatures") -> str:  # noqa: ARG002
         """The statistics of the whole text."""
         head, figures = _statistics(self.number, self._num_words, self._log10)
         return f"file {self.name}: {head}\n{figures}\n"
@@ -206,6 +223,7 @@ class KaldiFormat(ScoreFormat):
     line and are seldom words: where all are words of the model, or one of them comes twice, it says so.
     """
 
+    base = "e"
     has_fields = True
 
     def __init__(self, name: Path, *options: Any) -> None:
@@ -257,6 +275,7 @@ class NbestFormat(ScoreFormat):
     and ``<s>`` and ``</s>`` around them are no words.
     """
 
+    base = "10"
     holds_alternatives = True
     has_fields = True
 

@@ -10,6 +10,7 @@ from lmtrain.files.text_input import input_name
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from lmtrain.cli.signatures import Signatures
     from lmtrain.inference.score import Guess, ScoredLine
 
 _DARKEST = 16.0
@@ -26,6 +27,7 @@ table { border-collapse: collapse; font-size: .85em; margin: .4em 0 1em }
 th, td { padding: .1em .8em .1em 0; text-align: right }
 th:nth-child(2), td:nth-child(2), th:nth-child(6), td:nth-child(6) { text-align: left }
 th { border-bottom: 1px solid #999 }
+footer { margin: 3em 0 1em; font: .75em/1.5 ui-monospace, monospace; color: #444; overflow-wrap: anywhere }
 """
 
 
@@ -71,9 +73,11 @@ class HtmlFormat(ScoreFormat):
             f"{sum(costs):z.2f} bits, {len(costs)} tokens</summary>\n<table>\n{table}\n</table></details>\n"
         )
 
-    def end(self) -> str:
-        """The end of the page."""
-        return "</html>\n"
+    def end(self, signed: "Signatures") -> str:
+        """A footer of what the figures depend on, and the end of the page."""
+        told = "<br>\n".join(map(escape, signed.of_models.values()))
+        text = f"{escape(signed.data)}, SHA-256 {signed.sha256}"
+        return f"<footer>{told}<br>\n{text}</footer>\n</html>\n"
 
 
 def _listed(guesses: "Sequence[Guess]") -> str:

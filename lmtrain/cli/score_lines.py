@@ -1,6 +1,6 @@
 """The lines of a text that is scored: read, and given to a scorer as they belong together."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -31,15 +31,26 @@ class Sentence:
 
 
 def read_sentences(
-    file: Path, form: ScoreFormat, rules: TextRules, bad: BadLines
+    file: Path,
+    form: ScoreFormat,
+    rules: TextRules,
+    bad: BadLines,
+    tell: Callable[[bytes], object],
 ) -> Iterator[list[Sentence | None]]:
     """Lines as they come, some at once; None is a blank line that the form hands on.
+
+    Args:
+        file: The text; ``-`` is standard input.
+        form: Tells what the sentence on a line is.
+        rules: By which it becomes words.
+        bad: Takes lines that cannot be used.
+        tell: Is told the bytes of the text; see ``read_lines``.
 
     Raises:
         DataError: The text or a line cannot be used; what comes before that has been handed out.
     """
     name = input_name(file)
-    for first_number, lines in read_lines(file):
+    for first_number, lines in read_lines(file, tell):
         group: list[Sentence | None] = []
         for number, line in enumerate(lines, first_number):
             try:

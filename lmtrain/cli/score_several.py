@@ -18,12 +18,20 @@ class SideBySide(ScoreFormat):
         is_extended: Whether entropy and rank are written too.
         models: What each is called.
         num_guesses: How many words are written that each expected in the place of a token.
+        signatures: What the figures of each depend on, but for the text.
     """
 
     takes_details = True
 
-    def __init__(self, name: Path, is_extended: bool, models: Sequence[str], num_guesses: int) -> None:
-        super().__init__(name, is_extended, num_guesses=num_guesses)
+    def __init__(
+        self,
+        name: Path,
+        is_extended: bool,
+        models: Sequence[str],
+        num_guesses: int,
+        signatures: Sequence[str],
+    ) -> None:
+        super().__init__(name, is_extended, num_guesses=num_guesses, signatures=signatures)
         self.models = models
 
 
@@ -59,7 +67,8 @@ class JsonSideBySide(SideBySide):
     def write_all(self, prefix: str, lines: Sequence["ScoredLine"]) -> str:  # noqa: ARG002
         """The object of a sentence."""
         self.number += 1
-        of_models = {model: fields_of(line) for model, line in zip(self.models, lines, strict=True)}
+        each = zip(self.models, lines, self.signatures, strict=True)
+        of_models = {model: fields_of(line, signature) for model, line, signature in each}
         return as_json_line({"sentence_id": self.number, "models": of_models})
 
 

@@ -1,14 +1,15 @@
 """Surprisal of words as people wrote them: the table, what it depends on, and words that are unknown."""
 
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from lmtrain.cli.text import note, write_result
+from lmtrain.cli.score_models import NamedScorer, signatures_of
+from lmtrain.cli.score_options import ScoreOptions
+from lmtrain.cli.signatures import results_to
+from lmtrain.cli.text import note
 from lmtrain.cli.unknown_words import MANY, name_unknown
-from lmtrain.cli.word_table import WordOptions, WordReader, WordTable
-from lmtrain.files.atomic import write_file
+from lmtrain.cli.word_table import WordReader, WordTable
 from lmtrain.files.tables import as_text
 
 if TYPE_CHECKING:
@@ -18,33 +19,24 @@ _ROWS = 5000
 """Written at once."""
 
 
-def write_words(
-    stimuli: "Stimuli", table: WordTable, readers: Sequence[WordReader], options: WordOptions, signature: str
-) -> None:
-    """Writes the table, and tells of words that the models do not know.
+def score_words(scorers: Sequence[NamedScorer], options: ScoreOptions) -> None:
+    """Writes the table, and tells what it depends on and which words the models do not know."""
+    from lmtrain.corpus.stimuli import read_stimuli
 
-    Args:
-        stimuli: What is scored.
-        table: What is written of them.
-        readers: The models.
-        options: Where it goes, and what is summed.
-        signature: All that figures depend on, in a line.
-    """
+    suffixes = [f"_{each.name}" for each in scorers] if len(scorers) > 1 else [""]
+    readers = [
+        WordReader(each.model, each.scorer, suffix) for each, suffix in zip(scorers, suffixes, strict=True)
+    ]
+    stimuli = read_stimuli(options.file, options.words.column)
+    table = WordTable(stimuli, readers, options.words, has_details=options.with_details, out=options.out)
     if stimuli.kind == "words" and not stimuli.keys:
         note(f"{stimuli.name}: no column such as item or sentence_id; all rows are read as one sentence")
-    rows = table.summed() if options.by else table.rows()
-    separator = stimuli.table.separator
-    if options.out is None:
+    rows = table.summed() if options.words.by else table.rows()
+    with results_to(options.out) as write:
         while some := list(islice(rows, _ROWS)):
-            write_result(_as_text(some, separator), end="")
-        note(f"signature: {signature}")
-    else:
-        write_file(options.out, _as_text(rows, separator).encode())
-        facts = {"signature": signature, "data": stimuli.name, "sha256": stimuli.table.sha256}
-        write_file(
-            options.out.with_name(f"{options.out.name}.json"),
-            (json.dumps(facts, indent=2, ensure_ascii=False) + "\n").encode(),
-        )
+            write(as_text(some, stimuli.table.separator))
+    sha256, base = stimuli.table.sha256, options.words.base
+    signatures_of(scorers, options, stimuli.name, sha256, base, with_eos=False).tell(options.out)
     for reader, count in zip(readers, table.num_unknown, strict=True):
         if count > MANY * table.num_words:
             _tell_unknown(stimuli, reader, count, table.num_words)
@@ -59,9 +51,3 @@ def _tell_unknown(stimuli: "Stimuli", reader: WordReader, count: int, num_words:
     )
     lines = [(sentence.label, sentence.line) for sentence in stimuli.sentences]
     name_unknown(lines, reader.model.rules, reader.model.vocab, model)
-
-
-def _as_text(rows: Iterable[Sequence[object]], separator: str) -> str:
-    return as_text(
-        ([f"{cell:z.6f}" if isinstance(cell, float) else cell for cell in row] for row in rows), separator
-    )

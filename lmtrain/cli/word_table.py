@@ -35,7 +35,6 @@ class WordOptions:
     spillover: int = 0
     base: Literal["2", "e", "10"] = "2"
     entropy_reduction: bool = False
-    out: Path | None = None
     num_guesses: int = 0
 
     @property
@@ -79,6 +78,7 @@ class WordTable:
         readers: The models; all cut text into words alike.
         options: What rows and columns are asked for.
         has_details: Whether entropy and rank are known.
+        out: The file that the table goes to; None where it goes to standard output.
 
     Attributes:
         num_words: Read so far.
@@ -89,7 +89,13 @@ class WordTable:
     """
 
     def __init__(
-        self, stimuli: "Stimuli", readers: Sequence[WordReader], options: WordOptions, *, has_details: bool
+        self,
+        stimuli: "Stimuli",
+        readers: Sequence[WordReader],
+        options: WordOptions,
+        *,
+        has_details: bool,
+        out: Path | None = None,
     ) -> None:
         if stimuli.kind == "words" and options.rows == "words":
             raise UsageError("--rows words: each row is a word already")
@@ -98,7 +104,7 @@ class WordTable:
                 "--entropy-reduction is of one model's distribution, without --ngram or --ensemble"
             )
         self._stimuli, self._readers, self._options = stimuli, readers, options
-        self._has_details = has_details
+        self._has_details, self._out = has_details, out
         self._rows = options.rows or ("words" if stimuli.kind == "text" else "rows")
         if stimuli.kind == "sentences" and options.by and self._rows == "rows":
             self._rows = "words"  # what is summed or averaged are words
@@ -123,7 +129,8 @@ class WordTable:
         sentences, rules = self._stimuli.sentences, self._readers[0].model.rules
         batches = [sentences[begin : begin + _BATCH] for begin in range(0, len(sentences), _BATCH)]
         yield self.header
-        for batch in watched_beside_results(batches, _size(sentences), "words", "scoring", _size):
+        num_words = _size(sentences)
+        for batch in watched_beside_results(batches, num_words, "words", "scoring", _size, self._out):
             words = [sentence.words(rules, self._stimuli.name) for sentence in batch]
             by_model = [reader.scorer.score(list(map(parts_of, words))) for reader in self._readers]
             for sentence, line, *scored in zip(batch, words, *by_model, strict=True):

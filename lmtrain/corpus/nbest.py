@@ -65,7 +65,10 @@ class NbestList:
 
 
 def nbest_lists(
-    path: Path, beam_size: int | None, refuse: Callable[[DataError], object]
+    path: Path,
+    beam_size: int | None,
+    refuse: Callable[[DataError], object],
+    tell: Callable[[bytes], object] | None = None,
 ) -> Iterator[NbestList]:
     """The lists of a file, or of a folder that has a file an utterance.
 
@@ -73,6 +76,7 @@ def nbest_lists(
         path: A file, ``-``, or a folder, whose files come in the order of their names.
         beam_size: How many lines an utterance has; of beams alone.
         refuse: Called with what is wrong with a line, which is left out if this returns.
+        tell: Is told the bytes of all lists, in order; see ``read_lines``.
 
     Raises:
         DataError: The input cannot be read, or holds no list.
@@ -84,18 +88,21 @@ def nbest_lists(
             raise DataError(f"{path}: there is no file in it")
         for file in files:
             whole = NbestList(_stem(file), str(file))
-            for part in _lists_of(file, None, refuse):
+            for part in _lists_of(file, None, refuse, tell):
                 whole.hypotheses += part.hypotheses
             yield whole
         return
-    yield from _lists_of(path, beam_size, refuse)
+    yield from _lists_of(path, beam_size, refuse, tell)
 
 
 def _lists_of(
-    path: Path, beam_size: int | None, refuse: Callable[[DataError], object]
+    path: Path,
+    beam_size: int | None,
+    refuse: Callable[[DataError], object],
+    tell: Callable[[bytes], object] | None,
 ) -> Iterator[NbestList]:
     name, parse, present, size = input_name(path), None, None, 0
-    for number, line in _lines(path):
+    for number, line in _lines(path, tell):
         place = f"{name}:{number}"
         header = _HEADER.fullmatch(line.strip())
         if header or not line.strip():
@@ -124,8 +131,8 @@ def _lists_of(
         yield present
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    for first_number, lines in read_lines(path):
+def _lines(path: Path, tell: Callable[[bytes], object] | None = None) -> Iterator[tuple[int, str]]:
+    for first_number, lines in read_lines(path, tell):
         yield from enumerate(lines, first_number)
 
 

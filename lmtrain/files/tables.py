@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lmtrain.errors import DataError
-from lmtrain.files.text_input import checked_text, file_blocks, input_name
+from lmtrain.files.text_input import checked_text, file_blocks, input_name, told
 
 SUFFIXES = {".csv", ".tsv"}
 
@@ -85,20 +85,16 @@ def read_text(path: Path) -> tuple[str, str]:
         DataError: It is missing, or not UTF-8.
     """
     digest = hashlib.sha256()
-
-    def hashed() -> Iterator[bytes]:
-        for block in file_blocks(path):
-            digest.update(block)
-            yield block
-
-    text = b"".join(checked_text(hashed(), input_name(path))).decode()
+    text = b"".join(checked_text(told(file_blocks(path), digest.update), input_name(path))).decode()
     return text, digest.hexdigest()
 
 
 def as_text(rows: Iterable[Sequence[object]], separator: str) -> str:
-    """Rows as lines; cells are quoted where they hold what would be taken for something else."""
+    """Rows as lines; floats have six decimals, cells quotes where they would be taken for something else."""
     out = io.StringIO()
-    csv.writer(out, delimiter=separator, lineterminator="\n").writerows(rows)
+    csv.writer(out, delimiter=separator, lineterminator="\n").writerows(
+        [f"{cell:z.6f}" if isinstance(cell, float) else cell for cell in row] for row in rows
+    )
     return out.getvalue()
 
 

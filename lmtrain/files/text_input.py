@@ -121,18 +121,29 @@ def regular_file_stat(path: Path) -> os.stat_result:
     return status
 
 
-def read_lines(path: Path) -> Iterator[LineGroup]:
+def read_lines(path: Path, tell: Callable[[bytes], object] | None = None) -> Iterator[LineGroup]:
     """The lines of an input; see ``line_groups``.
+
+    Args:
+        path: The input.
+        tell: Is told its bytes, decompressed, as they are read, for a digest of them.
 
     Raises:
         DataError: As there and as ``file_blocks``; or the input is empty.
     """
-    is_empty = True
-    for group in line_groups(file_blocks(path, _GROUP_BYTES), input_name(path)):
+    is_empty, blocks = True, file_blocks(path, _GROUP_BYTES)
+    for group in line_groups(told(blocks, tell) if tell else blocks, input_name(path)):
         is_empty = False
         yield group
     if is_empty:
         raise DataError(f"{input_name(path)}: empty, there is no line in it")
+
+
+def told(blocks: Iterable[bytes], tell: Callable[[bytes], object]) -> Iterator[bytes]:
+    """Hands on blocks, each once it has been told."""
+    for block in blocks:
+        tell(block)
+        yield block
 
 
 def table_lines(path: Path) -> Iterator[tuple[int, str]]:

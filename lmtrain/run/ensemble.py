@@ -108,7 +108,7 @@ class Ensemble:
             for model, own in zip(self.models, nats, strict=True)
         ]
         signature = first.signature(
-            text.corpus.sha256, labels[0], adaptation, precision, interpolation, self.name
+            text.corpus.sha256, labels[0], adaptation, precision, interpolation, self.weights
         )
         return HeldOutResult(
             evaluation,
@@ -124,8 +124,8 @@ class Ensemble:
         )
 
     @property
-    def name(self) -> str:
-        """For signatures: how many, and the beginning of the SHA-256 of each one's weights."""
+    def weights(self) -> str:
+        """What signatures call them: how many, and the beginning of the SHA-256 of each one's weights."""
         return f"ens:{len(self.models)}({','.join(model.sha256[:8] for model in self.models)})"
 
     def scorer(

@@ -406,6 +406,11 @@ class TrainedModel:
         return str(self.snapshot.manifest["files"][MODEL]["sha256"])
 
     @property
+    def weights(self) -> str:
+        """What signatures call its weights: the beginning of their SHA-256."""
+        return f"model:{self.sha256[:8]}"
+
+    @property
     def about(self) -> str:
         """What it is, in a few words: ``lstm 2 × 200, embedding 200, tied``."""
         options = self.config.model
@@ -431,12 +436,12 @@ class TrainedModel:
 
     def signature(
         self,
-        data: str,
+        data: str | None,
         context: str,
         adaptation: Adaptation,
         precision: str,
         interpolation: Interpolation | None,
-        ensemble: str = "",
+        weights: str = "",
         *,
         figure: str = "ppl",
         eos: str = "incl",
@@ -444,27 +449,27 @@ class TrainedModel:
         """All that a figure depends on, in one line.
 
         Args:
-            data: SHA-256 of the text.
+            data: SHA-256 of the text; None where that is not known.
             context: As signatures call it: ``stream1``, ``line``.
             adaptation: How the model adapted.
             precision: Of the products.
             interpolation: An n-gram model that was mixed in.
-            ensemble: Names one that the model belongs to.
+            weights: Names them, of the model or of an ensemble that it belongs to.
             figure: What it is: a perplexity, or surprisals, with the base of their logarithm.
             eos: Whether line ends are part of it.
         """
-        more = f"|{ensemble}" if ensemble else ""
-        more += "" if adaptation.temperature == 1 else f"|temp:{_shortest(adaptation.temperature)}"
+        more = f"|{weights}" if weights else ""
+        more += "" if adaptation.temperature == 1 else f"|temp:{shortest(adaptation.temperature)}"
         more += "" if precision == "float32" else f"|prec:{precision}"
         if interpolation:
-            more += f"|ngram:{interpolation.ngram.sha256[:8]}*{_shortest(interpolation.weight)}"
+            more += f"|ngram:{interpolation.ngram.sha256[:8]}*{shortest(interpolation.weight)}"
         return (
             f"{figure}|tok:{self.rules.name}|unk:incl|eos:{eos}|ctx:{context}|adapt:{adaptation}{more}"
-            f"|vocab:{self.vocab.sha256[:8]}|data:{data[:8]}|lmtrain:{__version__}"
+            f"|vocab:{self.vocab.sha256[:8]}{f'|data:{data[:8]}' if data else ''}|lmtrain:{__version__}"
         )
 
 
-def _shortest(weight: float) -> str:
+def shortest(weight: float) -> str:
     """A number that reads back as the same one, in no more digits than that takes."""
     return repr(float(weight)).removesuffix(".0")
 

@@ -1,11 +1,14 @@
 """``lmtrain judge``: from files to tables, with known counts."""
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from program import Outcome, Trained, lmtrain
+
+from lmtrain.run.trained import load_model
 
 PAIRS = (
     "good\tbad\tset\n"
@@ -91,7 +94,9 @@ def test_the_table_that_is_printed(trained: Trained, tmp_path: Path) -> None:
     ]
     assert rows["all"][1] == "3"
     assert rows["all"][-2] == "50"
-    assert lines[-1].startswith("judge|ties:wrong|tok:ws|unk:incl|eos:incl|ctx:line|adapt:none|vocab:")
+    digest = load_model(trained.run_dir).sha256[:8]
+    figure = "judge|ties:wrong|tok:ws|unk:incl|eos:incl|ctx:line|adapt:none"
+    assert lines[-1].startswith(f"{figure}|model:{digest}|vocab:")
 
 
 def test_models_side_by_side(trained: Trained, tmp_path: Path) -> None:
@@ -109,6 +114,105 @@ def test_models_side_by_side(trained: Trained, tmp_path: Path) -> None:
     header = judge(trained, *snapshots, path).out.splitlines()[2]
     assert "step-00000009 right %" in header
     assert "step-00000025 known right %" in header
+
+
+def table(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file, delimiter="\t" if path.suffix == ".tsv" else ","))
+
+
+def assert_rows_make_the_figures(value: dict[str, Any], rows: list[dict[str, str]]) -> None:
+    """All that is printed follows from the rows: each figure is a sum over those of its group."""
+    several = len(value["models"]) > 1
+    for group in value["groups"]:
+        own = [row for row in rows if (row["test"], row["method"]) == (group["test"], group["method"] or "")]
+        if group["by"] != "all":
+            own = [row for row in own if row[group["by"].replace(" ", "_")] == group["name"]]
+        assert sum(float(row["chance"]) for row in own) / len(own) == pytest.approx(group["chance"], abs=1e-6)
+        for tally in group["models"]:
+            suffix = f"_{tally['model']}" if several else ""
+            right, tie, unk = (
+                [int(row[f"{name}{suffix}"]) for row in own] for name in ("is_right", "is_tie", "is_unk")
+            )
+            known = sum(is_right for is_right, is_unk in zip(right, unk, strict=True) if not is_unk)
+            names = ("num", "num_right", "num_ties", "num_unknown", "num_known_right")
+            assert [tally[name] for name in names] == [len(own), sum(right), sum(tie), sum(unk), known]
+
+
+@pytest.fixture
+def all_kinds(tmp_path: Path) -> list[Path]:
+    """Minimal pairs as a table and in lines, with prefixes, test suites of two sizes, and verbs."""
+    two = {**SUITE, "meta": {"name": "two"}}
+    two["predictions"] = [{"formula": "(1;%a%) + (2;%a%) < (*;%b%)"}, {"formula": "(2;%a%) = (2;%b%)"}]
+    texts = {
+        "my.tsv": PAIRS,
+        "blimp.jsonl": "".join(json.dumps(record) + "\n" for record in BLIMP),
+        "next.csv": 'prefix,good,bad,kind of\n"the ""old"" dog, and",sat,unicorn,x\nthe cat,slept,sat,y\n',
+        "tiny.json": json.dumps(SUITE),
+        "two.json": json.dumps(two),
+        "verbs.gold": "2\tsat\tslept\t0\n1\tcat\tdog\t2\n",
+        "verbs.text": "the cat sat <eos>\nthe cat sat <eos>\n",
+    }
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+    return [tmp_path / name for name in texts if name != "verbs.text"]
+
+
+@pytest.mark.parametrize("models", [[25], [9, 25]])
+def test_a_row_for_each_question(
+    models: list[int], trained: Trained, all_kinds: list[Path], tmp_path: Path
+) -> None:
+    snapshots = [f"runs/tiny/snapshots/step-{step:08}" for step in models]
+    pairs = tmp_path / "out" / "pairs.csv"
+    value = found(trained, *snapshots, *all_kinds, "toy-english", "--pairs", pairs)
+    rows = table(pairs)
+    assert len(rows) == 3 + 3 + 2 + 1 + 2 + 2 + 2000
+    assert_rows_make_the_figures(value, rows)
+    told = json.loads((tmp_path / "out" / "pairs.csv.json").read_text())
+    assert [model["signature"] for model in told["models"]] == [m["signature"] for m in value["models"]]
+
+
+def test_rows_say_what_was_asked(trained: Trained, all_kinds: list[Path], tmp_path: Path) -> None:
+    pairs = tmp_path / "pairs.tsv"
+    judge(trained, "runs/tiny", *all_kinds, "--pairs", pairs)
+    rows = table(pairs)
+    assert list(rows[0]) == [
+        *("test", "method", "set", "term", "suite", "attractors", "place", "item_id"),
+        *("good", "bad", "region_1", "region_2", "region_3", "formula", "chance"),
+        *("surprisal_good", "surprisal_bad", "surprisal_1", "surprisal_2", "surprisal_3"),
+        *("is_right", "is_tie", "is_unk"),
+    ]
+    whole = [row for row in rows if row["method"] == "whole sentences"]
+    assert len(whole) == 6
+    for row in whole:
+        for side in ("good", "bad"):
+            bits = surprisal(trained, row[side] + "\n")
+            assert float(row[f"surprisal_{side}"]) == pytest.approx(bits, abs=1e-4)
+        assert int(row["is_right"]) == (float(row["surprisal_good"]) < float(row["surprisal_bad"]))
+        assert row["surprisal_1"] == row["formula"] == ""
+    quoted = next(row for row in rows if row["test"] == "next")
+    assert (quoted["good"], quoted["item_id"]) == ('the "old" dog, and sat', "2")
+    tiny, first, second = (row for row in rows if row["test"] == "SyntaxGym")
+    assert (tiny["suite"], tiny["item_id"], tiny["good"]) == ("tiny", "1", "")
+    assert [tiny[f"region_{i}"] for i in (1, 2, 3)] == ["(2;%a%)", "(2;%b%)", ""]
+    assert (tiny["formula"], tiny["is_right"]) == ("(2;%a%) < (2;%b%)", "1")
+    assert (first["suite"], second["suite"]) == ("two (1)", "two (2)")
+    bits = [float(first[f"surprisal_{i}"]) for i in (1, 2, 3)]
+    assert int(first["is_right"]) == (bits[0] + bits[1] < bits[2])
+    assert second["surprisal_3"] == ""
+    verbs = [row for row in rows if row["test"] == "verbs"]
+    assert [(row["attractors"], row["item_id"], row["good"], row["bad"]) for row in verbs] == [
+        ("0", "1", "the cat sat", "the cat slept"),
+        ("2", "2", "the cat", "the dog"),
+    ]
+
+
+def test_columns_of_one_name_are_refused(trained: Trained, tmp_path: Path) -> None:
+    (tmp_path / "my.csv").write_text("good,bad,method\nthe cat,cat the,x\n")
+    options = (tmp_path / "my.csv", "--by", "method", "--pairs", tmp_path / "pairs.csv")
+    outcome = judge(trained, "runs/tiny", *options, code=2)
+    assert "two columns of the table would be called 'method'" in outcome.err
+    assert not (tmp_path / "pairs.csv").exists()
 
 
 def test_text_as_people_write_it(trained: Trained, tmp_path: Path) -> None:

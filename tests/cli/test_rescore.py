@@ -1,11 +1,14 @@
 """``lmtrain rescore``, as an engineer runs it."""
 
+import hashlib
 import json
 import math
 from pathlib import Path
 
 import pytest
 from program import Outcome, Trained, lmtrain
+
+from lmtrain.run.trained import load_model
 
 LISTS = (
     "-12 -3 3 the old cat\n-11.9 -3 3 cat cat old\n\n"
@@ -43,7 +46,13 @@ def test_the_best_is_that_of_the_highest_sum(
     outcome = rescore(trained, tmp_path, "--lm-weight", language, f"--word-insertion={insertion}")
     assert outcome.code == 0
     assert outcome.out.split("\n") == [*expected, ""]
-    assert outcome.err == f"language model × {language:.6g}, {insertion:+.6g} a word\n"
+    told, signature = outcome.err.splitlines()
+    assert told == f"language model × {language:.6g}, {insertion:+.6g} a word"
+    figure = f"signature: rescore|lm:{language}|insertion:{insertion}|firstpass:0|tok:ws|"
+    assert signature.startswith(figure)
+    digest = hashlib.sha256(LISTS.encode()).hexdigest()
+    assert f"|ctx:line|adapt:none|model:{load_model(trained.run_dir).sha256[:8]}|vocab:" in signature
+    assert f"|data:{digest[:8]}|" in signature
 
 
 def test_weights_are_tuned_on_lists_with_references(trained: Trained, tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """``lmtrain score``: each form read back by a parser written from its description alone."""
 
 import csv
+import gzip
+import hashlib
 import html
 import io
 import json
@@ -17,6 +19,9 @@ from typing import Any
 import pytest
 from program import Outcome, Trained, lmtrain
 
+from lmtrain import __version__
+from lmtrain.run.trained import load_model
+
 SENTENCES = "the old cat\nunicorn\n\nthe dog sat and slept often\n"
 
 
@@ -24,6 +29,11 @@ def score(trained: Trained, *options: object, text: str = SENTENCES) -> Outcome:
     outcome = lmtrain("score", "runs/tiny", "-", *options, folder=trained.folder, stdin=text.encode())
     assert outcome.code == 0, outcome.err
     return outcome
+
+
+def of_lines(outcome: Outcome) -> str:
+    """What comes out, but for the foot of a page, which names the text."""
+    return re.sub("<footer>.*</footer>", "", outcome.out, flags=re.DOTALL)
 
 
 @dataclass
@@ -82,7 +92,9 @@ def test_tsv(trained: Trained) -> None:
     ]
     assert outcome.out.startswith("sentence_id\ttoken_id\ttoken\tsurprisal\n1\t1\tthe\t")
     told = "1 of 14 tokens are scored as <unk>, which stands for all unknown words\n  line 2: unicorn\n"
-    assert outcome.err == told
+    signature, rest = outcome.err.split("\n", 1)
+    assert signature.startswith("signature: surprisal|log:2|")
+    assert rest == told
 
 
 def test_extended_tsv(trained: Trained) -> None:
@@ -99,7 +111,7 @@ def test_extended_tsv(trained: Trained) -> None:
 def test_json(trained: Trained) -> None:
     lines = [json.loads(line) for line in score(trained, "--format", "json").out.splitlines()]
     assert [line["sentence_id"] for line in lines] == [1, 2, 3, 4]
-    assert list(lines[0]) == ["sentence_id", "logprob", "num_tokens", "tokens"]
+    assert list(lines[0]) == ["sentence_id", "logprob", "num_tokens", "tokens", "signature"]
     assert [token["token"] for token in lines[0]["tokens"]] == ["the", "old", "cat", "<eos>"]
     assert lines[1]["tokens"][0]["is_unk"] is True
     assert list(lines[0]["tokens"][0]) == ["token", "surprisal", "is_unk"]
@@ -251,7 +263,8 @@ def test_nbest_words_are_kept_as_they_are(trained: Trained, tmp_path: Path) -> N
     assert lmtrain("train", *options, "--set", "train.epochs=1", folder=trained.folder).code == 0
     outcome = lmtrain("score", tmp_path / "run", "-", "--format", "nbest", stdin=b"-1 -2 2 The CAT\n")
     assert outcome.out.endswith(" 2 The CAT\n")
-    assert outcome.err == ""  # it knows both
+    (signature,) = outcome.err.splitlines()  # and no word of unknown ones: it knows both
+    assert signature.startswith("signature: surprisal|log:10|tok:ws+lower|")
 
 
 @pytest.mark.parametrize(
@@ -331,7 +344,7 @@ FORMS = {
 @pytest.mark.parametrize("form", FORMS)
 def test_marks_of_sentences_are_no_words(form: str, trained: Trained) -> None:
     marked, plain = (
-        score(trained, "--format", form, text=FORMS[form].format(words) + "\n").out
+        of_lines(score(trained, "--format", form, text=FORMS[form].format(words) + "\n"))
         for words in ("<s> the cat </s>", "the cat")
     )
     assert marked.replace("<s> the cat </s>", "the cat") == plain
@@ -355,9 +368,9 @@ def test_a_bad_line_loses_nothing_before_it(form: str, trained: Trained) -> None
     assert whole.startswith(stopped.out)
     assert len(stopped.out) > len(whole) * 0.6  # what ends a text is missing
     skipped = score(trained, "--format", form, "--skip-bad-lines", text=text)
-    assert skipped.out == score(trained, "--format", form, text=good * 3).out
+    assert of_lines(skipped) == of_lines(score(trained, "--format", form, text=good * 3))
     assert "standard input:3: the text itself holds <eos>" in skipped.err
-    assert skipped.err.endswith("; left out\n1 line left out\n")
+    assert re.search(r"; left out\nsignature: [^\n]*\n1 line left out\n\Z", skipped.err)
 
 
 def test_no_line_is_left(trained: Trained) -> None:
@@ -491,6 +504,65 @@ def test_a_disk_that_is_full(trained: Trained) -> None:
         6,
         b"lmtrain: standard output: cannot be written: No space left on device\n",
     )
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_what_figures_depend_on_is_told_beside_every_form(
+    form: str, trained: Trained, tmp_path: Path
+) -> None:
+    text = "-1 -2 3 the old cat\n\n" if form == "nbest" else SENTENCES
+    outcome = score(trained, "--format", form, text=text)
+    (signature,) = re.findall(r"^signature: (.*)$", outcome.err, re.MULTILINE)
+    base = {"srilm": "10", "nbest": "10", "kaldi": "e", "kaldi-words": "e"}.get(form, "2")
+    model, digest = load_model(trained.run_dir), hashlib.sha256(text.encode()).hexdigest()
+    assert signature == (
+        f"surprisal|log:{base}|tok:ws|unk:incl|eos:incl|ctx:line|adapt:none|model:{model.sha256[:8]}"
+        f"|vocab:{model.vocab.sha256[:8]}|data:{digest[:8]}|lmtrain:{__version__}"
+    )
+    out = tmp_path / "new" / "scores"
+    kept = score(trained, "--format", form, "--out", out, text=text)
+    assert (kept.out, "signature" in kept.err) == ("", False)
+    assert out.read_bytes() == outcome.out.encode()
+    assert json.loads((tmp_path / "new" / "scores.json").read_text()) == {
+        "data": "standard input",
+        "sha256": digest,
+        "models": [{"model": "tiny", "signature": signature}],
+    }
+    if form == "json":
+        of_rows = signature.replace(f"|data:{digest[:8]}", "")  # the tokens stand beside it
+        assert {json.loads(line)["signature"] for line in outcome.out.splitlines()} == {of_rows}
+    elif form == "html":
+        assert f"<footer>{signature}<br>\nstandard input, SHA-256 {digest}</footer>" in outcome.out
+    else:
+        assert "lmtrain:" not in outcome.out
+
+
+def test_signatures_tell_apart_what_changes_figures(trained: Trained, tmp_path: Path) -> None:
+    (tmp_path / "whole.txt.gz").write_bytes(gzip.compress(SENTENCES.encode()))
+    digest = hashlib.sha256(SENTENCES.encode()).hexdigest()
+    (plain,) = re.findall(r"signature: (.*)", score(trained).err)
+    for options, part in (
+        (["--context", "stream"], "|ctx:stream1|"),
+        (["--after", "the cat"], f"|ctx:line|after:{hashlib.sha256(b'the cat').hexdigest()[:8]}|"),
+        (["--precision", "bfloat16"], "|prec:bfloat16|"),
+        (["--snapshot", "9"], f"|model:{load_model(trained.run_dir, '9').sha256[:8]}|"),
+        (["--lowercase", "--rows", "parts"], "|tok:ws+lower|unk:incl|eos:excl|"),
+    ):
+        (found,) = re.findall(r"signature: (.*)", score(trained, *options).err)
+        assert part in found
+        assert part not in plain
+    packed = lmtrain("score", "runs/tiny", tmp_path / "whole.txt.gz", folder=trained.folder)
+    assert f"|data:{digest[:8]}|" in packed.err  # of what was compressed
+
+
+def test_a_fault_leaves_no_half_of_a_file(trained: Trained, tmp_path: Path) -> None:
+    out = tmp_path / "scores"
+    out.write_text("as before")
+    bad = b"the cat\nthe <eos> cat\n"
+    outcome = lmtrain("score", "runs/tiny", "-", "--out", out, folder=trained.folder, stdin=bad)
+    assert (outcome.code, outcome.out) == (3, "")
+    assert out.read_text() == "as before"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["scores"]
 
 
 def test_html_shows_what_tsv_says(trained: Trained) -> None:

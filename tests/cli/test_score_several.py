@@ -4,12 +4,14 @@ import csv
 import io
 import json
 import math
+import re
 from pathlib import Path
 
 import pytest
 from program import Outcome, Trained, lmtrain
 
 from lmtrain.cli.score_several import names_of
+from lmtrain.run.trained import load_model
 
 SENTENCES = b"the old cat\nunicorn\n\nthe dog sat and slept often\n"
 SNAPSHOTS = [f"runs/tiny/snapshots/step-{step:08}" for step in (9, 25)]
@@ -58,6 +60,11 @@ def test_an_ensemble_has_the_mean_of_probabilities(options: list[str], trained: 
     assert list(as_one[0]) == ["sentence_id", "token_id", "token", "surprisal"]
     srilm = score(trained, *SNAPSHOTS, "--ensemble", "--format", "srilm")
     assert srilm.code == 0
+    each = [load_model(trained.folder / snapshot).sha256[:8] for snapshot in SNAPSHOTS]
+    assert f"|ens:2({','.join(each)})|" in srilm.err
+    told = score(trained, *SNAPSHOTS).err
+    for name, digest in zip(NAMES, each, strict=True):
+        assert re.search(rf"^signature of {name}: surprisal.*\|model:{digest}\|", told, re.MULTILINE)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """``lmtrain score`` of people's own sentences and tables, read back as pandas and R would."""
 
 import csv
+import hashlib
 import io
 import json
 import math
@@ -205,14 +206,15 @@ def test_what_figures_depend_on_goes_with_them(trained: Trained, words: Path, tm
     outcome = score(trained, words)
     (signature,) = [line for line in outcome.err.splitlines() if line.startswith("signature: ")]
     assert signature.startswith(
-        "signature: surprisal|log:2|tok:ws|unk:incl|eos:excl|ctx:line|adapt:none|models:"
+        "signature: surprisal|log:2|tok:ws|unk:incl|eos:excl|ctx:line|adapt:none|model:"
     )
     out = tmp_path / "scored.tsv"
     assert score(trained, words, "--out", out).out == ""
     assert out.read_text(encoding="utf-8") == outcome.out
     facts = json.loads((tmp_path / "scored.tsv.json").read_text(encoding="utf-8"))
-    assert facts["signature"] == signature.removeprefix("signature: ")
+    assert facts["models"] == [{"model": "tiny", "signature": signature.removeprefix("signature: ")}]
     assert facts["data"] == str(words)
+    assert facts["sha256"] == hashlib.sha256(words.read_bytes()).hexdigest()
 
 
 def test_models_have_columns_of_their_own(trained: Trained, words: Path) -> None:

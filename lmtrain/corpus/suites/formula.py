@@ -37,6 +37,10 @@ class Region(NamedTuple):
     """None for all of the condition."""
     condition: str
 
+    def __str__(self) -> str:
+        """As formulas write it."""
+        return f"({'*' if self.number is None else self.number};%{self.condition}%)"
+
 
 def _equal(left: Any, right: Any) -> Any:
     return abs(left - right) <= _ABSOLUTE + _RELATIVE * abs(right)

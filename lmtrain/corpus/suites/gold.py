@@ -51,7 +51,7 @@ def read_gold(path: Path) -> Iterator[Pair]:
         if right.lower() == words[at] != right:  # in the corpus the verb does not begin a sentence
             right, wrong = right.lower(), wrong.lower()
         before = " ".join(words[:at])
-        place = Place(gold.stem, where, groups, ONE_PREFIX)
+        place = Place(gold.stem, where, groups, ONE_PREFIX, str(number))
         yield Pair(Stretch.after(before, right), Stretch.after(before, wrong), place)
 
 

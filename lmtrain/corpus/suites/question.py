@@ -43,12 +43,14 @@ class Place:
         where: What messages call it: ``FILE:LINE``.
         groups: By kind, as ``set``, ``term``, ``attractors``: the name of the group that it is in.
         method: What is compared.
+        item: Of the file: a line, or what a suite calls it. Questions about one item share it.
     """
 
     test: str
     where: str
     groups: Mapping[str, str] = field(default_factory=dict)
     method: str = ""
+    item: str = ""
 
 
 class Question(Protocol):

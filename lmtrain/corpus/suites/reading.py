@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,8 @@ def read_questions(path: Path, columns: Columns = FOUND) -> list[Question]:
         UsageError: It has no such columns.
     """
     if str(path) == TOY_ENGLISH and not path.exists():
-        return [item.pair for item in agreement_items(_VERBS, _SEED)]
+        pairs = enumerate((item.pair for item in agreement_items(_VERBS, _SEED)), 1)
+        return [replace(pair, place=replace(pair.place, item=str(i))) for i, pair in pairs]
     if path.suffix in SUFFIXES:
         return list(read_gold(path))
     text, sha256 = read_text(path)

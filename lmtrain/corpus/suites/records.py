@@ -88,7 +88,7 @@ def pairs_of(
     test = "minimal pairs" if "UID" in names else test_name(name)
     for line, values in records:
         groups = {kind: str(values[column]) for kind, column in kinds.items() if column in values}
-        record = _Record(values, Place(test, f"{name}:{line}", groups))
+        record = _Record(values, Place(test, f"{name}:{line}", groups, item=str(line)))
         if "prefix" in names:
             yield record.one_prefix(str(values.get("prefix") or ""), good, bad)
             continue

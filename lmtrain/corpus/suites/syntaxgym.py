@@ -46,7 +46,8 @@ def _predictions(suite: Mapping[str, Any], name: str) -> Iterator[Prediction]:
         raise ValueError(f"metric {metric!r}; there are {', '.join(get_args(Metric))}")
     formulas = [_formula(prediction) for prediction in suite["predictions"]]
     for number, item in enumerate(suite["items"], 1):
-        where = f"{name}: item {item.get('item_number', number)}"
+        item_number = str(item.get("item_number", number))
+        where = f"{name}: item {item_number}"
         regions = {
             region: stretch
             for condition in item["conditions"]
@@ -60,7 +61,7 @@ def _predictions(suite: Mapping[str, Any], name: str) -> Iterator[Prediction]:
                 tuple(_found(regions, region, metric, where) for region in formula.regions),
                 metric,
                 formula.chance,
-                Place(TEST, where, {"suite": label}),
+                Place(TEST, where, {"suite": label}, item=item_number),
             )
 
 
@@ -84,10 +85,9 @@ def _regions(condition: Mapping[str, Any]) -> dict[Region, Stretch]:
 
 
 def _found(regions: Mapping[Region, Stretch], region: Region, metric: str, where: str) -> Stretch:
-    called = f"({'*' if region.number is None else region.number};%{region.condition}%)"
     if region not in regions:
-        raise DataError(f"{where}: no region {called}, which a formula names")
+        raise DataError(f"{where}: no region {region}, which a formula names")
     stretch = regions[region]
     if metric != "sum" and stretch.start == stretch.end:
-        raise DataError(f"{where}: region {called} is empty, and has no {metric}")
+        raise DataError(f"{where}: region {region} is empty, and has no {metric}")
     return stretch
