@@ -86,10 +86,11 @@ class Progress:
 
     def _line(self) -> str:
         what = f"{self._what}: " if self._what else ""
-        if not self._total:
-            return f"{what}{self._done:,} {self._unit}"
-        share = self._done / self._total
         elapsed = time.monotonic() - self._started
+        if not self._total:
+            rate = (self._done - self._initial) / elapsed
+            return f"{what}{self._done:,} {self._unit}, {rate:,.0f} a second"
+        share = self._done / self._total
         left = elapsed * (self._total - self._done) / (self._done - self._initial)
         figures = f", {self._figures}" if self._figures else ""
         return (

@@ -70,8 +70,12 @@ def test_items_count_as_much_as_they_hold_and_the_whole_may_be_unknown(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     slow(monkeypatch, 40.0)
-    assert list(watched([b"abc", b"de"], None, "B", "file.zip", len)) == [b"abc", b"de"]
-    assert capsys.readouterr().err.splitlines() == ["file.zip: 3 B", "file.zip: 5 B"]
+    blocks = [b"a" * 300, b"b" * 200]
+    assert list(watched(blocks, None, "B", "file.zip", len)) == blocks
+    told = capsys.readouterr().err.splitlines()
+    assert [line.rsplit(",", 1)[0] for line in told] == ["file.zip: 300 B", "file.zip: 500 B"]
+    rates = [float(line.split()[-3]) for line in told]
+    assert all(0 < rate < 300 / 40 + 1 for rate in rates)  # of the clock, which goes 40 seconds at a glance
 
 
 def test_quiet_logs_have_nothing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
