@@ -81,12 +81,13 @@ class SchemaTree:
         siblings = [key for option in self._options(node) for key in option.get("properties", ())]
         wanted = name.rpartition(".")[2][:_LONGEST_KEY]
         others = dict.fromkeys(key for key in self._keys(self.root, ()) if key[:-1] != section)
-        homes = [dotted(key[:-1]) or "the top level" for key in others if key[-1] == wanted]
+        sections = [dotted(key[:-1]) for key in others if key[-1] == wanted]
+        homes = " or ".join(f"under {section}" if section else "at the top level" for section in sections)
         if near := get_close_matches(wanted, siblings, n=1):
-            also = f" ({wanted!r} itself belongs under {' or '.join(homes)})" if homes else ""
+            also = f" ({wanted!r} itself belongs {homes})" if homes else ""
             return f"did you mean {near[0]!r}?{also}"
         if homes:
-            return f"it belongs under {' or '.join(homes)}"
+            return f"it belongs {homes}"
         if far := get_close_matches(wanted, [str(key[-1]) for key in others], n=1, cutoff=0.8):
             return f"did you mean {dotted(next(key for key in others if key[-1] == far[0]))!r}?"
         return f"allowed: {', '.join(siblings)}"

@@ -138,7 +138,7 @@ def test_problems_name_the_file_they_are_in() -> None:
         ("base: list.yaml", "list.yaml:1: a config is a mapping of keys to values, this is [1]"),
         ("base: *x", 'c.yaml:2: base: the alias "x" is not followed'),
         ("bse: base.yaml", "c.yaml:2: bse: unknown key; did you mean 'base'?"),
-        ("model: {base: base.yaml}", "c.yaml:2: model.base: unknown key; it belongs under the top level"),
+        ("model: {base: base.yaml}", "c.yaml:2: model.base: unknown key; it belongs at the top level"),
     ],
 )
 def test_a_base_that_is_none(line: str, problem: str) -> None:
