@@ -78,13 +78,13 @@ def add_weight_gradient(total: Tensor, gradient: Tensor, x: Tensor, *, is_first:
     """Adds to the gradient of a weight what ``x @ weight.T`` contributes; the first time replaces it.
 
     Args:
-        total: float32, shape (M, E).
+        total: Shape (M, E), float32; or float64, for a model whose gradients are checked.
         gradient: Of the product, shape (N, M).
         x: (N, E), of the same type.
         is_first: Whether ``total`` holds nothing yet.
     """
     is_float32 = x.dtype == torch.float32
-    if is_float32 and not _goes_to_onednn(x):
+    if is_float32 and total.dtype == x.dtype and not _goes_to_onednn(x):
         torch.addmm(total, gradient.t(), x, beta=0 if is_first else 1, out=total)
         return
     for rows in slices(len(total), _BLOCK_BYTES // (4 * total.shape[1])):

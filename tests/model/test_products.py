@@ -49,3 +49,16 @@ def test_apply_linear_has_the_gradients_of_torchs(has_bias: bool) -> None:
         results.append([outputs.detach(), *(leaf.grad for leaf in leaves)])
     for ours, theirs in zip(*results, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("prefers_onednn", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_gradient_of_either_precision_on_either_processor(
+    prefers_onednn: bool, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(products, "_prefers_onednn", lambda: prefers_onednn)
+    gradient, x = torch.randn(4, 3), torch.randn(4, 5)
+    total = torch.full((3, 5), torch.nan, dtype=dtype)
+    for i in range(2):
+        products.add_weight_gradient(total, gradient, x, is_first=i == 0)
+    torch.testing.assert_close(total, (2 * gradient.t() @ x).to(dtype), rtol=1e-5, atol=1e-5)
