@@ -1,5 +1,6 @@
 """Questions about verbs are of the grammar of toy-english, and those of judge."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -52,7 +53,9 @@ def test_toy_english_is_a_file_of_judge(
     monkeypatch.setattr(reading, "_VERBS", EACH)
     monkeypatch.chdir(tmp_path)
     questions = read_questions(Path("toy-english"))
-    assert questions == [item.pair for item in items]
+    numbered = [item.pair.place for item in items]
+    numbered = [replace(place, item=str(i)) for i, place in enumerate(numbered, 1)]
+    assert questions == [replace(item.pair, place=at) for item, at in zip(items, numbered, strict=True)]
     assert {q.place.method for q in questions} == {ONE_PREFIX}
     for item, question in zip(items, questions, strict=True):
         good, bad = question.stretches
