@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from difflib import get_close_matches
+from functools import cached_property
 from typing import Any
 
 from lmtrain.config.problems import KeyPath, dotted
@@ -80,7 +81,7 @@ class SchemaTree:
         """What an unknown key of a section may have meant, else the keys it may have."""
         siblings = [key for option in self._options(node) for key in option.get("properties", ())]
         wanted = name.rpartition(".")[2][:_LONGEST_KEY]
-        others = dict.fromkeys(key for key in self._keys(self.root, ()) if key[:-1] != section)
+        others = dict.fromkeys(key for key in self._all_keys if key[:-1] != section)
         sections = [dotted(key[:-1]) for key in others if key[-1] == wanted]
         homes = " or ".join(f"under {section}" if section else "at the top level" for section in sections)
         if near := get_close_matches(wanted, siblings, n=1):
@@ -98,6 +99,10 @@ class SchemaTree:
             return self._options(self._definitions[node["$ref"].rpartition("/")[2]])
         union = node.get("anyOf") or node.get("oneOf")
         return [leaf for option in union for leaf in self._options(option)] if union else [node]
+
+    @cached_property
+    def _all_keys(self) -> list[KeyPath]:
+        return list(self._keys(self.root, ()))
 
     def _keys(self, node: Node, section: KeyPath) -> Iterator[KeyPath]:
         for option in self._options(node):

@@ -1,9 +1,9 @@
 """``base: other.yaml``."""
 
-import time
 from pathlib import Path
 
 import pytest
+from effort import effort
 
 from lmtrain.config import load_config, load_config_with_origins
 from lmtrain.config.options import DropoutOptions
@@ -175,6 +175,6 @@ def test_set_cannot_name_a_base() -> None:
 
 def test_a_large_base_is_read_at_once() -> None:
     Path("base.yaml").write_text(BASE + "more:\n" + "".join(f"  key{i}: 1\n" for i in range(9_000)))
-    start = time.process_time()
-    problems_of(child("base: base.yaml\nmore: {key: 1}\n"))
-    assert time.process_time() - start < 2
+    with effort() as made:
+        problems_of(child("base: base.yaml\nmore: {key: 1}\n"))
+    assert made.calls < 3_000_000
