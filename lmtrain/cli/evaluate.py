@@ -31,7 +31,13 @@ from lmtrain.cli.options import (
 )
 from lmtrain.cli.rescoring import interpolation_of, refuse_weight_alone
 from lmtrain.cli.text import above, note, print_json, print_pairs, print_table, write_result
-from lmtrain.cli.text_rules import LowercaseOption, NumbersOption, RulesOptions, TokenizerOption
+from lmtrain.cli.text_rules import (
+    LowercaseOption,
+    NumbersOption,
+    PunctuationOption,
+    RulesOptions,
+    TokenizerOption,
+)
 
 if TYPE_CHECKING:
     from lmtrain.inference.adapt import Adaptation
@@ -101,6 +107,7 @@ def evaluate(
     tokenizer: TokenizerOption = None,
     lowercase: LowercaseOption = False,
     numbers: NumbersOption = None,
+    no_punctuation: PunctuationOption = False,
     as_ensemble: EnsembleOption = False,
     snapshot: SnapshotOption = None,
     device: DeviceOption = "auto",
@@ -125,7 +132,7 @@ def evaluate(
     paths = expand_patterns(data)
     _refuse_with_several(models, paths, tune_on, save_tuning, as_ensemble=as_ensemble)
     weight = kept_weight(tuning) if weight is None else weight
-    rules = RulesOptions(tokenizer, lowercase, numbers)
+    rules = RulesOptions(tokenizer, lowercase, numbers, no_punctuation)
     loaded = [rules.applied_to(load_model(model, snapshot, device, note)) for model in models]
 
     def results_of(reader: "TrainedModel | Ensemble", adaptation: "Adaptation") -> "list[HeldOutResult]":

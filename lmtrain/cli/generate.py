@@ -13,7 +13,13 @@ import typer
 
 from lmtrain.cli.options import DeviceOption, JsonOption, ModelArgument, SnapshotOption
 from lmtrain.cli.text import note, print_json, print_json_line, write_result
-from lmtrain.cli.text_rules import LowercaseOption, NumbersOption, RulesOptions, TokenizerOption
+from lmtrain.cli.text_rules import (
+    LowercaseOption,
+    NumbersOption,
+    PunctuationOption,
+    RulesOptions,
+    TokenizerOption,
+)
 
 if TYPE_CHECKING:
     from lmtrain.inference.beam import BeamSearch
@@ -109,6 +115,7 @@ def generate(
     tokenizer: TokenizerOption = None,
     lowercase: LowercaseOption = False,
     numbers: NumbersOption = None,
+    no_punctuation: PunctuationOption = False,
     snapshot: SnapshotOption = None,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
@@ -140,7 +147,7 @@ def generate(
         raise UsageError(str(error)) from error
     if interactive and num_words is None and num_sentences is None:
         num_sentences = 1
-    rules = RulesOptions(tokenizer, lowercase, numbers)
+    rules = RulesOptions(tokenizer, lowercase, numbers, no_punctuation)
     write = partial(
         rules.applied_to(load_model(model, snapshot, device, note)).generate_many,
         num_words=num_words,

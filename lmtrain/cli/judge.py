@@ -13,7 +13,13 @@ from lmtrain.cli.options import DeviceOption, JsonOption, SnapshotOption
 from lmtrain.cli.progress import watched
 from lmtrain.cli.signatures import Signatures, results_to
 from lmtrain.cli.text import note, print_json, print_table, write_result
-from lmtrain.cli.text_rules import LowercaseOption, NumbersOption, RulesOptions, TokenizerOption
+from lmtrain.cli.text_rules import (
+    LowercaseOption,
+    NumbersOption,
+    PunctuationOption,
+    RulesOptions,
+    TokenizerOption,
+)
 from lmtrain.errors import UsageError
 
 if TYPE_CHECKING:
@@ -73,6 +79,7 @@ def judge(
     tokenizer: TokenizerOption = None,
     lowercase: LowercaseOption = False,
     numbers: NumbersOption = None,
+    no_punctuation: PunctuationOption = False,
     snapshot: SnapshotOption = None,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
@@ -96,7 +103,7 @@ def judge(
     from lmtrain.run.trained import load_model
 
     models, files = _told_apart(paths)
-    rules = RulesOptions(tokenizer, lowercase, numbers)
+    rules = RulesOptions(tokenizer, lowercase, numbers, no_punctuation)
     loaded = [rules.applied_to(load_model(model, snapshot, device, note)) for model in models]
     columns = Columns(good, bad, tuple(filter(None, (by or "").split(","))))
     figures = None if published is None else read_published(published)

@@ -22,7 +22,13 @@ from lmtrain.cli.options import (
     SnapshotOption,
     WeightOption,
 )
-from lmtrain.cli.text_rules import LowercaseOption, NumbersOption, RulesOptions, TokenizerOption
+from lmtrain.cli.text_rules import (
+    LowercaseOption,
+    NumbersOption,
+    PunctuationOption,
+    RulesOptions,
+    TokenizerOption,
+)
 
 
 def score(
@@ -81,6 +87,7 @@ def score(
     tokenizer: TokenizerOption = None,
     lowercase: LowercaseOption = False,
     numbers: NumbersOption = None,
+    no_punctuation: PunctuationOption = False,
     column: Annotated[
         str | None,
         typer.Option(
@@ -163,7 +170,7 @@ def score(
         after=after,
         extended=extended,
         num_guesses=num_guesses,
-        rules=RulesOptions(tokenizer, lowercase, numbers),
+        rules=RulesOptions(tokenizer, lowercase, numbers, no_punctuation),
         words=WordOptions(column, rows, columns, spillover, base, entropy_reduction, num_guesses),
         out=out,
         adapt=AdaptOptions(adapt, adapt_set, temperature, tuning),

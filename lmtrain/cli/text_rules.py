@@ -31,6 +31,13 @@ NumbersOption = Annotated[
         show_default=False,
     ),
 ]
+PunctuationOption = Annotated[
+    bool,
+    typer.Option(
+        "--no-punctuation",
+        help="Leave out punctuation that stands apart: the Penn Treebank of Mikolov has none.",
+    ),
+]
 
 
 @dataclass(frozen=True)
@@ -40,6 +47,7 @@ class RulesOptions:
     tokenizer: Literal["ws", "moses", "penn"] | None = None
     lowercase: bool = False
     numbers: str | None = None
+    no_punctuation: bool = False
 
     @property
     def are_given(self) -> bool:
@@ -59,7 +67,11 @@ class RulesOptions:
             if self.numbers.split() != [self.numbers]:
                 raise UsageError(f"--numbers: {self.numbers!r} is not one word")
             rules = replace(rules, numbers=self.numbers)
-        return replace(rules, lowercase=rules.lowercase or self.lowercase)
+        return replace(
+            rules,
+            lowercase=rules.lowercase or self.lowercase,
+            no_punctuation=rules.no_punctuation or self.no_punctuation,
+        )
 
     def applied_to(self, model: "TrainedModel") -> "TrainedModel":
         """The same model, which reads text so."""
@@ -75,4 +87,6 @@ def typed_options(rules: "TextRules", other: "TextRules") -> str:
         typed.append("--lowercase")
     if other.numbers is not None and other.numbers != rules.numbers:
         typed.append(f"--numbers {other.numbers}")
+    if other.no_punctuation and not rules.no_punctuation:
+        typed.append("--no-punctuation")
     return " ".join(typed)

@@ -1,6 +1,7 @@
 """What is said of words that a model does not know: which they are, and what would mend it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -32,32 +33,36 @@ def name_unknown(
         model: What it is called, where there are several.
     """
     from lmtrain.corpus.mending import mending_rules
+    from lmtrain.corpus.text import is_punctuation
     from lmtrain.corpus.words import Unknown, words_of
 
     lines = lines[:NUM_TRIED]
-    unknown = Unknown.of([words_of(line, rules, label) for label, line in lines], vocab)
-    better = mending_rules([line for _, line in lines], rules, vocab)
+    words = [words_of(line, rules, label) for label, line in lines]
+    unknown = Unknown.of(words, vocab)
+    better, other = mending_rules([line for _, line in lines], rules, vocab) or (rules, words)
+    left = Unknown.of(other, vocab)
+    if left.lexical_share < left.share and not any(map(is_punctuation, vocab.words)):
+        better = replace(better, no_punctuation=True)
+        other = [words_of(line, better, label) for label, line in lines]
+        left = Unknown.of(other, vocab)
     by_item = groupby(unknown.words, key=lambda found: lines[found[0] - 1][0])
-    named = [(label, list(found)) for label, found in by_item]
+    named = [
+        (label, list(dict.fromkeys(_named(word, other[number - 1], vocab) for number, word in found)))
+        for label, found in by_item
+    ]
     for label, found in named[:_ITEMS]:
-        shown = ", ".join(
-            _named(number, word, better and better[1], vocab) for number, word in found[:_WORDS]
-        )
-        note(f"  {label}: {shown}{', …' if len(found) > _WORDS else ''}")
+        note(f"  {label}: {', '.join(found[:_WORDS])}{', …' if len(found) > _WORDS else ''}")
     if len(named) > _ITEMS:
         note("  …")
-    if better is not None:
+    if better != rules:
         of = f"{model}: " if model else ""
-        left = Unknown.of(better[1], vocab)
         but = f", {left.lexical_share:.1%} but for punctuation" if left.lexical_share < left.share else ""
-        note(f"{of}{typed_options(rules, better[0])} would leave {left.share:.1%} unknown{but}")
+        note(f"{of}{typed_options(rules, better)} would leave {left.share:.1%} unknown{but}")
 
 
-def _named(number: int, word: "Word", better: Sequence[Sequence["Word"]] | None, vocab: "Vocabulary") -> str:
-    """An unknown word, and what it is known as by other rules."""
-    if better is None:
-        return word.text
-    other = next((found for found in better[number - 1] if found.start == word.start), word)
-    parts = [part.text for part in other.parts]
-    known = all(part in vocab for part in parts)
+def _named(word: "Word", other: Sequence["Word"], vocab: "Vocabulary") -> str:
+    """An unknown word, and what it is known as in its line by other rules."""
+    same = next((found for found in other if found.start == word.start), word)
+    parts = [part.text for part in same.parts]
+    known = parts and all(part in vocab for part in parts)
     return f"{word.text} (known as {' '.join(parts)})" if known else word.text

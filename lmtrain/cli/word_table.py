@@ -212,7 +212,8 @@ class WordTable:
                 after = first
                 while after < len(words) and words[after].start < end:
                     after += 1
-                yield _Group(row + at, slice(firsts[first], firsts[after]), after - first)
+                num_words = sum(bool(word.parts) for word in words[first:after])  # others are not read
+                yield _Group(row + at, slice(firsts[first], firsts[after]), num_words)
                 first = after
             return
         cell = 0
@@ -232,7 +233,8 @@ class WordTable:
         self, scores: "Sequence[WordScore | None]", groups: Sequence[_Group]
     ) -> Iterator[list[object]]:
         """The figures of each group of a sentence; empty ones, which pandas and R take for missing."""
-        for at, (score, group) in enumerate(zip(scores, groups, strict=True)):
+        read: list[WordScore] = []  # the last one first
+        for score, group in zip(scores, groups, strict=True):
             if score is None:
                 yield [""] * (len(self._figures()) // len(self._readers))
                 continue
@@ -246,12 +248,10 @@ class WordTable:
             cells.append(score.frequency_rank)
             if self._options.entropy_reduction and score.entropy_reduction is not None:
                 cells.append(score.entropy_reduction * self._per_nat)
-            for back in range(1, self._options.spillover + 1):
-                before = scores[at - back] if at >= back else None
-                if before is None:
-                    cells += ["", "", ""]
-                else:
-                    cells += [before.nats * self._per_nat, int(before.num_unk > 0), before.frequency_rank]
+            for before in read:
+                cells += [before.nats * self._per_nat, int(before.num_unk > 0), before.frequency_rank]
+            cells += ["", "", ""] * (self._options.spillover - len(read))
+            read = [score, *read][: self._options.spillover]
             cells += guess_cells(score.guesses, self._options.num_guesses, self._per_nat)
             yield cells
 

@@ -7,6 +7,7 @@ Penn's, words are what it makes of each line. See also :mod:`lmtrain.files.text_
 """
 
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -25,6 +26,8 @@ LONGEST_WORD = 1 << 20
 
 _NUMBER = re.compile(r"[-+]?(\d+([.,:]\d+)*|[.,]\d+)", re.ASCII)
 
+_QUOTES, _SIGNS = frozenset(("`", "``", "''")), frozenset("%&#@*/'")
+
 
 @dataclass(frozen=True)
 class TextRules:
@@ -36,24 +39,32 @@ class TextRules:
         penn: Whether words are those of the Penn Treebank; where neither is asked for, whitespace alone
             separates words.
         numbers: What stands for every number, such as ``N``; None leaves them.
+        no_punctuation: Whether punctuation marks that stand apart are left out.
     """
 
     lowercase: bool = False
     moses: str | None = None
     penn: bool = False
     numbers: str | None = None
+    no_punctuation: bool = False
 
     @property
     def name(self) -> str:
-        """Short form for signatures: ``ws``, ``ws+lower``, ``moses-en``, ``penn+lower+num:N``."""
+        """Short form for signatures: ``ws``, ``ws+lower``, ``moses-en``, ``penn+lower+num:N+nopunct``."""
         tokenizer = "penn" if self.penn else "ws" if self.moses is None else f"moses-{self.moses}"
         lower = "+lower" if self.lowercase else ""
-        return tokenizer + lower + ("" if self.numbers is None else f"+num:{self.numbers}")
+        numbers = "" if self.numbers is None else f"+num:{self.numbers}"
+        return tokenizer + lower + numbers + ("+nopunct" if self.no_punctuation else "")
 
     @property
     def looks_at_lines(self) -> bool:
         """Whether what a word is depends on its line."""
         return self.penn or self.moses is not None
+
+    @property
+    def looks_at_words(self) -> bool:
+        """Whether more happens to a word than that its letters are lower-cased."""
+        return self.looks_at_lines or self.numbers is not None or self.no_punctuation
 
     def tokens(self, line: str) -> list[str]:
         """What the tokeniser alone makes of a line.
@@ -70,7 +81,9 @@ class TextRules:
         return [word.decode(errors="surrogatepass") for word in words]
 
     def normal(self, token: str) -> str:
-        """The word of the model that a token is meant to be."""
+        """The word of the model that a token is meant to be; empty of one that is left out."""
+        if self.no_punctuation and is_punctuation(token):
+            return ""
         if self.numbers is not None and _NUMBER.fullmatch(token):
             return self.numbers
         return token.lower() if self.lowercase else token
@@ -81,13 +94,13 @@ class TextRules:
         Raises:
             UsageError: Moses's tokeniser is not installed, or does not know the language.
         """
-        if self.looks_at_lines or self.numbers is not None:
-            return "\n".join(" ".join(map(self.normal, self.tokens(line))) for line in text.split("\n"))
+        if self.looks_at_words:
+            return "\n".join(" ".join(self.split(line)) for line in text.split("\n"))
         return text.lower() if self.lowercase else text
 
     def split(self, line: str) -> list[str]:
         """The words of a line already in memory, such as a prompt; without ``<eos>``."""
-        return list(map(self.normal, self.tokens(line)))
+        return list(filter(None, map(self.normal, self.tokens(line))))
 
     def words(self, line: str, place: str) -> list[str]:
         """The words of a line to be scored; as ``split``, but its end alone is ``<eos>``.
@@ -107,6 +120,16 @@ class TextRules:
                 f"{place}: the text itself holds {EOS}, which every line end already stands for; remove it"
             )
         return words
+
+
+def is_punctuation(token: str) -> bool:
+    """Whether a token is a punctuation mark or several: ``,``, ``--``, ``-LRB-``, and no sign such as ``%``.
+
+    An apostrophe alone is none, being what the Penn Treebank has of a plural's genitive.
+    """
+    if token in _QUOTES or token.upper() in penn.BRACKETS.values():
+        return True
+    return all(unicodedata.category(mark)[0] == "P" and mark not in _SIGNS for mark in token)
 
 
 def fields(line: str, maxsplit: int = -1) -> list[str]:
@@ -137,7 +160,7 @@ def mark_lines(blocks: Iterable[bytes], rules: TextRules, name: str) -> Iterator
     line = 1
     has_words = False
     is_plain = rules == TextRules()
-    separators = b"\n" if rules.looks_at_lines or rules.numbers is not None else WHITESPACE
+    separators = b"\n" if rules.looks_at_words else WHITESPACE
     for chunk in _cut_before(separators, checked_text(blocks, name), name):
         text = chunk if is_plain else rules.rewrite(chunk.decode()).encode()
         if EOS_BYTES in text:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from lmtrain.corpus.penn import BRACKETS, PLAIN_QUOTES
-from lmtrain.corpus.text import EOS, TextRules
+from lmtrain.corpus.text import EOS, TextRules, is_punctuation
 from lmtrain.corpus.vocab import Vocabulary
 from lmtrain.errors import DataError
 
@@ -39,7 +39,7 @@ class Word:
         text: The word.
         start: Of its first character in the line, from 0.
         end: After its last.
-        parts: What the model reads for it, in order: one part at least.
+        parts: What the model reads for it, in order; none where it is punctuation that the rules leave out.
     """
 
     text: str
@@ -52,7 +52,8 @@ def words_of(line: str, rules: TextRules, place: str) -> list[Word]:
     """The original words of a line, each with its parts; together, those are the line as the model reads it.
 
     A word of which a tokeniser would leave nothing (a control character), or which it changes beyond
-    recognition, is read as it stands: every word has a part, whose characters are within the word.
+    recognition, is read as it stands: every word has a part, whose characters are within the word, unless it
+    is punctuation that the rules leave out.
 
     Args:
         line: The line, without its end.
@@ -73,7 +74,8 @@ def words_of(line: str, rules: TextRules, place: str) -> list[Word]:
         while index < len(parts) and parts[index].start < end:
             index += 1
         own = parts[first:index] or [Part(text, start, end)]
-        words.append(Word(text, start, end, tuple(p._replace(text=rules.normal(p.text)) for p in own)))
+        read = (part._replace(text=rules.normal(part.text)) for part in own)
+        words.append(Word(text, start, end, tuple(part for part in read if part.text)))
     if any(part.text == EOS for word in words for part in word.parts):
         raise DataError(
             f"{place}: the text itself holds {EOS}, which every line end already stands for; remove it"
@@ -125,7 +127,7 @@ class Unknown:
     Attributes:
         num_words: Original words of the text.
         words: Those that hold an unknown part: the number of the line, from 1, and the word.
-        num_lexical: How many of them hold one with a letter or digit, which is not mere punctuation.
+        num_lexical: How many of them hold one that is not mere punctuation.
     """
 
     num_words: int
@@ -140,7 +142,7 @@ class Unknown:
             for word in line:
                 unknown = [part.text for part in word.parts if part.text not in vocab]
                 found += [(number, word)] if unknown else []
-                num_lexical += any(map(_is_lexical, unknown))
+                num_lexical += not all(map(is_punctuation, unknown))
         return cls(sum(map(len, lines)), tuple(found), num_lexical)
 
     @property
@@ -152,7 +154,3 @@ class Unknown:
     def lexical_share(self) -> float:
         """The same of those that are unknown for more than their punctuation."""
         return self.num_lexical / max(1, self.num_words)
-
-
-def _is_lexical(text: str) -> bool:
-    return any(map(str.isalnum, text)) and text not in BRACKETS.values()

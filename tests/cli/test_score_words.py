@@ -231,9 +231,27 @@ def test_models_have_columns_of_their_own(trained: Trained, words: Path) -> None
 def test_unknown_words_are_named_by_item_with_what_would_mend_it(trained: Trained, items: Path) -> None:
     err = score(trained, items).err
     assert "5 of 13 words (38.5%) are unknown to the model or have a part that is" in err
-    assert "  item 1: The (known as the), cat,, unicorn\n" in err
-    assert "--tokenizer penn --lowercase would leave 30.8% unknown, 15.4% but for punctuation\n" in err
+    assert "  item 1: The (known as the), cat, (known as cat), unicorn\n" in err
+    assert "--tokenizer penn --lowercase --no-punctuation would leave 15.4% unknown\n" in err
+    assert "would leave" not in score(trained, "-", "--no-punctuation", stdin="the unicorn\n").err
     assert "unknown" not in score(trained, "-", "--rows", "words", stdin="the old cat\n").err
+
+
+def test_punctuation_that_is_left_out_costs_nothing_and_tells_nothing(trained: Trained) -> None:
+    options = ("--tokenizer", "penn", "--lowercase", "--no-punctuation")
+    outcome = score(trained, "-", *options, "--spillover", 1, stdin="The cat, — sat.\n")
+    found = rows_of(outcome.out)
+    assert [row["word"] for row in found] == ["The", "cat,", "—", "sat."]
+    costs = plain(trained, "the cat sat\n")
+    shown = [float(row["surprisal"]) for row in found if row["surprisal"]]
+    assert shown == pytest.approx(costs, abs=1e-5)
+    assert set(list(found[2].values())[5:]) == {""}
+    assert [row["surprisal_prev1"] for row in found[1::2]] == [row["surprisal"] for row in found[:2]]
+    assert "tok:penn+lower+nopunct|" in outcome.err
+    table = 'sentence\n"The cat, — sat."\n'
+    (row,) = rows_of(score(trained, "-", *options, "--column", "sentence", stdin=table).out, ",")
+    assert row["num_words"] == "3"
+    assert float(row["surprisal_mean"]) == pytest.approx(sum(costs) / 3, abs=1e-5)
 
 
 def test_unknown_words_of_a_text_are_named_by_line(trained: Trained) -> None:

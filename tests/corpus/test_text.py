@@ -4,7 +4,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from lmtrain.corpus.text import TextRules, mark_lines
+from lmtrain.corpus.text import TextRules, is_punctuation, mark_lines
 from lmtrain.errors import DataError
 
 # Letters of one to four bytes, one that grows when lower-cased, spaces that are no ASCII whitespace.
@@ -106,3 +106,20 @@ def test_rules_have_short_names() -> None:
     assert [TextRules(lowercase).name for lowercase in (False, True)] == ["ws", "ws+lower"]
     names = [TextRules(lowercase, "en").name for lowercase in (False, True)]
     assert names == ["moses-en", "moses-en+lower"]
+
+
+def test_punctuation_can_be_left_out_of_a_text() -> None:
+    rules = TextRules(lowercase=True, penn=True, no_punctuation=True)
+    assert rules.name == "penn+lower+nopunct"
+    for size in (1, 7, 100):
+        found = tokens("It's 5 % (of it).\n...\nU.S. — and\n".encode(), rules, size)
+        assert " ".join(found) == "it 's 5 % of it <eos> <eos> u.s. and <eos>"
+    assert rules.words("No, <unk> !", "line 1") == ["no", "<unk>"]
+    with pytest.raises(DataError, match="empty, there is no word in it"):
+        tokens(b"...\n", rules)
+
+
+def test_signs_and_genitives_are_no_punctuation() -> None:
+    marks = [",", ".", "--", "...", "``", "''", "`", "-LRB-", "-lrb-", "\u2014", "?!", "\u201c"]
+    others = ["%", "$", "&", "#", "'", "a.", "'s", "<unk>", "-5", "\\*", "+", "n't"]
+    assert [is_punctuation(token) for token in marks + others] == [True] * len(marks) + [False] * len(others)

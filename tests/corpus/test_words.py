@@ -1,4 +1,5 @@
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ RULES = [
     TextRules(lowercase, rules.moses, rules.penn, numbers)
     for rules, lowercase, numbers in itertools.product(TOKENIZERS.values(), (False, True), (None, "N"))
 ]
+WITHOUT_MARKS = [replace(rules, no_punctuation=True) for rules in RULES]
 
 
 def parts(line: str, rules: TextRules) -> list[list[str]]:
@@ -40,9 +42,35 @@ def test_known_lines() -> None:
     assert parts("Don't go.", TextRules()) == [["Don't"], ["go."]]
 
 
+def test_punctuation_that_is_left_out_leaves_the_words_where_they_are() -> None:
+    rules = TextRules(lowercase=True, penn=True, no_punctuation=True)
+    words = words_of("“Don't,” he said — (5 % of the dogs' $3) .", rules, "line 1")
+    assert [[part.text for part in word.parts] for word in words] == [
+        ["do", "n't"],
+        ["he"],
+        ["said"],
+        [],
+        ["5"],
+        ["%"],
+        ["of"],
+        ["the"],
+        ["dogs", "'"],
+        ["$", "3"],
+        [],
+    ]
+    assert [(part.start, part.end) for part in words[0].parts] == [(1, 3), (3, 6)]
+    assert parts("the dog , -lrb- end.", TextRules(no_punctuation=True)) == [
+        ["the"],
+        ["dog"],
+        [],
+        [],
+        ["end."],
+    ]
+
+
 @settings(deadline=None, max_examples=60)
 @given(st.text(st.one_of(st.sampled_from("aBn't'\"`.,-($1:<>…\u201c\u2019\u00a0\x01 \t"), st.characters())))
-@pytest.mark.parametrize("rules", RULES, ids=lambda rules: rules.name)
+@pytest.mark.parametrize("rules", [*RULES, *WITHOUT_MARKS], ids=lambda rules: rules.name)
 def test_every_word_is_there_once_and_its_parts_lie_within(rules: TextRules, text: str) -> None:
     assume("<eos>" not in text.lower())
     line = text.replace("\n", " ").encode(errors="ignore").decode()
@@ -51,14 +79,14 @@ def test_every_word_is_there_once_and_its_parts_lie_within(rules: TextRules, tex
     end = 0
     for word in words:
         assert line[word.start : word.end] == word.text
-        assert word.parts
+        assert word.parts or rules.no_punctuation
         end = max(end, word.start)
         for part in word.parts:
             assert end <= part.start < part.end <= word.end
             end = part.end
 
 
-@pytest.mark.parametrize("rules", RULES, ids=lambda rules: rules.name)
+@pytest.mark.parametrize("rules", [*RULES, *WITHOUT_MARKS], ids=lambda rules: rules.name)
 def test_the_model_reads_what_it_would_have_read(rules: TextRules) -> None:
     lines = [
         'He can\'t say: "No, (not) 12,000 U.S. dollars..."',
