@@ -13,6 +13,7 @@ from lmtrain.corpus.suites.question import Metric, Question, Stretch
 from lmtrain.corpus.text import TextRules
 from lmtrain.corpus.vocab import Vocabulary
 from lmtrain.corpus.words import Part, Word, words_of
+from lmtrain.errors import DataError
 from lmtrain.inference.score import Floats, token_nats
 from lmtrain.inference.windows import asking_for, line_windows
 from lmtrain.model.language_model import LanguageModel
@@ -108,15 +109,21 @@ class Judge:
         """What becomes of each question.
 
         Raises:
-            DataError: A line holds ``<eos>``.
+            DataError: A line holds ``<eos>``, or the rules leave nothing of a stretch whose figure is no sum.
             ModelError: The model gives scores that are not numbers (NaN).
         """
         where = {s.line: question.place.where for question in questions for s in question.stretches}
         lines = {line: self._read(line, place) for line, place in where.items()}
         wanted = np.zeros(len(self._tree), dtype=np.bool_)
-        for stretch in (s for question in questions for s in question.stretches):
-            line = lines[stretch.line]
-            wanted[line.nodes[line.tokens(stretch)]] = True
+        for question, stretch in ((asked, s) for asked in questions for s in asked.stretches):
+            nodes = lines[stretch.line].nodes[lines[stretch.line].tokens(stretch)]
+            if question.metric != "sum" and not len(nodes):
+                text = stretch.line[stretch.start : stretch.end].strip()
+                raise DataError(
+                    f"{question.place.where}: no word is read of the region {text!r} "
+                    f"(tok:{self._rules.name}), which has no {question.metric} then"
+                )
+            wanted[nodes] = True
         bits = self._bits(lines.values(), wanted)
         return [self._verdict(question, lines, bits) for question in questions]
 

@@ -120,6 +120,20 @@ def test_metrics(metric: Any, expected: float) -> None:
     assert verdict.holds
 
 
+def test_a_region_of_which_rules_leave_nothing_is_an_empty_one() -> None:
+    rules, formula = TextRules(no_punctuation=True), Formula("(1;%a%) = 0")
+
+    def question(metric: Any) -> Prediction:
+        return Prediction(formula, formula.regions, (Stretch("the cat , sat", 8, 9),), metric, 0.0, HERE)
+
+    (verdict,) = judge(question("sum"), rules=rules)
+    assert (verdict.bits, verdict.holds, verdict.has_unknown) == ((0.0,), True, False)
+    for metric in ("mean", "max"):
+        told = rf"here: no word is read of the region ',' \(tok:ws\+nopunct\), which has no {metric} then"
+        with pytest.raises(DataError, match=told):
+            judge(question(metric), rules=rules)
+
+
 def test_real_suites_agree_with_an_independent_evaluation(shared_data: Path) -> None:
     paths = sorted((shared_data / "stimuli" / "syntaxgym").glob("*.json"))
     words = sorted({word for path in paths for q in read_questions(path) for word in _words(q)})
