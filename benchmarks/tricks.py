@@ -113,6 +113,7 @@ def be_adversarial(trainer: "Trainer") -> None:
     softmax: Any = trainer.model.softmax
 
     def loss(features: Any, targets: Any) -> Any:
+        features, targets = features.flatten(0, -2), targets.flatten()
         logits = linear(features, softmax.weight.to(features.dtype)).float() + softmax.bias
         lengths = softmax.weight[targets].norm(dim=1) * features.float().norm(dim=1)
         rows = torch.arange(len(targets))

@@ -110,7 +110,8 @@ class DropoutOptions(Options):
     output: Probability = Field(default=0.0, description="before the softmax")
     words: Probability = Field(default=0.0, description="of word types, from the embedding")
     recurrent: Probability = Field(default=0.0, description="of recurrent weights (DropConnect)")
-    locked: bool = Field(default=False, description="input, layers and output: all time steps alike")
+    latent: Probability = Field(default=0.0, description="of the latent vectors of a mixture of softmaxes")
+    locked: bool = Field(default=False, description="input, layers, output and latent: all time steps alike")
 
 
 class AdaptiveOptions(Options):

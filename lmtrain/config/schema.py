@@ -138,6 +138,11 @@ def _model_contradictions(model: ModelOptions, extends_vocab: bool) -> Iterator[
         yield Contradiction(
             ("model.dropout.recurrent", "model.cell"), "sru has no recurrent weights that could be dropped"
         )
+    if model.dropout.latent > 0 and model.softmax != "mixture":
+        yield Contradiction(
+            ("model.dropout.latent", "model.softmax"),
+            f"only a mixture has latent vectors (softmax is {model.softmax}); leave it out or set it to 0",
+        )
     if model.dropout.layers > 0 and model.num_layers == 1:
         yield Contradiction(
             ("model.dropout.layers", "model.num_layers"),

@@ -83,6 +83,7 @@ class AdaptiveSoftmax(Softmax):
 
     def loss(self, features: Tensor, targets: Tensor) -> Tensor:
         """The summed cost of the targets; see ``Softmax``."""
+        features, targets = features.flatten(0, -2), targets.flatten()
         total = linear_cross_entropy(features, self.weight, self.bias, self._in_head(targets))
         for i in range(self.num_clusters):
             rows = self._rows_of(i, targets)

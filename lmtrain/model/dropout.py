@@ -15,7 +15,8 @@ class DropoutRates:
     ``layers`` and ``output``; Gal and Ghahramani (2016), "A theoretically grounded application of dropout
     in recurrent neural networks", for ``words`` and ``locked``; Wan et al. (2013), "Regularization of neural
     networks using DropConnect", and Merity, Keskar and Socher (2018), "Regularizing and optimizing LSTM
-    language models", for ``recurrent``.
+    language models", for ``recurrent``; Yang, Dai, Salakhutdinov and Cohen (2018), whose code calls it
+    ``dropoutl``, for ``latent``.
     """
 
     input: float = 0.0
@@ -28,8 +29,14 @@ class DropoutRates:
     """Of words: the vector of one that is dropped is zero wherever it is read in a window."""
     recurrent: float = 0.0
     """Of weights between the state before and the next."""
+    latent: float = 0.0
+    """Of units of the latent vectors of a mixture of softmaxes."""
     locked: bool = False
     """Whether units are dropped for all time steps of a window alike."""
+
+    def of_units(self, rate: float, noise: Noise) -> "Dropout":
+        """A dropout of units with one of these rates."""
+        return (LockedDropout if self.locked else Dropout)(rate, noise)
 
 
 class Dropout(nn.Module):

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lmtrain.model.cells import CELLS
-from lmtrain.model.dropout import Dropout, DropoutRates, LockedDropout, WeightDropout
+from lmtrain.model.dropout import DropoutRates, WeightDropout
 from lmtrain.model.mixture_softmax import MixtureSoftmax
 from lmtrain.model.noise import Noise
 from lmtrain.model.recurrent import RecurrentLayer, State
@@ -101,13 +101,12 @@ class LanguageModel(nn.Module):
         self.embedding_activation = nn.Tanh() if embedding_activation == "tanh" else nn.Identity()
         self.layers = nn.ModuleList()
         self.dropouts = nn.ModuleList()  # before each layer, and before the softmax
-        of_units = LockedDropout if rates.locked else Dropout
         for i, (input_size, output_size) in enumerate(pairwise(sizes)):
-            self.dropouts.append(of_units(rates.layers if i else rates.input, noise))
+            self.dropouts.append(rates.of_units(rates.layers if i else rates.input, noise))
             self.layers.append(CELLS[cell, activation](input_size, output_size, **cell_options or {}))
         if rates.recurrent and not all(layer.state_maps() for layer in self.recurrent_layers()):
             raise ValueError(f"a layer of cell {cell!r} has no recurrent weights to drop")
-        self.dropouts.append(of_units(rates.output, noise))
+        self.dropouts.append(rates.of_units(rates.output, noise))
         self.word_dropout = WeightDropout(rates.words, noise)
         self.weight_dropout = WeightDropout(rates.recurrent, noise)
         self.is_tied = tie_weights
@@ -210,7 +209,7 @@ class LanguageModel(nn.Module):
             state: The state before the window.
         """
         reading: Reading = self(input_ids, state)
-        return self.softmax.loss(reading.features.flatten(0, 1), targets.flatten()), reading
+        return self.softmax.loss(reading.features, targets), reading
 
     def recurrent_layers(self) -> list[RecurrentLayer]:
         """The layers from the embedding upwards."""

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from lmtrain.model.dropout import Dropout
 from lmtrain.model.fused_softmax import costs_of_logits, row_chunks, row_groups
 from lmtrain.model.products import add_weight_gradient, apply_linear, linear, product
 from lmtrain.model.softmax import Softmax, TokenCosts, are_best
@@ -30,6 +31,7 @@ class MixtureSoftmax(Softmax):
         vocab_size: Number of words V.
         num_components: K.
         latent_size: Size E of the latent vectors: that of the embedding, if W is to be tied to it.
+        latent_dropout: What drops units of them in training, as the authors' code does; None: nothing.
 
     Attributes:
         weight: W, (V, E).
@@ -39,8 +41,16 @@ class MixtureSoftmax(Softmax):
         prior_weight: P, (K, H).
     """
 
-    def __init__(self, input_size: int, vocab_size: int, num_components: int, latent_size: int) -> None:
+    def __init__(
+        self,
+        input_size: int,
+        vocab_size: int,
+        num_components: int,
+        latent_size: int,
+        latent_dropout: Dropout | None = None,
+    ) -> None:
         super().__init__(vocab_size)
+        self.latent_dropout: nn.Module = latent_dropout or nn.Identity()
         self.num_components = num_components
         self.weight = nn.Parameter(torch.empty(vocab_size, latent_size))
         self.bias = nn.Parameter(torch.empty(vocab_size))
@@ -51,7 +61,10 @@ class MixtureSoftmax(Softmax):
     def loss(self, features: Tensor, targets: Tensor) -> Tensor:
         """The summed cost of the targets; see ``Softmax``."""
         latent, log_prior = self._latent(features)
-        loss = _MixtureCrossEntropy.apply(latent, log_prior, self.weight, self.bias, targets)  # type: ignore[no-untyped-call]
+        latent = self.latent_dropout(latent).flatten(0, -3)
+        loss = _MixtureCrossEntropy.apply(  # type: ignore[no-untyped-call]
+            latent, log_prior.flatten(0, -2), self.weight, self.bias, targets.flatten()
+        )
         return cast("Tensor", loss)
 
     def token_costs(self, features: Tensor, targets: Tensor) -> TokenCosts:
@@ -80,10 +93,10 @@ class MixtureSoftmax(Softmax):
         return log_probs.view(*features.shape[:-1], -1)
 
     def _latent(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """The latent vectors, (N, K, E), and ln π, float32, (N, K)."""
+        """The latent vectors, (…, K, E), and ln π, float32, (…, K), of features (…, H)."""
         latent = apply_linear(features, self.latent_weight, self.latent_bias).tanh()
-        log_prior = torch.log_softmax(nn.functional.linear(features.float(), self.prior_weight), dim=1)
-        return latent.view(len(features), self.num_components, -1), log_prior
+        log_prior = torch.log_softmax(nn.functional.linear(features.float(), self.prior_weight), dim=-1)
+        return latent.view(*features.shape[:-1], self.num_components, -1), log_prior
 
     def extra_repr(self) -> str:
         """The sizes, for ``print(model)``."""

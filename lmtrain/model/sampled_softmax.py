@@ -59,7 +59,7 @@ class SampledSoftmax(FullSoftmax):
         """The summed cost of the targets, in training mode an estimate; see ``Softmax``."""
         if not self.training or self.num_samples == self.weight.shape[0]:
             return super().loss(features, targets)
-        drawn = self._draw()
+        features, targets, drawn = features.flatten(0, -2), targets.flatten(), self._draw()
         ids = torch.cat([drawn, targets.clamp(min=0)])
         rows = nn.functional.embedding(ids, self.weight, sparse=self.sparse)  # (K + N, H)
         biases = self.bias[ids]

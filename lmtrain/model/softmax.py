@@ -60,8 +60,8 @@ class Softmax(nn.Module):
         """The summed cost of the targets.
 
         Args:
-            features: (N, H).
-            targets: Word ids, int64, shape (N); negative where there is none (padding).
+            features: Of a window, (T, B, H), or of any N tokens, (N, H).
+            targets: Word ids, int64, shape (T, B) or (N); negative where there is none (padding).
 
         Returns:
             The sum of -ln p(target) over all targets, in nats, a float32 scalar with a gradient.
@@ -141,7 +141,7 @@ class FullSoftmax(Softmax):
 
     def loss(self, features: Tensor, targets: Tensor) -> Tensor:
         """The summed cost of the targets; see ``Softmax``."""
-        return linear_cross_entropy(features, self.weight, self.bias, targets)
+        return linear_cross_entropy(features.flatten(0, -2), self.weight, self.bias, targets.flatten())
 
     def token_costs(self, features: Tensor, targets: Tensor) -> TokenCosts:
         """The cost of each target; see ``Softmax``."""

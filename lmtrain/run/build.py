@@ -195,9 +195,13 @@ def build_model(
         tie_weights=options.tie_weights,
         embedding_activation=options.embedding_activation,
         skip_connections=options.skip_connections,
-        dropout=DropoutRates(**options.dropout.model_dump()),
+        dropout=_dropout_rates(options),
         noise=noise,
     )
+
+
+def _dropout_rates(options: ModelOptions) -> DropoutRates:
+    return DropoutRates(**options.dropout.model_dump())
 
 
 def build_softmax(
@@ -219,7 +223,10 @@ def build_softmax(
             return SampledSoftmax(options.feature_size, vocab_size, num_samples, proposal, noise)
         case "mixture":
             num_components = options.mixture.components
-            return MixtureSoftmax(options.feature_size, vocab_size, num_components, options.embedding_dim)
+            rates = _dropout_rates(options)
+            dropped = rates.of_units(rates.latent, noise or Noise())
+            sizes = options.feature_size, vocab_size, num_components, options.embedding_dim
+            return MixtureSoftmax(*sizes, dropped)
         case _:
             return FullSoftmax(options.feature_size, vocab_size)
 

@@ -13,7 +13,9 @@ from lmtrain.config import Config
 from lmtrain.corpus.synthetic.synthetic import source_log_probs
 from lmtrain.inference.evaluation import Evaluation, perplexity
 from lmtrain.inference.mixture import Interpolation
+from lmtrain.model.dropout import Dropout
 from lmtrain.model.language_model import LanguageModel
+from lmtrain.model.mixture_softmax import MixtureSoftmax
 from lmtrain.run.layout import run_of
 from lmtrain.training.log import read_log
 from lmtrain.training.snapshot import Provenance
@@ -244,6 +246,9 @@ def _in_order(model: LanguageModel) -> Iterator[tuple[str, nn.Module]]:
         if getattr(dropout, "rate", 0.0):
             yield f"before {place}", dropout
         yield place, module
+    match model.softmax:
+        case MixtureSoftmax(latent_dropout=Dropout(rate=rate) as dropout) if rate:
+            yield "latent vectors", dropout
 
 
 def _describe_part(name: str, module: nn.Module, owners: dict[int, str], total: int) -> Part:

@@ -67,7 +67,8 @@ def test_info_for_a_person(trained: Trained) -> None:
 
 def test_info_of_shared_weights_dropout_and_a_long_history(trained: Trained, tmp_path: Path) -> None:
     changes = ("model.embedding_dim=7", "model.tie_weights=true", "evaluation.every=1")
-    changes += ("model.dropout={input: 0.25, output: 0.25, words: 0.1, recurrent: 0.5}",)
+    changes += ("model.dropout={input: 0.25, output: 0.25, words: 0.1, recurrent: 0.5, latent: 0.2}",)
+    changes += ("model.softmax=mixture", "model.mixture.components=2")
     options = [word for change in changes for word in ("--set", change)]
     lmtrain("train", "--config", "config.yaml", *options, "--run-dir", tmp_path, folder=trained.folder)
     about = json.loads(lmtrain("info", tmp_path, "--snapshot", "last", "--json").out)
@@ -79,9 +80,10 @@ def test_info_of_shared_weights_dropout_and_a_long_history(trained: Trained, tmp
         ("before layers.0", "Dropout 0.25"),
         ("layers.0", "LSTMLayer"),
         ("before softmax", "Dropout 0.25"),
-        ("softmax", "FullSoftmax"),
+        ("softmax", "MixtureSoftmax"),
+        ("latent vectors", "Dropout 0.2"),
     ]
-    assert about["parts"][-1]["shared"] == {"weight": "embedding.weight"}
+    assert about["parts"][-2]["shared"] == {"weight": "embedding.weight"}
     assert sum(part["num_parameters"] for part in about["parts"]) == about["num_parameters"]
     assert len(about["history"]) == 25
     shown = lmtrain("info", tmp_path, "--snapshot", "last").out.split("step  epoch")[1].splitlines()[1:]

@@ -58,6 +58,7 @@ def test_defaults() -> None:
                 "output": 0.0,
                 "words": 0.0,
                 "recurrent": 0.0,
+                "latent": 0.0,
                 "locked": False,
             },
             "embedding_activation": "none",
@@ -136,7 +137,7 @@ def test_defaults_of_schedules(options: dict[str, Any], defaults: dict[str, Any]
 def test_one_dropout_is_for_all_units_and_for_no_words_or_weights(num_layers: int, layers: float) -> None:
     dropout = config_of(model={"dropout": 0.5, "num_layers": num_layers}).model.dropout
     assert dropout == DropoutOptions(input=0.5, layers=layers, output=0.5)
-    assert (dropout.words, dropout.recurrent, dropout.locked) == (0.0, 0.0, False)
+    assert (dropout.words, dropout.recurrent, dropout.latent, dropout.locked) == (0.0, 0.0, 0.0, False)
 
 
 def test_epochs_may_be_a_part_of_one() -> None:
@@ -176,6 +177,7 @@ CONTRADICTIONS: list[tuple[dict[str, dict[str, Any]], str, str]] = [
     ),
     ({"model": {"cell": "sru", "dropout": {"recurrent": 0.5}}}, "model.dropout.recurrent", "sru has no"),
     ({"model": ONE_LAYER}, "model.dropout.layers", "num_layers 1"),
+    ({"model": {"dropout": {"latent": 0.5}}}, "model.dropout.latent", "only a mixture has"),
     ({"model": {"freeze_embedding": True}}, "model.freeze_embedding", "pretrained"),
     *(
         ({"data": {"context": "line"}, "train": {key: value}}, f"train.{key}", "one running text")
@@ -311,7 +313,7 @@ def test_what_to_yaml_writes_loads_as_an_equal_config(tmp_path: Path, values: di
 def test_to_yaml_is_fit_to_be_read() -> None:
     text = config_of(model={"dropout": 0.5}, train={"optimizer": {"name": "adam"}}).to_yaml()
     assert text.startswith("name: x\nseed: 1\ndata:\n  train: [a.txt]\n  valid: []\n")
-    dropout = "{input: 0.5, layers: 0.5, output: 0.5, words: 0.0, recurrent: 0.0, locked: false}"
+    dropout = "{input: 0.5, layers: 0.5, output: 0.5, words: 0.0, recurrent: 0.0, latent: 0.0, locked: false}"
     assert f"\n  dropout: {dropout}\n" in text
     assert "\n    betas: [0.9, 0.999]\n" in text
     assert text.endswith("\nlogging: {every: 50, samples: 3}\n")

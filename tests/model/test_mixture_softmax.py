@@ -8,7 +8,9 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, linear, nll_loss
 
 from lmtrain.model import fused_softmax
+from lmtrain.model.dropout import DropoutRates
 from lmtrain.model.mixture_softmax import MixtureSoftmax
+from lmtrain.model.noise import Noise
 from lmtrain.model.softmax import FullSoftmax
 
 N, H, V, K, E = 23, 6, 11, 3, 5
@@ -16,6 +18,10 @@ N, H, V, K, E = 23, 6, 11, 3, 5
 
 def draw(*shape: int, seed: int) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def noise() -> Noise:
+    return Noise(torch.Generator().manual_seed(7))
 
 
 def make(num_components: int = K) -> tuple[MixtureSoftmax, Tensor, Tensor]:
@@ -117,6 +123,23 @@ def test_two_components_by_hand() -> None:
     assert softmax.logits(features)[0].exp().tolist() == pytest.approx([p, 1 - p], rel=1e-6)
     loss = softmax.loss(features, torch.tensor([0, 1]))
     assert loss.item() == pytest.approx(-math.log(p) - math.log(1 - p), rel=1e-6)
+
+
+@pytest.mark.parametrize("locked", [False, True])
+def test_latent_units_are_dropped_in_training_alone(locked: bool) -> None:
+    rates, (plain, _, _) = DropoutRates(latent=0.5, locked=locked), make()
+    softmax = MixtureSoftmax(H, V, K, E, rates.of_units(rates.latent, noise()))
+    softmax.load_state_dict(plain.state_dict())
+    features, targets = draw(4, 5, H, seed=8), torch.arange(20).view(4, 5) % V
+    latent, log_prior = softmax._latent(features)
+    dropped = rates.of_units(rates.latent, noise())(latent)
+    assert 0.2 < float((dropped == 0).float().mean()) < 0.8
+    components = torch.log_softmax(linear(dropped, softmax.weight, softmax.bias), dim=3)
+    log_probs = (log_prior[..., None] + components).logsumexp(dim=2)
+    expected = -log_probs.gather(2, targets[..., None]).sum()
+    torch.testing.assert_close(softmax.loss(features, targets), expected)
+    softmax.eval()
+    torch.testing.assert_close(softmax.loss(features, targets), plain.loss(features, targets))
 
 
 def test_one_component_is_a_full_softmax_of_its_latent_vector() -> None:

@@ -48,6 +48,7 @@ OPTIONS: dict[str, list[Any]] = {
         {"input": 0.3, "output": 0.3},
         {"layers": 0.3},
         {"words": 0.2, "recurrent": 0.3, "output": 0.3, "locked": True},
+        {"latent": 0.3},
     ],
     "model__init": list(names(schema.ModelOptions, "init")),
     "model__recurrent_init": list(names(schema.ModelOptions, "recurrent_init")),

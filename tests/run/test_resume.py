@@ -67,7 +67,12 @@ CASES: dict[str, dict[str, Any]] = {
         "model__softmax": "sampled",
         "model__sampled": {"num_samples": 5, "distribution": "unigram"},
     },
-    "mixture": {"model__softmax": "mixture", "model__mixture": {"components": 3}, "model__tie_weights": True},
+    "mixture": {
+        "model__softmax": "mixture",
+        "model__mixture": {"components": 3},
+        "model__tie_weights": True,
+        "model__dropout": {"output": 0.2, "latent": 0.3},
+    },
     "mogrifier of low rank": {
         "model__cell": "mogrifier",
         "model__mogrifier": {"rounds": 3, "rank": 2, "cap_input_gate": True},

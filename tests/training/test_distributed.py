@@ -22,7 +22,7 @@ from lmtrain.corpus.window_lengths import RandomLengths
 from lmtrain.errors import DivergenceError
 from lmtrain.model.adaptive_softmax import AdaptiveSoftmax
 from lmtrain.model.cells import CELLS
-from lmtrain.model.dropout import DropoutRates
+from lmtrain.model.dropout import Dropout, DropoutRates
 from lmtrain.model.initialization import initialize
 from lmtrain.model.language_model import LanguageModel
 from lmtrain.model.mixture_softmax import MixtureSoftmax
@@ -45,7 +45,7 @@ SOFTMAXES = {
     "tied": lambda _: FullSoftmax(H, V),
     "adaptive": lambda _: AdaptiveSoftmax(H, V, [5, 38]),  # the last cluster is often in no window
     "sampled": lambda noise: SampledSoftmax(H, V, 7, noise=noise),
-    "mixture": lambda _: MixtureSoftmax(H, V, 3, H),
+    "mixture": lambda noise: MixtureSoftmax(H, V, 3, H, Dropout(0.3, noise)),
 }
 PLAIN = DropoutRates(0.2, 0.3, 0.4)
 LOCKED = DropoutRates(0.2, 0.3, 0.4, words=0.1, locked=True)
@@ -113,6 +113,7 @@ CASES = {
     "adam": Case(optimizer="adam"),
     "adam, adaptive": Case(optimizer="adam", softmax="adaptive"),
     "in parts": Case(accumulate=2, rates=LOCKED),
+    "in parts, mixture": Case(accumulate=2, softmax="mixture", rates=LOCKED),
     "in parts, sampled": Case(accumulate=3, softmax="sampled", reduction="sum_over_time"),
     "in parts, by line": Case(
         accumulate=3, is_line=True, softmax="adaptive", penalty=ActivationPenalty(2.0, 1.0)

@@ -13,7 +13,7 @@ from lmtrain.corpus.batching import LineIterator, ParallelSequentialIterator, Wi
 from lmtrain.corpus.window_lengths import RandomLengths
 from lmtrain.model.adaptive_softmax import AdaptiveSoftmax
 from lmtrain.model.cells import CELLS
-from lmtrain.model.dropout import DropoutRates
+from lmtrain.model.dropout import DropoutRates, LockedDropout
 from lmtrain.model.language_model import LanguageModel
 from lmtrain.model.mixture_softmax import MixtureSoftmax
 from lmtrain.model.noise import Noise
@@ -34,7 +34,7 @@ SOFTMAXES = {
     "tied": lambda noise: FullSoftmax(H, V),
     "adaptive": lambda noise: AdaptiveSoftmax(H, V),
     "sampled": lambda noise: SampledSoftmax(H, V, 4, noise=noise),
-    "mixture": lambda noise: MixtureSoftmax(H, V, 3, H),
+    "mixture": lambda noise: MixtureSoftmax(H, V, 3, H, LockedDropout(0.3, noise)),
 }
 PRECISIONS = [torch.float32, torch.bfloat16]
 
