@@ -125,7 +125,7 @@ snapshots: {keep: true}
         "mogrifier, sru",
         "c.yaml:12: model.dropout: too large (got 1.5); "
         "allowed: a number >= 0 and < 1 or a mapping with input, layers, output, words, "
-        "recurrent, locked",
+        "recurrent, latent, locked",
         "c.yaml:13: model.tie_weights: tied weights need embedding_dim and hidden_size to be equal "
         "(got 100 and 200)",
         'c.yaml:15: model.softmax: unknown choice (got "sample"); allowed: full, adaptive, sampled, mixture',
@@ -286,6 +286,7 @@ def test_origins_name_file_line_override_or_default(file: Path) -> None:
         "model.dropout.output": "c.yaml:4",
         "model.dropout.words": "c.yaml:4",
         "model.dropout.recurrent": "c.yaml:4",
+        "model.dropout.latent": "c.yaml:4",
         "model.dropout.locked": "c.yaml:4",
         "train.optimizer.name": "--set",
         "train.early_stopping": "--set",

@@ -109,7 +109,7 @@ model.dropout.output: {float: [0, 0.5]}
         "s.yaml:3: model.num_layers: too small (got 0); allowed: a whole number > 0 and <= 1000",
         "s.yaml:4: model.dropout: too large (got 1.5); "
         "allowed: a number >= 0 and < 1 or a mapping with input, layers, output, words, "
-        "recurrent, locked",
+        "recurrent, latent, locked",
         "s.yaml:5: model.init_range: float: the low end comes first (got [2, 1])",
         "s.yaml:6: seed: int: of the wrong kind (got [1.5, 2]); allowed: [low, high], each a whole number",
         "s.yaml:7: train.bptt_len: \"lgo\": unknown key; did you mean 'log'?",
