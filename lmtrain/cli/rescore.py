@@ -8,12 +8,32 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from lmtrain.cli.bad_lines import BadLines, SkipBadLinesOption
-from lmtrain.cli.options import DeviceOption, JsonOption, ModelArgument, SnapshotOption
+from lmtrain.cli.options import (
+    DeviceOption,
+    JsonOption,
+    ModelArgument,
+    NgramOption,
+    PrecisionOption,
+    SnapshotOption,
+    WeightOption,
+)
+from lmtrain.cli.progress import watched, watched_beside_results
+from lmtrain.cli.rescoring import interpolation_of, refuse_weight_alone
 from lmtrain.cli.signatures import Signatures
 from lmtrain.cli.text import note, print_json, write_result
+from lmtrain.cli.text_rules import (
+    LowercaseOption,
+    NumbersOption,
+    PunctuationOption,
+    RulesOptions,
+    TokenizerOption,
+)
+from lmtrain.cli.unknown_words import UnknownTokens
 from lmtrain.errors import UsageError
 
 if TYPE_CHECKING:
+    from lmtrain.corpus.nbest import References
+    from lmtrain.inference.mixture import Interpolation
     from lmtrain.inference.rescore import Ints, ScoredList, Tally, Weights
     from lmtrain.run.trained import TrainedModel
 
@@ -25,7 +45,7 @@ def rescore(
         typer.Argument(
             metavar="FILE",
             help="N-best lists of SRILM, with NBestList headers or without, or beams of NeMo; - is standard "
-            "input, a folder has a list a file.",
+            "input. A folder has a list a file, or is of Kaldi (words_text, acwt) or ESPnet (1best_recog).",
             show_default=False,
         ),
     ],
@@ -67,6 +87,13 @@ def rescore(
             help="Each utterance on its own, or after the first hypothesis for the one before.",
         ),
     ] = "line",
+    tokenizer: TokenizerOption = None,
+    lowercase: LowercaseOption = False,
+    numbers: NumbersOption = None,
+    no_punctuation: PunctuationOption = False,
+    ngram: NgramOption = None,
+    weight: WeightOption = None,
+    precision: PrecisionOption = "float32",
     skip_bad_lines: SkipBadLinesOption = False,
     snapshot: SnapshotOption = None,
     device: DeviceOption = "auto",
@@ -81,7 +108,7 @@ def rescore(
     """
     import hashlib
 
-    from lmtrain.corpus.nbest import nbest_lists
+    from lmtrain.corpus.nbest import References, nbest_lists
     from lmtrain.files.text_input import input_name
     from lmtrain.inference.rescore import ScoredList, Weights, score_lists, tune, word_errors
     from lmtrain.run.trained import load_model
@@ -90,36 +117,48 @@ def rescore(
         raise UsageError("--tune-on needs --references, which tell what was said")
     if tune_on and (lm_weight is not None or word_insertion is not None):
         raise UsageError("--tune-on finds --lm-weight and --word-insertion; leave it or them out")
+    refuse_weight_alone(ngram, weight)
+    said = None
     if references:
         word_errors([], [])  # refuses what is not installed before anything is scored
-    trained = load_model(model, snapshot, device, note)
+        said = References.read(references)
+    rules = RulesOptions(tokenizer, lowercase, numbers, no_punctuation)
+    trained = rules.applied_to(load_model(model, snapshot, device, note))
+    interpolation = interpolation_of(trained, ngram, weight)
     bad, digest = BadLines(skip_bad_lines), hashlib.sha256()
+    unknown = UnknownTokens(trained.rules, trained.vocab)
 
     def scored(path: Path, tell: Callable[[bytes], object] | None = None) -> Iterator[ScoredList]:
         lists = nbest_lists(path, beam_size, bad.refuse, tell)
-        scorer = trained.scorer()
+        scorer = trained.scorer(interpolation=interpolation, precision=precision)
         return score_lists(scorer, trained.rules, lists, bad.refuse, goes_on=context == "utterance")
 
     weights = Weights(1.0 if lm_weight is None else lm_weight, word_insertion or 0.0, first_pass_weight)
     tuned = found = None
-    if tune_on and references:
-        judged = _Judged.by(references, list(scored(tune_on)))
+    if tune_on and said:
+        judged = _Judged.by(said, list(watched(scored(tune_on), None, "utterances", f"scoring {tune_on}")))
         weights = tune(judged.lists, judged.errors, first_pass_weight)
         tuned = judged.tally(weights)
         note(f"{tune_on}: {_told(tuned)}")
     kept: list[ScoredList] = []
-    for each in scored(file, digest.update):
+    count, each = 0, None
+    lists = scored(file, digest.update)
+    for each in watched_beside_results(lists, None, "utterances", "rescoring", lambda _: 1):
+        count += 1
+        unknown.add(((one.place, one.text) for one in each.hypotheses), each.num_tokens, each.num_unk)
         if not as_json:
             best = each.best(weights)
             write_result(" ".join(filter(None, (each.name, best.text if best else ""))))
-        if as_json or (references and not tune_on):
+        if as_json or (said and not tune_on):
             kept.append(each)
-    if references and not tune_on:
-        found = _Judged.by(references, kept).tally(weights)
+    if said and not tune_on:
+        found = _Judged.by(said, kept).tally(weights)
         note(f"{file}: {_told(found)}")
-    note(f"language model × {weights.language:.6g}, {weights.insertion:+.6g} a word")
-    signature = _signature(trained, digest.hexdigest(), context, weights)
+    note(_as_options(weights))
+    signature = _signature(trained, digest.hexdigest(), context, weights, interpolation, precision)
     Signatures(input_name(file), digest.hexdigest(), {"": signature}).tell(None)
+    _note_ends(input_name(file), count, each, beam_size)
+    unknown.tell()
     bad.end()
     if as_json:
         about = {"lm_weight": weights.language, "word_insertion": weights.insertion}
@@ -130,7 +169,34 @@ def rescore(
         print_json({**about, **tallies, "lines_left_out": bad.count, **origin, "utterances": utterances})
 
 
-def _signature(model: "TrainedModel", data: str, context: str, weights: "Weights") -> str:
+def _note_ends(name: str, num_lists: int, last: "ScoredList | None", beam_size: int | None) -> None:
+    """Whether it looks as if lists ended elsewhere than they were taken to."""
+    if last is None or last.name is not None:
+        return
+    size = len(last.hypotheses)
+    if num_lists == 1 and size > 1 and beam_size != size:
+        note(
+            f"{name}: all {size:,} lines are taken for one utterance; a blank line begins the next, and of "
+            "beams --beam-size says how many lines one has"
+        )
+    elif beam_size and size < beam_size:
+        note(f"{name}: the last utterance has fewer lines than --beam-size says, {size} and not {beam_size}")
+
+
+def _as_options(weights: "Weights") -> str:
+    """The weights, to be typed again."""
+    first_pass = f" --first-pass-weight {weights.first_pass:.6g}" if weights.first_pass else ""
+    return f"weights: --lm-weight {weights.language:.6g} --word-insertion {weights.insertion:.6g}{first_pass}"
+
+
+def _signature(
+    model: "TrainedModel",
+    data: str,
+    context: str,
+    weights: "Weights",
+    interpolation: "Interpolation | None",
+    precision: str,
+) -> str:
     """All that the choices depend on."""
     from lmtrain.run.trained import NOT_ADAPTED, shortest
 
@@ -138,7 +204,7 @@ def _signature(model: "TrainedModel", data: str, context: str, weights: "Weights
         f"rescore|lm:{shortest(weights.language)}|insertion:{shortest(weights.insertion)}"
         f"|firstpass:{shortest(weights.first_pass)}"
     )
-    return model.signature(data, context, NOT_ADAPTED, "float32", None, model.weights, figure=figure)
+    return model.signature(data, context, NOT_ADAPTED, precision, interpolation, model.weights, figure=figure)
 
 
 @dataclass(frozen=True)
@@ -150,11 +216,17 @@ class _Judged:
     said: list[list[str]]
 
     @classmethod
-    def by(cls, path: Path, lists: "list[ScoredList]") -> "_Judged":
-        from lmtrain.corpus.nbest import read_references
+    def by(cls, references: "References", lists: "list[ScoredList]") -> "_Judged":
+        from lmtrain.corpus.nbest import begin_with_ids
         from lmtrain.inference.rescore import count_errors
 
-        said = read_references(path, [each.name for each in lists])
+        names = [each.name for each in lists]
+        said = references.of(names)
+        if not any(names) and begin_with_ids(said, [[each.text for each in one.hypotheses] for one in lists]):
+            note(
+                f"{references.name}: lines begin with what no list has, as with ids; these count as words: "
+                "cut -d' ' -f2- takes them off"
+            )
         return cls(lists, count_errors(lists, said), said)
 
     def tally(self, weights: "Weights") -> "Tally":

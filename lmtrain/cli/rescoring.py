@@ -1,4 +1,4 @@
-"""What ``eval`` and ``score`` share where an n-gram model is mixed in."""
+"""What ``eval``, ``score`` and ``rescore`` share where an n-gram model is mixed in."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING

@@ -2,20 +2,16 @@
 
 import json
 import math
-import re
 from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from lmtrain.corpus.nbest import srilm_fields
+from lmtrain.corpus.nbest import NUMBER, NUMBER_OF_HYPOTHESIS, srilm_fields
 from lmtrain.corpus.text import fields
 
 if TYPE_CHECKING:
     from lmtrain.cli.signatures import Signatures
     from lmtrain.inference.score import Guess, ScoredLine
-
-
-_NUMBER_OF_HYPOTHESIS = re.compile(r"-\d+\Z", re.ASCII)
 
 
 class ScoreFormat:
@@ -220,7 +216,8 @@ class KaldiFormat(ScoreFormat):
     """Lines ``utt-id w1 w2 …`` become ``utt-id`` and the negated natural log-probability of the words.
 
     Of a plain text, the first word of each line is taken for an id and not scored. Ids differ from line to
-    line and are seldom words: where all are words of the model, or one of them comes twice, it says so.
+    line and are seldom words: where all are words of the model, or one of them comes twice, it says so. And
+    where a number comes next in each line: a score that is not meant to be scored as a word.
     """
 
     base = "e"
@@ -231,10 +228,15 @@ class KaldiFormat(ScoreFormat):
         self._words_as_ids: set[str] = set()  # no larger than the vocabulary
         self._has_other_ids = False
         self._twice = ""
+        self._num_numbers = self._num_others = 0
 
     def parse(self, line: str, place: str) -> tuple[str, str]:
         """The utterance id, and the words."""
         utterance, *words = fields(line, 1)
+        if words:
+            is_number = NUMBER.fullmatch(words[0].split(maxsplit=1)[0]) is not None
+            self._num_numbers += is_number
+            self._num_others += not is_number
         if utterance not in self.known_words:
             self._has_other_ids = True
         elif utterance in self._words_as_ids:
@@ -245,13 +247,15 @@ class KaldiFormat(ScoreFormat):
 
     def utterance(self, prefix: str) -> str:
         """The id without the number of the hypothesis at its end."""
-        return _NUMBER_OF_HYPOTHESIS.sub("", prefix)
+        return NUMBER_OF_HYPOTHESIS.sub("", prefix)
 
     def remark(self) -> str:
         """Whether ids look as if they were the first words of sentences."""
         doubt = self._twice
         if not doubt and self._words_as_ids and not self._has_other_ids:
             doubt = "every line begins with a word of the model"
+        if not doubt and self._num_numbers > 1 and not self._num_others:
+            return "a number follows each id, and was scored as a word; take scores out (kaldi form)"
         return doubt and f"{doubt}; first words are taken for utterance ids and not scored (kaldi form)"
 
     def _write(self, prefix: str, line: "ScoredLine") -> str:

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
-from itertools import compress
 from typing import TYPE_CHECKING
 
 from lmtrain.cli.bad_lines import BadLines
@@ -14,7 +13,7 @@ from lmtrain.cli.score_options import ScoreOptions
 from lmtrain.cli.score_several import SIDE_BY_SIDE
 from lmtrain.cli.signatures import results_to
 from lmtrain.cli.text import note
-from lmtrain.cli.unknown_words import MANY, NUM_TRIED, name_unknown
+from lmtrain.cli.unknown_words import UnknownTokens
 from lmtrain.files.text_input import input_name
 from lmtrain.machine.process import return_freed_memory
 
@@ -24,7 +23,12 @@ if TYPE_CHECKING:
 
 def score_text(scorers: Sequence[NamedScorer], options: ScoreOptions) -> None:
     """Writes a text in its form, group by group, and tells what figures depend on and what was unknown."""
-    digest, bad, unknown = hashlib.sha256(), BadLines(options.skip_bad_lines), _UnknownTokens(scorers)
+    digest, bad = hashlib.sha256(), BadLines(options.skip_bad_lines)
+    names = [each.name if len(scorers) > 1 else "" for each in scorers]
+    unknown = [
+        UnknownTokens(each.model.rules, each.model.vocab, name)
+        for each, name in zip(scorers, names, strict=True)
+    ]
     form, score = _form(scorers, options), _scoring(scorers, options)
     groups = read_sentences(options.file, form, scorers[0].model.rules, bad, digest.update)
     has_begun = False
@@ -38,7 +42,12 @@ def score_text(scorers: Sequence[NamedScorer], options: ScoreOptions) -> None:
             rows = [form.write_all(each.prefix, next(scored)) if each else "\n" for each in group]
             write("".join(rows) if has_begun else "".join([form.begin(), *rows]))
             has_begun = True
-            unknown.add(sentences, by_model)
+            for of_model, lines in zip(unknown, by_model, strict=True):
+                of_model.add(
+                    ((f"line {each.number}", each.text) for each in sentences),
+                    sum(len(line.tokens) for line in lines),
+                    sum(sum(line.is_unk) for line in lines),
+                )
             return_freed_memory()  # the next lines are of other lengths, and would find the gaps too small
         name = input_name(options.file)
         signed = signatures_of(scorers, options, name, digest.hexdigest(), form.base, with_eos=True)
@@ -46,7 +55,8 @@ def score_text(scorers: Sequence[NamedScorer], options: ScoreOptions) -> None:
     signed.tell(options.out)
     if remark := form.remark():
         note(remark)
-    unknown.tell()
+    for of_model in unknown:
+        of_model.tell()
     bad.end()
 
 
@@ -89,33 +99,3 @@ def _note_table(sentences: Sequence[Sentence], options: ScoreOptions) -> None:
             f"{input_name(options.file)}: looks like a table and is read as lines of text; "
             "name its column with --column"
         )
-
-
-class _UnknownTokens:
-    """How many tokens were scored as ``<unk>`` by each model, and the first lines, to name some by."""
-
-    def __init__(self, scorers: Sequence[NamedScorer]) -> None:
-        self._scorers = scorers
-        self._num_tokens, self._num_unk = 0, [0] * len(scorers)
-        self._lines: list[tuple[str, str]] = []
-
-    def add(self, sentences: Sequence[Sentence], by_model: "Sequence[Sequence[ScoredLine]]") -> None:
-        """Takes the next lines."""
-        is_first = [sentence.number <= NUM_TRIED for sentence in sentences]
-        self._lines += [(f"line {each.number}", each.text) for each in compress(sentences, is_first)]
-        self._num_tokens += sum(len(line.tokens) for line in by_model[0])
-        for i, lines in enumerate(by_model):
-            self._num_unk[i] += sum(sum(line.is_unk) for line in lines)
-
-    def tell(self) -> None:
-        """Says how many there were and, where there were many, which."""
-        for each, count in zip(self._scorers, self._num_unk, strict=True):
-            if not count:
-                continue
-            of = each.name if len(self._scorers) > 1 else ""
-            note(
-                f"{of and f'{of}: '}{count:,} of {self._num_tokens:,} tokens are scored as <unk>, "
-                "which stands for all unknown words"
-            )
-            if count > MANY * self._num_tokens:
-                name_unknown(self._lines, each.model.rules, each.model.vocab, of)

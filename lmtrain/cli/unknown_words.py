@@ -1,8 +1,8 @@
 """What is said of words that a model does not know: which they are, and what would mend it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from itertools import groupby
+from itertools import groupby, islice
 from typing import TYPE_CHECKING
 
 from lmtrain.cli.text import note
@@ -21,6 +21,39 @@ _ITEMS, _WORDS = 5, 6
 """Named at most, and of each item so many words."""
 
 
+class UnknownTokens:
+    """How many tokens a model scored as ``<unk>``, and the first lines, to name some by.
+
+    Args:
+        rules: By which lines became words.
+        vocab: Of the model.
+        model: What it is called, where there are several.
+    """
+
+    def __init__(self, rules: "TextRules", vocab: "Vocabulary", model: str = "") -> None:
+        self._rules, self._vocab, self._model = rules, vocab, model
+        self._num_tokens = self._num_unk = 0
+        self._lines: list[tuple[str, str]] = []
+
+    def add(self, lines: Iterable[tuple[str, str]], num_tokens: int, num_unk: int) -> None:
+        """Takes the next lines, what each is called and the line, and how many tokens they were scored as."""
+        self._lines += islice(lines, NUM_TRIED - len(self._lines))
+        self._num_tokens += num_tokens
+        self._num_unk += num_unk
+
+    def tell(self) -> None:
+        """Says how many there were and, where there were many, which."""
+        if not self._num_unk:
+            return
+        of = f"{self._model}: " if self._model else ""
+        note(
+            f"{of}{self._num_unk:,} of {self._num_tokens:,} tokens are scored as <unk>, "
+            "which stands for all unknown words"
+        )
+        if self._num_unk > MANY * self._num_tokens:
+            name_unknown(self._lines, self._rules, self._vocab, self._model)
+
+
 def name_unknown(
     lines: Sequence[tuple[str, str]], rules: "TextRules", vocab: "Vocabulary", model: str = ""
 ) -> None:
@@ -33,10 +66,10 @@ def name_unknown(
         model: What it is called, where there are several.
     """
     from lmtrain.corpus.mending import mending_rules
-    from lmtrain.corpus.text import is_punctuation
+    from lmtrain.corpus.text import is_punctuation, without_marks
     from lmtrain.corpus.words import Unknown, words_of
 
-    lines = lines[:NUM_TRIED]
+    lines = [(label, without_marks(line)) for label, line in lines[:NUM_TRIED]]
     words = [words_of(line, rules, label) for label, line in lines]
     unknown = Unknown.of(words, vocab)
     better, other = mending_rules([line for _, line in lines], rules, vocab) or (rules, words)

@@ -1,6 +1,6 @@
 r"""N-best lists: what a recogniser took an utterance for, best guess first, each with its scores.
 
-Four forms are read, told apart by the first line. Scores become natural logarithms.
+Four forms of files are read, told apart by the first line. Scores become natural logarithms.
 
 =================  ==================================================  ===============================
 SRILM              ``ascore lscore nwords w1 w2 …``                    base 10
@@ -11,7 +11,15 @@ beams (NeMo)       ``w1 w2 …<TAB>score``                               natural
 
 A header begins the list of the next utterance, and so does a blank line, or, of beams, a number of lines.
 
-Source: SRILM's nbest-format(5); NeMo's ``eval_beamsearch_ngram``, ``--preds_output_folder``.
+Two forms are folders, told by what is in them. Words and scores are in files of their own, after an id.
+
+======  =======================  ===============================================================
+Kaldi   ``words_text``           ``utt-N w1 w2 …``; costs in ``acwt`` and, if that is there, ``lmwt.lmonly``
+ESPnet  ``1best_recog``, …       ``utt w1 w2 …`` in ``text``, one natural logarithm for all in ``score``
+======  =======================  ===============================================================
+
+Source: SRILM's nbest-format(5); NeMo's ``eval_beamsearch_ngram``, ``--preds_output_folder``; Kaldi's
+``steps/rnnlmrescore.sh``, ``archives.N``; ESPnet's ``espnet2/bin/asr_inference.py``.
 """
 
 import json
@@ -19,6 +27,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 
 from lmtrain.corpus.text import fields, without_marks
@@ -28,12 +37,17 @@ from lmtrain.files.text_input import input_name, read_lines
 
 NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
 COUNT = re.compile(r"\d+", re.ASCII)
+_OTHER_FORMS = "; or NBestList headers, beams 'text<TAB>score', a folder of Kaldi or ESPnet"
 PAUSE = "-pau-"
 """SRILM's, which is no word."""
 _BYTELOG = math.log(1.0001) * 1024
 """Nats."""
 _HEADER = re.compile(r"NBestList([12])\.0")
 _SCORE = re.compile(rf"\(({NUMBER.pattern})\)", re.ASCII)
+NUMBER_OF_HYPOTHESIS = re.compile(r"-\d+\Z", re.ASCII)
+"""At the end of Kaldi's id of a hypothesis, ``utt-N``."""
+_VALUE = re.compile(rf"(?:tensor\()?({NUMBER.pattern})(?:\)|, .*\))?", re.ASCII)
+"""As Kaldi and ESPnet write one."""
 _UNIT = re.compile(r"(\S+) \( ([^()]*) \)", re.ASCII)
 
 
@@ -58,7 +72,7 @@ class NbestList:
     """The hypotheses for an utterance, in the order of the list."""
 
     name: str | None
-    """Of the utterance, where its list is a file of its own."""
+    """Of the utterance, where that is told: by an id, or by the name of a file that has its list alone."""
     place: str
     """Where it begins, for messages."""
     hypotheses: list[Hypothesis] = field(default_factory=list)
@@ -70,7 +84,7 @@ def nbest_lists(
     refuse: Callable[[DataError], object],
     tell: Callable[[bytes], object] | None = None,
 ) -> Iterator[NbestList]:
-    """The lists of a file, or of a folder that has a file an utterance.
+    """The lists of a file, or of a folder: of Kaldi, of ESPnet, or with a file an utterance.
 
     Args:
         path: A file, ``-``, or a folder, whose files come in the order of their names.
@@ -82,7 +96,11 @@ def nbest_lists(
         DataError: The input cannot be read, or holds no list.
         UsageError: Where an utterance ends in a file of beams is not told.
     """
-    if path.is_dir():
+    if (path / "words_text").is_file():
+        yield from _kaldi(path, refuse, tell)
+    elif (path / "1best_recog").is_dir():
+        yield from _espnet(path, refuse, tell)
+    elif path.is_dir():
         files = sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
         if not files:
             raise DataError(f"{path}: there is no file in it")
@@ -91,8 +109,80 @@ def nbest_lists(
             for part in _lists_of(file, None, refuse, tell):
                 whole.hypotheses += part.hypotheses
             yield whole
-        return
-    yield from _lists_of(path, beam_size, refuse, tell)
+    else:
+        yield from _lists_of(path, beam_size, refuse, tell)
+
+
+def _kaldi(
+    folder: Path, refuse: Callable[[DataError], object], tell: Callable[[bytes], object] | None
+) -> Iterator[NbestList]:
+    said = _by_id(folder / "words_text", tell)
+    acoustic = _Scores(folder / "acwt", refuse, tell)
+    has_language = (folder / "lmwt.lmonly").is_file()
+    language = _Scores(folder / "lmwt.lmonly", refuse, tell) if has_language else None
+    lists: dict[str, NbestList] = {}
+    for key, (words, place) in said.items():
+        name = NUMBER_OF_HYPOTHESIS.sub("", key)
+        try:
+            if name == key:
+                raise DataError(f"{place}: expected 'utt-N w1 w2 …', the hypothesis's number after a hyphen")
+            present = lists.setdefault(name, NbestList(name, place))
+            scores = -acoustic.of(key, place), -language.of(key, place) if language else 0.0
+            present.hypotheses.append(_counted(words, place, *scores))
+        except DataError as error:
+            refuse(error)
+    yield from lists.values()
+
+
+def _espnet(
+    folder: Path, refuse: Callable[[DataError], object], tell: Callable[[bytes], object] | None
+) -> Iterator[NbestList]:
+    lists: dict[str, NbestList] = {}
+    for number in count(1):
+        part = folder / f"{number}best_recog"
+        if not part.is_dir():
+            break
+        said, scores = _by_id(part / "text", tell), _Scores(part / "score", refuse, tell)
+        for name, (words, place) in said.items():
+            present = lists.setdefault(name, NbestList(name, place))
+            try:
+                present.hypotheses.append(_counted(words, place, scores.of(name, place)))
+            except DataError as error:
+                refuse(error)
+    yield from lists.values()
+
+
+def _by_id(path: Path, tell: Callable[[bytes], object] | None) -> dict[str, tuple[str, str]]:
+    """What follows the first word of each line, and where it stands, by that word."""
+    found: dict[str, tuple[str, str]] = {}
+    for number, line in _lines(path, tell):
+        key, *rest = fields(line, 1) or [""]
+        if key in found:
+            raise DataError(f"{path}:{number}: begins with {key!r}, as a line before does")
+        if key:
+            found[key] = ("".join(rest), f"{path}:{number}")
+    return found
+
+
+class _Scores:
+    """A file of ``id number``; lines that have another form are refused and say nothing."""
+
+    def __init__(
+        self, path: Path, refuse: Callable[[DataError], object], tell: Callable[[bytes], object] | None
+    ) -> None:
+        self._path = path
+        self._values: dict[str, float] = {}
+        for key, (text, place) in _by_id(path, tell).items():
+            if value := _VALUE.fullmatch(text.strip()):
+                self._values[key] = float(value[1])
+            else:
+                refuse(DataError(f"{place}: expected an id and a finite number"))
+
+    def of(self, key: str, place: str) -> float:
+        """That of an id, which stands at ``place``."""
+        if key not in self._values:
+            raise DataError(f"{place}: there is no score of {key!r} in {self._path}")
+        return self._values[key]
 
 
 def _lists_of(
@@ -101,7 +191,7 @@ def _lists_of(
     refuse: Callable[[DataError], object],
     tell: Callable[[bytes], object] | None,
 ) -> Iterator[NbestList]:
-    name, parse, present, size = input_name(path), None, None, 0
+    name, parse, present, size, is_read = input_name(path), None, None, 0, False
     for number, line in _lines(path, tell):
         place = f"{name}:{number}"
         header = _HEADER.fullmatch(line.strip())
@@ -125,8 +215,9 @@ def _lists_of(
         size += 1
         try:
             present.hypotheses.append(parse(line, place))
+            is_read = True
         except DataError as error:
-            refuse(error)
+            refuse(error if is_read or parse is not _srilm else DataError(f"{error}{_OTHER_FORMS}"))
     if present:
         yield present
 
@@ -218,33 +309,61 @@ def _stem(path: Path) -> str:
     return Path(path.name.removesuffix(path.suffix) if path.suffix in COMPRESSED_SUFFIXES else path.name).stem
 
 
-def read_references(path: Path, list_names: Sequence[str | None]) -> list[list[str]]:
-    """What was said, the words of each utterance in the order of the lists.
+@dataclass(frozen=True)
+class References:
+    """What was said, an utterance a line: its words, or an object of a NeMo manifest, with ``text``."""
 
-    A line is an utterance: its words, or an object of a NeMo manifest, with ``text``, in the order of the
-    lists. Where lists have names, it begins with that of its utterance, and lines come in any order.
+    name: str
+    """Of the file, for messages."""
+    lines: list[list[str]]
+    """Their fields."""
 
-    Raises:
-        DataError: The file cannot be read, or is not of these utterances.
+    @classmethod
+    def read(cls, path: Path) -> "References":
+        """Those of a file.
+
+        Raises:
+            DataError: It cannot be read.
+        """
+        name = input_name(path)
+        return cls(name, [fields(_text_of(line, f"{name}:{number}")) for number, line in _lines(path)])
+
+    def of(self, list_names: Sequence[str | None]) -> list[list[str]]:
+        """The words of each utterance in the order of the lists.
+
+        Where lists have names, a line begins with that of its utterance, and lines come in any order.
+
+        Raises:
+            DataError: They are not of these utterances.
+        """
+        names = [name for name in list_names if name is not None]
+        by_name = {words[0]: words[1:] for words in self.lines if words}
+        if missing := next((name for name in names if name not in by_name), None):
+            raise DataError(f"{self.name}: no line begins with {missing!r}, the name of a list")
+        said = [by_name[name] for name in names] if names else self.lines
+        if len(said) != len(list_names):
+            raise DataError(
+                f"{self.name}: {len(said):,} references, where there are {len(list_names):,} lists; it "
+                "has a line an utterance (--beam-size says how many lines one has in a file of beams)"
+            )
+        return [fields(without_marks(" ".join(words))) for words in said]
+
+
+def begin_with_ids(references: Sequence[Sequence[str]], lists: Sequence[Sequence[str]]) -> bool:
+    """Whether references begin with the ids of utterances: words that differ, and no hypothesis has.
+
+    Args:
+        references: The words of each utterance; fewer than three say nothing.
+        lists: The hypotheses for each.
     """
-    names = [name for name in list_names if name is not None]
-    said: list[list[str]] = []
-    by_name: dict[str, list[str]] = {}
-    for number, line in _lines(path):
-        words = fields(_text_of(line, f"{input_name(path)}:{number}"))
-        if names:
-            by_name |= {words[0]: words[1:]} if words else {}
-        else:
-            said.append(words)
-    if missing := next((name for name in names if name not in by_name), None):
-        raise DataError(f"{input_name(path)}: no line begins with {missing!r}, the name of a list")
-    said = [by_name[name] for name in names] if names else said
-    if len(said) != len(list_names):
-        raise DataError(
-            f"{input_name(path)}: {len(said):,} references, where there are {len(list_names):,} lists; it "
-            "has a line an utterance (--beam-size says how many lines one has in a file of beams)"
+    firsts = [words[0] if words else "" for words in references]
+    return (
+        len(firsts) > 2
+        and len(set(firsts)) == len(firsts)
+        and not any(
+            first in fields(text) for first, texts in zip(firsts, lists, strict=True) for text in texts
         )
-    return [fields(without_marks(" ".join(words))) for words in said]
+    )
 
 
 def _text_of(line: str, place: str) -> str:

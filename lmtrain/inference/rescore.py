@@ -70,6 +70,10 @@ class ScoredList:
     name: str | None
     hypotheses: list[Hypothesis]
     scores: Scores
+    num_tokens: int = 0
+    """That the language model scored, in all hypotheses, ends of lines included."""
+    num_unk: int = 0
+    """Of these, those scored as ``<unk>``."""
 
     def best(self, weights: Weights) -> Hypothesis | None:
         """That of the highest total; None where there is no hypothesis."""
@@ -127,7 +131,9 @@ def score_lists(
             [line.log_prob for line in lines],
             [hypothesis.num_words for hypothesis in kept],
         )
-        yield ScoredList(each.name, kept, Scores(*(np.array(column, dtype=np.float64) for column in columns)))
+        scores = Scores(*(np.array(column, dtype=np.float64) for column in columns))
+        num_tokens, num_unk = sum(len(line.tokens) for line in lines), sum(sum(line.is_unk) for line in lines)
+        yield ScoredList(each.name, kept, scores, num_tokens, num_unk)
 
 
 def count_errors(lists: Sequence[ScoredList], references: Sequence[Sequence[str]]) -> list[Ints]:

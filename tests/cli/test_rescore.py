@@ -46,8 +46,8 @@ def test_the_best_is_that_of_the_highest_sum(
     outcome = rescore(trained, tmp_path, "--lm-weight", language, f"--word-insertion={insertion}")
     assert outcome.code == 0
     assert outcome.out.split("\n") == [*expected, ""]
-    told, signature = outcome.err.splitlines()
-    assert told == f"language model × {language:.6g}, {insertion:+.6g} a word"
+    told, signature, *_ = outcome.err.splitlines()
+    assert told == f"weights: --lm-weight {language:.6g} --word-insertion {insertion:.6g}"
     figure = f"signature: rescore|lm:{language}|insertion:{insertion}|firstpass:0|tok:ws|"
     assert signature.startswith(figure)
     digest = hashlib.sha256(LISTS.encode()).hexdigest()
@@ -69,6 +69,66 @@ def test_weights_are_tuned_on_lists_with_references(trained: Trained, tmp_path: 
     for given in ((0, 0), (1, 0), (8, -3), (40, 20)):
         options = ("--lm-weight", given[0], f"--word-insertion={given[1]}", "--references", "said", "--json")
         assert json.loads(rescore(trained, tmp_path, *options).out)["errors"]["errors"] >= tuned["errors"]
+
+
+def test_the_weights_are_told_as_they_are_typed(trained: Trained, tmp_path: Path) -> None:
+    lists = "-12 -3 1 cat\n-1 -3 3 the old cat\n\n-1 -3 4 the the dog sat\n-1 -3 2 dog sat\n"
+    said = ("--references", "said")
+    (tmp_path / "said").write_text("cat\ndog sat\n")
+    (tmp_path / "nbest").write_text(lists)
+    first = lmtrain("rescore", trained.run_dir, "nbest", *said, "--tune-on", "nbest", folder=tmp_path)
+    told = next(line for line in first.err.splitlines() if line.startswith("weights: "))
+    _, *options = told.split()
+    assert float(options[-1]) < 0
+    again = lmtrain("rescore", trained.run_dir, "nbest", *said, *options, folder=tmp_path)
+    assert (again.code, again.out) == (0, first.out)
+    assert told in again.err
+
+
+def test_unknown_words_are_told(trained: Trained, tmp_path: Path) -> None:
+    text = "-1 -2 3 THE OLD CAT\n-1 -2 3 the old cat\n\n-1 -2 0\n"
+    err = rescore(trained, tmp_path, text=text).err
+    assert "3 of 9 tokens are scored as <unk>" in err
+    assert f"{tmp_path / 'nbest'}:1: THE (known as the), OLD (known as old), CAT (known as cat)" in err
+    assert "--lowercase would leave 0.0% unknown" in err
+    lower = json.loads(rescore(trained, tmp_path, "--lowercase", "--json", text=text).out)
+    assert lower["utterances"][0]["text"] == "THE OLD CAT"
+    assert lower["utterances"][0]["logprob"] == pytest.approx(logprobs(trained, "the old cat")[0], abs=1e-5)
+    assert "|tok:ws+lower|" in lower["signature"]
+
+
+def test_archives_of_kaldi_and_their_references(trained: Trained, tmp_path: Path) -> None:
+    (tmp_path / "archives.1").mkdir()
+    (tmp_path / "archives.1" / "words_text").write_text("a-1 the cat\na-2 the old cat\nb-1 dog\n")
+    (tmp_path / "archives.1" / "acwt").write_text("a-1 9\na-2 8.5\nb-1 4\n")
+    (tmp_path / "text").write_text("b dog\na the old cat\n")
+    options = ("--lm-weight", 0, "--references", "text")
+    outcome = lmtrain("rescore", trained.run_dir, "archives.1", *options, folder=tmp_path)
+    assert (outcome.code, outcome.out) == (0, "a the old cat\nb dog\n")
+    told = "archives.1: word error rate 0.00 % (0 of 4 words; 25.00 % of the first hypotheses, "
+    assert outcome.err.startswith(told)
+
+
+def test_what_counts_as_an_utterance_is_told_where_it_is_in_doubt(trained: Trained, tmp_path: Path) -> None:
+    beams = "the cat\t-1\ncat\t-2\nthe dog\t-1\n"
+    assert "nbest: all 3 lines are taken for one utterance" in rescore(trained, tmp_path, text=beams).err
+    short = rescore(trained, tmp_path, "--beam-size", 2, text=beams).err
+    assert "nbest: the last utterance has fewer lines than --beam-size says, 1 and not 2" in short
+    for options, text in ((("--beam-size", 3), beams), ((), "-1 -2 1 cat\n"), ((), LISTS)):
+        assert "utterance" not in rescore(trained, tmp_path, *options, text=text).err
+
+
+def test_ids_before_references_are_told(trained: Trained, tmp_path: Path) -> None:
+    rescore(trained, tmp_path)
+    (tmp_path / "text").write_text("a the old cat\nb the dog sat\nc slept\n")
+    err = rescore(trained, tmp_path, "--references", "text").err
+    assert "text: lines begin with what no list has, as with ids" in err
+    assert "as with ids" not in rescore(trained, tmp_path, "--references", "said").err
+
+
+def test_references_are_read_before_anything_is_scored(trained: Trained, tmp_path: Path) -> None:
+    outcome = rescore(trained, tmp_path, "--references", "nowhere")
+    assert (outcome.code, outcome.out) == (3, "")
 
 
 def test_what_an_utterance_says_of_itself(trained: Trained, tmp_path: Path) -> None:

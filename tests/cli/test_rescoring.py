@@ -1,4 +1,4 @@
-"""``--ngram`` of ``eval`` and ``score``: a mixture of what two models say, word by word."""
+"""``--ngram`` of ``eval``, ``score`` and ``rescore``: a mixture of what two models say, word by word."""
 
 import hashlib
 import json
@@ -53,6 +53,19 @@ def test_scores_are_mixed_word_by_word(trained: Trained, arpa: Path) -> None:
         mixed = [(1 - weight) * 2**-a + weight * 2**-b for a, b in zip(model, ngram, strict=True)]
         found = surprisals(trained, "--ngram", arpa, *options)
         assert found == pytest.approx([-math.log2(p) for p in mixed], abs=1e-5)
+
+
+def test_lists_are_rescored_by_the_mixture(trained: Trained, arpa: Path) -> None:
+    options = ("--ngram", arpa, "--weight", 0.25)
+    lists = "".join(f"-1 -2 3 {line}\n\n" for line in TEXT.splitlines() if line)
+    arguments = ("runs/tiny", "-", "--json", "--precision", "bfloat16")
+    outcome = lmtrain("rescore", *arguments, *options, folder=trained.folder, stdin=lists.encode())
+    found = json.loads(outcome.out)
+    assert "|prec:bfloat16|ngram:" in found["signature"]
+    arguments = ("runs/tiny", "-", "--format", "json", "--precision", "bfloat16")
+    out = lmtrain("score", *arguments, *options, folder=trained.folder, stdin=TEXT.encode()).out
+    expected = [row["logprob"] for row in map(json.loads, out.splitlines()) if row["num_tokens"] > 1]
+    assert [each["logprob"] for each in found["utterances"]] == pytest.approx(expected, abs=1e-2)
 
 
 def test_an_evaluation_is_the_sum_of_scores(trained: Trained, arpa: Path) -> None:

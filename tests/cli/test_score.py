@@ -203,6 +203,18 @@ def test_kaldi(trained: Trained) -> None:
     assert [float(line.split()[1]) for line in lines] == [-row["logprob"] for row in rows]
 
 
+def test_kaldi_with_scores_among_the_words(trained: Trained) -> None:
+    told = "a number follows each id, and was scored as a word"
+    assert told in score(trained, "--format", "kaldi", text="a-1 -7.5 the cat\na-2 -8 cat\n").err
+    for text in ("a-1 the 5 cat\na-2 5 cat\n", "a-1 5\na-2\n"):
+        assert told not in score(trained, "--format", "kaldi", text=text).err
+
+
+def test_marks_of_sentences_are_not_named_as_unknown(trained: Trained) -> None:
+    err = score(trained, text="<s> the unicorn </s>\n").err
+    assert "line 1: unicorn\n" in err
+
+
 def test_kaldi_of_a_plain_text(trained: Trained) -> None:
     outcome = score(trained, "--format", "kaldi", text="the old cat\nold cat\n")
     assert outcome.code == 0

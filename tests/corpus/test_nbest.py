@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lmtrain.corpus.nbest import Hypothesis, NbestList, nbest_lists, read_references
+from lmtrain.corpus.nbest import Hypothesis, NbestList, References, begin_with_ids, nbest_lists
 from lmtrain.errors import DataError, UsageError
 
 BYTELOG = 1024 * math.log(1.0001)
@@ -78,10 +78,79 @@ def test_a_folder_has_a_list_a_file(tmp_path: Path) -> None:
     assert [each.name for each in lists] == ["utt1.5", "utt2"]
     assert seen(lists) == [["the"], ["cat", "mat"]]
     (tmp_path / "references.txt").write_text("utt2 <s> the mat </s>\nutt1.5\n")
-    said = read_references(tmp_path / "references.txt", [each.name for each in lists])
+    said = References.read(tmp_path / "references.txt").of([each.name for each in lists])
     assert said == [[], ["the", "mat"]]
     with pytest.raises(DataError, match="no line begins with 'utt3', the name of a list"):
-        read_references(tmp_path / "references.txt", ["utt3"])
+        References.read(tmp_path / "references.txt").of(["utt3"])
+
+
+def test_archives_of_kaldi(tmp_path: Path) -> None:
+    """Costs, which are negated; in any order."""
+    (tmp_path / "words_text").write_text("a-b-1 the cat\na-b-2 \nc-1 <s> mat </s>\nc-10 the mat\n")
+    (tmp_path / "acwt").write_text("c-10 7\na-b-1 100.5\na-b-2 90\nc-1 1e1\n")
+    first, second = nbest_lists(tmp_path, None, fail)
+    assert (first.name, second.name) == ("a-b", "c")
+    assert seen([first, second]) == [["the cat", ""], ["mat", "the mat"]]
+    place = f"{tmp_path / 'words_text'}:1"
+    assert first.hypotheses[0] == Hypothesis("the cat", -100.5, 0.0, 2, place)
+    assert [each.acoustic for each in second.hypotheses] == [-10, -7]
+    (tmp_path / "lmwt.lmonly").write_text("a-b-1 9\na-b-2 8.5\nc-1 7\nc-10 -6\n")
+    told: list[bytes] = []
+    lists = list(nbest_lists(tmp_path, None, fail, told.append))
+    assert [[each.first_pass for each in one.hypotheses] for one in lists] == [[-9, -8.5], [-7, 6]]
+    files = ("words_text", "acwt", "lmwt.lmonly")
+    assert b"".join(told) == b"".join((tmp_path / name).read_bytes() for name in files)
+
+
+def test_beams_of_espnet(tmp_path: Path) -> None:
+    for n, text, score in (
+        (1, "b the cat\na mat\n", "b -1.5\na tensor(-3.25)\n"),
+        (2, "b the mat\n", "b tensor(-2e1, device='cuda:0')\n"),
+        (10, "a not read\n", "a -1\n"),  # a gap: 3 to 9 are not there
+    ):
+        (tmp_path / f"{n}best_recog").mkdir()
+        (tmp_path / f"{n}best_recog" / "text").write_text(text)
+        (tmp_path / f"{n}best_recog" / "score").write_text(score)
+    lists = list(nbest_lists(tmp_path, None, fail))
+    assert [each.name for each in lists] == ["b", "a"]
+    assert seen(lists) == [["the cat", "the mat"], ["mat"]]
+    assert [[each.acoustic for each in one.hypotheses] for one in lists] == [[-1.5, -20], [-3.25]]
+
+
+@pytest.mark.parametrize(
+    ("words", "costs", "message"),
+    [
+        ("a-1 the\na-1 cat\n", "a-1 1\n", "words_text:2: begins with 'a-1', as a line before does"),
+        ("a the\n", "a 1\n", "words_text:1: expected 'utt-N w1 w2 …'"),
+        ("a-1 the\na-2 cat\n", "a-1 1\n", "words_text:2: there is no score of 'a-2' in {folder}/acwt"),
+        ("a-1 the\n", "a-1 nan\n", "acwt:1: expected an id and a finite number"),
+        ("a-1 the\n", None, "acwt: no such file"),
+    ],
+)
+def test_what_is_refused_of_kaldi(words: str, costs: str | None, message: str, tmp_path: Path) -> None:
+    (tmp_path / "words_text").write_text(words)
+    if costs is not None:
+        (tmp_path / "acwt").write_text(costs)
+    with pytest.raises(DataError) as refused:
+        list(nbest_lists(tmp_path, None, fail))
+    assert str(refused.value).startswith(f"{tmp_path}/{message.format(folder=tmp_path)}")
+
+
+def test_hypotheses_without_a_score_are_left_out(tmp_path: Path) -> None:
+    (tmp_path / "words_text").write_text("a-1 the\na-2 cat\nb-1 mat\n")
+    (tmp_path / "acwt").write_text("a-1 1\nb-1 one\n")
+    refused: list[DataError] = []
+    lists = list(nbest_lists(tmp_path, None, refused.append))
+    assert [each.name for each in lists] == ["a", "b"]
+    assert seen(lists) == [["the"], []]
+    assert len(refused) == 3
+
+
+def test_a_form_that_is_not_known_is_told_the_others(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"before the words; or NBestList headers, beams .* Kaldi or ESPnet"):
+        read(tmp_path / "a", "utt1-1 the cat\n")
+    with pytest.raises(DataError, match=r"before the words$"):
+        read(tmp_path / "a", "-1 -2 1 the\nutt1-1 the cat\n")
 
 
 @pytest.mark.parametrize(
@@ -120,11 +189,21 @@ def test_a_number_of_lines_is_for_beams(tmp_path: Path) -> None:
 def test_references(tmp_path: Path) -> None:
     path = tmp_path / "references"
     path.write_text("the cat\n\n<s> mat </s>\n")
-    assert read_references(path, [None] * 3) == [["the", "cat"], [], ["mat"]]
+    assert References.read(path).of([None] * 3) == [["the", "cat"], [], ["mat"]]
     path.write_text('{"audio_filepath": "a.wav", "text": "the cat"}\n{"text": ""}\n')
-    assert read_references(path, [None] * 2) == [["the", "cat"], []]
+    assert References.read(path).of([None] * 2) == [["the", "cat"], []]
     with pytest.raises(DataError, match="2 references, where there are 3 lists"):
-        read_references(path, [None] * 3)
+        References.read(path).of([None] * 3)
     path.write_text('{"words": 1}\n')
     with pytest.raises(DataError, match=":1: begins as a JSON object, and is none with 'text'"):
-        read_references(path, [None])
+        References.read(path).of([None])
+
+
+def test_ids_before_references() -> None:
+    lists = [["the cat", "cat"], ["the mat"], ["the"]]
+    with_ids = [["u1", "the", "cat"], ["u2", "the", "mat"], ["u3"]]
+    assert begin_with_ids(with_ids, lists)
+    assert not begin_with_ids(with_ids[:2], lists[:2])
+    assert not begin_with_ids([words[1:] for words in with_ids], lists)
+    assert not begin_with_ids([["u1"], ["u2"], ["the"]], lists)
+    assert not begin_with_ids([["a"], ["a"], ["dog"]], lists)
