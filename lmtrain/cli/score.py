@@ -96,6 +96,15 @@ def score(
             show_default=False,
         ),
     ] = None,
+    sentence_by: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN,…",
+            help="Of a table with a word a row: where one of these columns changes, another sentence begins: "
+            "item,version.  [default: those of usual names]",
+            show_default=False,
+        ),
+    ] = None,
     rows: Annotated[
         Literal["words", "parts"] | None,
         typer.Option(
@@ -159,9 +168,18 @@ def score(
     from lmtrain.cli.score_options import ScoreOptions
     from lmtrain.cli.score_text import score_text
     from lmtrain.cli.score_words import score_words
-    from lmtrain.cli.word_table import WordOptions
+    from lmtrain.cli.word_table import WordOptions, columns_named
 
-    columns = tuple(filter(None, (by or "").split(",")))
+    words = WordOptions(
+        column,
+        rows,
+        columns_named(by),
+        spillover,
+        base,
+        entropy_reduction,
+        num_guesses,
+        columns_named(sentence_by),
+    )
     options = ScoreOptions(
         file=file,
         form=form,
@@ -171,7 +189,7 @@ def score(
         extended=extended,
         num_guesses=num_guesses,
         rules=RulesOptions(tokenizer, lowercase, numbers, no_punctuation),
-        words=WordOptions(column, rows, columns, spillover, base, entropy_reduction, num_guesses),
+        words=words,
         out=out,
         adapt=AdaptOptions(adapt, adapt_set, temperature, tuning),
         ngram=ngram,

@@ -35,8 +35,8 @@ def score_text(scorers: Sequence[NamedScorer], options: ScoreOptions) -> None:
     with results_to(options.out) as write:
         for group in watched_beside_results(groups, None, "lines", "scoring", len, options.out):
             sentences = [sentence for sentence in group if sentence]
-            if not has_begun:
-                _note_table(sentences, options)
+            if not has_begun and not options.kind.has_fields and options.form != "srilm":
+                note_table(sentences[0].text, input_name(options.file))
             by_model = score(sentences)
             scored = zip(*by_model, strict=True)
             rows = [form.write_all(each.prefix, next(scored)) if each else "\n" for each in group]
@@ -90,12 +90,12 @@ def _scoring(
     return score
 
 
-def _note_table(sentences: Sequence[Sentence], options: ScoreOptions) -> None:
-    """Whether the first line is the header of a table, which lines of a recogniser are never taken for."""
+def note_table(line: str, name: str) -> None:
+    """Says so where the first line of what is read as text, which is called ``name``, is a table's header."""
     from lmtrain.corpus.stimuli import looks_like_table
 
-    if not options.kind.has_fields and options.form != "srilm" and looks_like_table(sentences[0].text):
+    if looks_like_table(line):
         note(
-            f"{input_name(options.file)}: looks like a table and is read as lines of text; "
-            "name its column with --column"
+            f"{name}: looks like a table and is read as lines of text; name its column of sentences or words "
+            "with --column"
         )

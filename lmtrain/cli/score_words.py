@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 from lmtrain.cli.score_models import NamedScorer, signatures_of
 from lmtrain.cli.score_options import ScoreOptions
+from lmtrain.cli.score_text import note_table
 from lmtrain.cli.signatures import results_to
 from lmtrain.cli.text import note
 from lmtrain.cli.unknown_words import MANY, name_unknown
 from lmtrain.cli.word_table import WordReader, WordTable
+from lmtrain.errors import DataError
 from lmtrain.files.tables import as_text
 
 if TYPE_CHECKING:
@@ -27,10 +29,16 @@ def score_words(scorers: Sequence[NamedScorer], options: ScoreOptions) -> None:
     readers = [
         WordReader(each.model, each.scorer, suffix) for each, suffix in zip(scorers, suffixes, strict=True)
     ]
-    stimuli = read_stimuli(options.file, options.words.column)
+    stimuli = read_stimuli(options.file, options.words.column, options.words.sentence_by)
+    _refuse_torn(stimuli)
     table = WordTable(stimuli, readers, options.words, has_details=options.with_details, out=options.out)
     if stimuli.kind == "words" and not stimuli.keys:
-        note(f"{stimuli.name}: no column such as item or sentence_id; all rows are read as one sentence")
+        note(
+            f"{stimuli.name}: no column such as item or sentence_id; all rows are read as one sentence "
+            "(name what tells sentences apart with --sentence-by)"
+        )
+    if stimuli.kind == "text":
+        note_table(stimuli.sentences[0].line, stimuli.name)
     rows = table.summed() if options.words.by else table.rows()
     with results_to(options.out) as write:
         while some := list(islice(rows, _ROWS)):
@@ -40,6 +48,17 @@ def score_words(scorers: Sequence[NamedScorer], options: ScoreOptions) -> None:
     for reader, count in zip(readers, table.num_unknown, strict=True):
         if count > MANY * table.num_words:
             _tell_unknown(stimuli, reader, count, table.num_words)
+
+
+def _refuse_torn(stimuli: "Stimuli") -> None:
+    """Where words are sorted by their place in a sentence, say, a sentence would be read as many."""
+    if torn := stimuli.torn:
+        values = ", ".join(f"{key} {stimuli.table.column(key)[torn.first_row]}" for key in stimuli.keys)
+        raise DataError(
+            f"{stimuli.name}: row {torn.first_row + 1} ({values}) goes on with a sentence that other rows "
+            "interrupt; sort the table so that the words of a sentence follow each other or, if this is "
+            f"another sentence, name all columns that tell: --sentence-by {','.join(stimuli.keys)},…"
+        )
 
 
 def _tell_unknown(stimuli: "Stimuli", reader: WordReader, count: int, num_words: int) -> None:

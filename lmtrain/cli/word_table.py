@@ -36,11 +36,17 @@ class WordOptions:
     base: Literal["2", "e", "10"] = "2"
     entropy_reduction: bool = False
     num_guesses: int = 0
+    sentence_by: tuple[str, ...] = ()
 
     @property
     def are_given(self) -> bool:
         """Whether it says anything that tokens have no place for."""
         return replace(self, num_guesses=0) != WordOptions()
+
+
+def columns_named(text: str | None) -> tuple[str, ...]:
+    """Those that an option names: ``item, condition``."""
+    return tuple(filter(None, map(str.strip, (text or "").split(","))))
 
 
 @dataclass(frozen=True)

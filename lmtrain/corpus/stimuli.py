@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -19,7 +18,7 @@ _WORD_COLUMNS, _SENTENCE_COLUMNS, _REGION_COLUMNS = (
     ("region", "zone"),
 )
 _KEYS = (
-    *("subject", "participant", "list", "trial", "story", "text"),
+    *("subject", "subj", "participant", "worker", "list", "trial", "story", "text"),
     *("item", "condition", "cond", "sentence", "sent"),
 )
 """Columns beside words: where one changes, another sentence begins. They may be numbers: ``Text_ID``."""
@@ -68,15 +67,17 @@ class Stimuli:
     keys: tuple[str, ...] = ()
 
     @property
-    def comes_again(self) -> Sentence | None:
-        """Of words: the first one whose keys an earlier one has, to which its rows may belong."""
+    def torn(self) -> Sentence | None:
+        """Of words: the first one with the keys of an earlier one, whose rows others part from it.
+
+        One with the same text is the same sentence again, as where several people read it.
+        """
         columns = [self.table.column(key) for key in self.keys]
-        seen: set[tuple[str, ...]] = set()
+        seen: dict[tuple[str, ...], str] = {}
         for sentence in self.sentences if columns else ():
             values = tuple(column[sentence.first_row] for column in columns)
-            if values in seen:
+            if seen.setdefault(values, sentence.line) != sentence.line:
                 return sentence
-            seen.add(values)
         return None
 
 
@@ -86,7 +87,7 @@ def read_stimuli(path: Path, column: str | None = None, keys: Sequence[str] = ()
     The text is in ``column``, by default that called word, token, sentence or text, in capitals or not. A row
     is a word of a sentence, or several, where the column is called word, token or region, all cells of one
     not called sentence are single words, or keys are given. So it is where there is a column of regions
-    beside one not called sentence, and rows that follow each other differ in their text, not in their keys.
+    beside one not called sentence, and rows with the same keys differ in their region and their text.
 
     Args:
         path: The file.
@@ -127,11 +128,16 @@ def _are_parts(table: Table, name: str, cells: list[str], values: Sequence[tuple
         return False
     if all(len(cell.split()) < 2 for cell in cells):
         return True
-    goes_on = any(
-        before == after and cell != following
-        for (before, after), (cell, following) in zip(pairwise(values), pairwise(cells), strict=True)
+    regions = _found(table, _REGION_COLUMNS)
+    if not regions or not values[0]:
+        return False
+    begun: dict[tuple[str, ...], tuple[str, str]] = {}
+    rows = zip(values, zip(table.column(regions[0]), cells, strict=True), strict=True)
+    return any(
+        region != first_region and cell != first_cell
+        for keys, (region, cell) in rows
+        for first_region, first_cell in [begun.setdefault(keys, (region, cell))]
     )
-    return bool(values[0] and goes_on and _found(table, _REGION_COLUMNS))
 
 
 def _key(column: str) -> str:

@@ -280,13 +280,39 @@ def test_rows_that_nothing_parts_are_one_sentence_and_it_says_so(trained: Traine
     assert told not in score(trained, words).err
 
 
+def test_words_of_a_sentence_that_others_part_are_refused(trained: Trained) -> None:
+    table = "item,condition,word\n1,a,the\n1,b,the\n1,a,cat\n1,b,dog\n"
+    outcome = score(trained, "-", "--column", "word", stdin=table, code=3)
+    assert outcome.out == ""
+    assert (
+        "standard input: row 3 (item 1, condition a) goes on with a sentence that other rows" in outcome.err
+    )
+    assert "--sentence-by item,condition,…" in outcome.err
+
+
+def test_columns_of_any_name_tell_sentences_apart(trained: Trained) -> None:
+    table = "passage;version;token\n1;a;the\n1;a;cat\n1;b;the\n1;b;dog\n"
+    found = rows_of(score(trained, "-", "--sentence-by", "passage, version", stdin=table).out, ";")
+    costs = [*plain(trained, "the cat\n"), *plain(trained, "the dog\n")]
+    assert [float(row["surprisal"]) for row in found] == pytest.approx(costs, abs=1e-5)
+    whole = score(trained, "-", "--column", "token", stdin=table)
+    assert (
+        "all rows are read as one sentence (name what tells sentences apart with --sentence-by)" in whole.err
+    )
+    assert [row["surprisal"] for row in rows_of(whole.out, ";")] != [row["surprisal"] for row in found]
+    refused = score(trained, "-", "--sentence-by", "cond", stdin=table, code=2)
+    assert "no column 'cond' (there are passage, version, token)" in refused.err
+
+
 def test_a_column_called_sentence_has_no_words(trained: Trained) -> None:
     found = rows_of(score(trained, "-", "--column", "sentence", stdin="sentence\nthe\nthe\n").out, ",")
     assert len({row["surprisal"] for row in found}) == 1
 
 
 def test_a_table_that_is_read_as_text_is_told_of(trained: Trained) -> None:
-    assert "standard input: looks like a table" in score(trained, "-", stdin=LONG).err
+    for options in ((), ("--tokenizer", "penn"), ("--format", "json")):
+        told = score(trained, "-", *options, stdin=LONG).err
+        assert "standard input: looks like a table and is read as lines of text" in told
     assert "looks like a table" not in score(trained, "-", stdin="the old cat, and the word\n").err
 
 

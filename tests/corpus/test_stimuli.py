@@ -33,6 +33,7 @@ def test_regions_of_a_sentence_are_read_one_after_the_other(tmp_path: Path) -> N
     [
         "item,condition,region,text\n1,a,2,The key was\n1,b,2,The keys were\n",  # the region of interest
         "item,region,text\n1,1,The key was\n1,2,The key was\n",  # the sentence beside each of its regions
+        "item,version,region,text\n1,a,2,The key was\n1,b,2,The keys were\n",
         "item,region,sentence\n1,1,The key was\n1,2,to it\n",
         "item,type,text\n1,a,The key was\n1,b,The keys were\n",
         "region,text\n1,The key\n2,to it\n",  # nothing tells whose regions they are
@@ -59,13 +60,23 @@ def test_columns_that_are_named_tell_sentences_apart(tmp_path: Path) -> None:
         stimuli(tmp_path, text, "chunk", "cond")
 
 
-def test_a_sentence_whose_keys_come_again_is_found(tmp_path: Path) -> None:
+def test_a_sentence_that_others_part_is_found(tmp_path: Path) -> None:
     sorted_by_word = "item,condition,word\n1,a,the\n1,b,the\n1,a,key\n1,b,keys\n"
-    again = stimuli(tmp_path, sorted_by_word).comes_again
-    assert again is not None
-    assert (again.line, again.first_row) == ("key", 2)
-    assert stimuli(tmp_path, REGIONS).comes_again is None
-    assert stimuli(tmp_path, "word\nthe\nkey\n").comes_again is None
+    torn = stimuli(tmp_path, sorted_by_word).torn
+    assert torn is not None
+    assert (torn.line, torn.first_row) == ("key", 2)
+    assert stimuli(tmp_path, REGIONS).torn is None
+    assert stimuli(tmp_path, "word\nthe\nkey\n").torn is None
+    read_by_two = "worker,item,word\n1,1,the\n1,1,key\n1,2,it\n2,1,the\n2,1,key\n2,2,it\n"
+    assert stimuli(tmp_path, read_by_two).torn is None
+
+
+def test_regions_that_others_part_are_no_sentences(tmp_path: Path) -> None:
+    text = "item,condition,region,text\n1,a,1,The key\n1,b,1,The keys\n1,a,2,to it\n1,b,2,to it\n"
+    found = stimuli(tmp_path, text)
+    assert found.kind == "words"
+    assert found.torn is not None
+    assert found.torn.first_row == 2
 
 
 def test_the_header_of_a_table_is_no_sentence() -> None:
