@@ -27,6 +27,8 @@ class ScoreFormat:
 
     base: ClassVar[str] = "2"
     """Of the logarithms, as signatures call it."""
+    reads: ClassVar[str] = "a sentence a line"
+    """What its lines are, for messages."""
     takes_details: ClassVar[bool] = False
     """Whether there is a place for entropy and rank."""
     holds_alternatives: ClassVar[bool] = False
@@ -221,6 +223,7 @@ class KaldiFormat(ScoreFormat):
     """
 
     base = "e"
+    reads = "lines 'utt-id w1 w2 …'"
     has_fields = True
 
     def __init__(self, name: Path, *options: Any) -> None:
@@ -280,6 +283,7 @@ class NbestFormat(ScoreFormat):
     """
 
     base = "10"
+    reads = "lines 'ascore lscore nwords w1 w2 …'"
     holds_alternatives = True
     has_fields = True
 

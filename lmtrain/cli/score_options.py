@@ -129,11 +129,8 @@ class ScoreOptions:
     def _of_words(self) -> Iterator[str]:
         if not self.asks_for_words:
             return
-        given = {
-            f"--format {self.form}": self.form != "tsv",
-            "--skip-bad-lines": self.skip_bad_lines,
-            "--after": self.after is not None,
-        }
-        yield from (
-            f"{what} has no place for tables or rows of words; leave it out" for what in given if given[what]
-        )
+        no_place = "has no place for tables or rows of words"
+        if self.form != "tsv":
+            yield f"--format {self.form} {no_place}: it reads {self.kind.reads}; leave it out for a table"
+        given = {"--skip-bad-lines": self.skip_bad_lines, "--after": self.after is not None}
+        yield from (f"{what} {no_place}; leave it out" for what in given if given[what])

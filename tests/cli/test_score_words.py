@@ -334,6 +334,7 @@ def test_a_table_that_is_read_as_text_is_told_of(trained: Trained) -> None:
         ("word\nthe\n", ("--by", "region"), 2, "--by region: no such column"),
         ("word\nthe\n", ("--rows", "words"), 2, "each row is a word already"),
         ("word\nthe\n", ("--format", "json"), 2, "--format json has no place for tables"),
+        ("word\nthe\n", ("--format", "kaldi", "--column", "word"), 2, "it reads lines 'utt-id w1 w2 …'"),
         ("word\nthe\n", ("--numbers", "a b"), 2, "'a b' is not one word"),
         ("sentence\nthe cat\n", ("--spillover", "1"), 2, "give --rows words too"),
         ("word\nthe\n", ("--top", "1", "--by", "word"), 2, "have no place in --by"),
