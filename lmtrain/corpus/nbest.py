@@ -25,7 +25,7 @@ Source: SRILM's nbest-format(5); NeMo's ``eval_beamsearch_ngram``, ``--preds_out
 import json
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -49,6 +49,8 @@ NUMBER_OF_HYPOTHESIS = re.compile(r"-\d+\Z", re.ASCII)
 _VALUE = re.compile(rf"(?:tensor\()?({NUMBER.pattern})(?:\)|, .*\))?", re.ASCII)
 """As Kaldi and ESPnet write one."""
 _UNIT = re.compile(r"(\S+) \( ([^()]*) \)", re.ASCII)
+_GROUP = 4096
+"""Hypotheses that are handed out at once, about."""
 
 
 @dataclass(frozen=True)
@@ -83,8 +85,10 @@ def nbest_lists(
     beam_size: int | None,
     refuse: Callable[[DataError], object],
     tell: Callable[[bytes], object] | None = None,
-) -> Iterator[NbestList]:
+) -> Iterator[list[NbestList]]:
     """The lists of a file, or of a folder: of Kaldi, of ESPnet, or with a file an utterance.
+
+    They come in groups, which are as large as they get without waiting for further input, up to a bound.
 
     Args:
         path: A file, ``-``, or a folder, whose files come in the order of their names.
@@ -93,24 +97,51 @@ def nbest_lists(
         tell: Is told the bytes of all lists, in order; see ``read_lines``.
 
     Raises:
-        DataError: The input cannot be read, or holds no list.
+        DataError: The input cannot be read, or holds no list; what comes before has been handed out.
         UsageError: Where an utterance ends in a file of beams is not told.
     """
     if (path / "words_text").is_file():
-        yield from _kaldi(path, refuse, tell)
+        found: Iterator[NbestList | None] = _kaldi(path, refuse, tell)
     elif (path / "1best_recog").is_dir():
-        yield from _espnet(path, refuse, tell)
+        found = _espnet(path, refuse, tell)
     elif path.is_dir():
-        files = sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
-        if not files:
-            raise DataError(f"{path}: there is no file in it")
-        for file in files:
-            whole = NbestList(_stem(file), str(file))
-            for part in _lists_of(file, None, refuse, tell):
-                whole.hypotheses += part.hypotheses
-            yield whole
+        found = _file_by_file(path, refuse, tell)
     else:
-        yield from _lists_of(path, beam_size, refuse, tell)
+        found = _lists_of(path, beam_size, refuse, tell)
+    return _in_groups(found)
+
+
+def _in_groups(lists: Iterable[NbestList | None]) -> Iterator[list[NbestList]]:
+    """Ends a group where there is None, at the bound, and before what cannot be read."""
+    group: list[NbestList] = []
+    size = 0
+    try:
+        for each in lists:
+            if each is not None:
+                group.append(each)
+                size += len(each.hypotheses)
+            if group and (each is None or size >= _GROUP):
+                yield group
+                group, size = [], 0
+    except DataError:
+        if group:
+            yield group
+        raise
+    if group:
+        yield group
+
+
+def _file_by_file(
+    folder: Path, refuse: Callable[[DataError], object], tell: Callable[[bytes], object] | None
+) -> Iterator[NbestList]:
+    files = sorted(file for file in folder.iterdir() if file.is_file() and not file.name.startswith("."))
+    if not files:
+        raise DataError(f"{folder}: there is no file in it")
+    for file in files:
+        whole = NbestList(_stem(file), str(file))
+        for part in filter(None, _lists_of(file, None, refuse, tell)):
+            whole.hypotheses += part.hypotheses
+        yield whole
 
 
 def _kaldi(
@@ -190,34 +221,37 @@ def _lists_of(
     beam_size: int | None,
     refuse: Callable[[DataError], object],
     tell: Callable[[bytes], object] | None,
-) -> Iterator[NbestList]:
+) -> Iterator[NbestList | None]:
+    """None stands where reading on may wait."""
     name, parse, present, size, is_read = input_name(path), None, None, 0, False
-    for number, line in _lines(path, tell):
-        place = f"{name}:{number}"
-        header = _HEADER.fullmatch(line.strip())
-        if header or not line.strip():
-            if present:
+    for first_number, lines in read_lines(path, tell):
+        for number, line in enumerate(lines, first_number):
+            place = f"{name}:{number}"
+            header = _HEADER.fullmatch(line.strip())
+            if header or not line.strip():
+                if present:
+                    yield present
+                present = NbestList(None, place) if header else None
+                if header:
+                    parse = _decipher1 if header[1] == "1" else _decipher2
+                continue
+            parse = parse or (_beam if is_beam(line) else _srilm)
+            if parse is not _beam and beam_size:
+                raise UsageError(
+                    "--beam-size is for beams, 'text<TAB>score'; the lists tell themselves where they end"
+                )
+            if present and beam_size and size == beam_size:  # counted with the lines that were left out
                 yield present
-            present = NbestList(None, place) if header else None
-            if header:
-                parse = _decipher1 if header[1] == "1" else _decipher2
-            continue
-        parse = parse or (_beam if is_beam(line) else _srilm)
-        if parse is not _beam and beam_size:
-            raise UsageError(
-                "--beam-size is for beams, 'text<TAB>score'; the lists tell themselves where they end"
-            )
-        if present and beam_size and size == beam_size:  # counted with the lines that were left out
-            yield present
-            present = None
-        if present is None:
-            present, size = NbestList(None, place), 0
-        size += 1
-        try:
-            present.hypotheses.append(parse(line, place))
-            is_read = True
-        except DataError as error:
-            refuse(error if is_read or parse is not _srilm else DataError(f"{error}{_OTHER_FORMS}"))
+                present = None
+            if present is None:
+                present, size = NbestList(None, place), 0
+            size += 1
+            try:
+                present.hypotheses.append(parse(line, place))
+                is_read = True
+            except DataError as error:
+                refuse(error if is_read or parse is not _srilm else DataError(f"{error}{_OTHER_FORMS}"))
+        yield None
     if present:
         yield present
 

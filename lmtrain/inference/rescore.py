@@ -10,6 +10,7 @@ with all scores in nats.
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,7 @@ import numpy.typing as npt
 from lmtrain.corpus.nbest import Hypothesis, NbestList
 from lmtrain.corpus.text import TextRules, fields
 from lmtrain.errors import DataError, UsageError
-from lmtrain.inference.score import Floats, Scorer
+from lmtrain.inference.score import Floats, ScoredLine, Scorer
 
 Ints = npt.NDArray[np.int64]
 
@@ -101,7 +102,7 @@ class Tally:
 def score_lists(
     scorer: Scorer,
     rules: TextRules,
-    lists: Iterable[NbestList],
+    groups: Iterable[Sequence[NbestList]],
     refuse: Callable[[DataError], object],
     *,
     goes_on: bool = False,
@@ -111,29 +112,62 @@ def score_lists(
     Args:
         scorer: Of the model, in ``line`` context.
         rules: Those by which the model's text became words.
-        lists: Of utterances in their order.
+        groups: Lists of utterances in their order; those of a group are scored together, which is faster.
         refuse: Called with what is wrong with a hypothesis, which is left out if this returns.
-        goes_on: Whether each utterance goes on from the first hypothesis for the one before.
+        goes_on: Whether each utterance goes on from the first hypothesis for the one before. Lists are then
+            scored one by one.
+
+    Raises:
+        DataError: By ``refuse``; the lists before have been handed out.
     """
-    for each in lists:
-        kept: list[Hypothesis] = []
-        sentences: list[list[str]] = []
+    for group in groups:
+        read: list[_Read] = []
+        failure: DataError | None = None
+        for each in group:
+            try:
+                read.append(_Read.of(each, rules, refuse))
+            except DataError as error:
+                failure = error
+                break
+        if goes_on:
+            for one in read:
+                yield one.scored(scorer.score_hypotheses(one.sentences) if one.sentences else [])
+        else:
+            lines = iter(scorer.score([words for one in read for words in one.sentences]))
+            yield from [one.scored(list(islice(lines, len(one.sentences)))) for one in read]
+        if failure:
+            raise failure
+
+
+@dataclass(frozen=True, eq=False)
+class _Read:
+    """A list and the words of those hypotheses that can be used."""
+
+    name: str | None
+    hypotheses: list[Hypothesis]
+    sentences: list[list[str]]
+
+    @classmethod
+    def of(cls, each: NbestList, rules: TextRules, refuse: Callable[[DataError], object]) -> "_Read":
+        found = cls(each.name, [], [])
         for hypothesis in each.hypotheses:
             try:
-                sentences.append(rules.words(hypothesis.text, hypothesis.place))
-                kept.append(hypothesis)
+                found.sentences.append(rules.words(hypothesis.text, hypothesis.place))
+                found.hypotheses.append(hypothesis)
             except DataError as error:
                 refuse(error)
-        lines = scorer.score_hypotheses(sentences) if goes_on and kept else scorer.score(sentences)
+        return found
+
+    def scored(self, lines: Sequence[ScoredLine]) -> ScoredList:
         columns = (
-            [hypothesis.acoustic for hypothesis in kept],
-            [hypothesis.first_pass for hypothesis in kept],
+            [hypothesis.acoustic for hypothesis in self.hypotheses],
+            [hypothesis.first_pass for hypothesis in self.hypotheses],
             [line.log_prob for line in lines],
-            [hypothesis.num_words for hypothesis in kept],
+            [hypothesis.num_words for hypothesis in self.hypotheses],
         )
         scores = Scores(*(np.array(column, dtype=np.float64) for column in columns))
         num_tokens, num_unk = sum(len(line.tokens) for line in lines), sum(sum(line.is_unk) for line in lines)
-        yield ScoredList(each.name, kept, scores, num_tokens, num_unk)
+        return ScoredList(self.name, self.hypotheses, scores, num_tokens, num_unk)
 
 
 def count_errors(lists: Sequence[ScoredList], references: Sequence[Sequence[str]]) -> list[Ints]:

@@ -165,6 +165,18 @@ def test_a_bad_line_loses_nothing_before_it(trained: Trained, tmp_path: Path) ->
     assert skipped.err.endswith("\n1 line left out\n")
 
 
+@pytest.mark.parametrize("context", ["line", "utterance"])
+def test_costs_are_those_of_score(trained: Trained, tmp_path: Path, context: str) -> None:
+    found = json.loads(rescore(trained, tmp_path, "--context", context, "--lm-weight", 0, "--json").out)
+    out = lmtrain(
+        *("score", trained.run_dir, "-", "--context", context, "--format", "nbest"), stdin=LISTS.encode()
+    ).out
+    lists = [part.splitlines() for part in out.rstrip("\n").split("\n\n")]
+    for lines, each in zip(lists, found["utterances"], strict=True):
+        cost = float(lines[each["place"] - 1].split()[1])
+        assert each["logprob"] == pytest.approx(cost * math.log(10), abs=1e-4)
+
+
 def test_context_of_utterances(trained: Trained, tmp_path: Path) -> None:
     found = rescore(trained, tmp_path, "--context", "utterance", "--lm-weight", 0, "--json").out
     last = json.loads(found)["utterances"][-1]

@@ -2,6 +2,8 @@
 
 import gzip
 import math
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,7 +21,16 @@ def fail(error: DataError) -> None:
 
 def read(path: Path, text: str, beam_size: int | None = None) -> list[NbestList]:
     path.write_text(text)
-    return list(nbest_lists(path, beam_size, fail))
+    return lists_at(path, beam_size)
+
+
+def lists_at(
+    path: Path,
+    beam_size: int | None = None,
+    refuse: Callable[[DataError], object] = fail,
+    tell: Callable[[bytes], object] | None = None,
+) -> list[NbestList]:
+    return [each for group in nbest_lists(path, beam_size, refuse, tell) for each in group]
 
 
 def seen(lists: list[NbestList]) -> list[list[str]]:
@@ -74,7 +85,7 @@ def test_beams(tmp_path: Path) -> None:
 def test_a_folder_has_a_list_a_file(tmp_path: Path) -> None:
     (tmp_path / "utt2.nbest.gz").write_bytes(gzip.compress(b"-1 -2 1 cat\n-1 -2 1 mat\n"))
     (tmp_path / "utt1.5.nbest").write_text("NBestList1.0\n(-1) the\n")
-    lists = list(nbest_lists(tmp_path, None, fail))
+    lists = lists_at(tmp_path)
     assert [each.name for each in lists] == ["utt1.5", "utt2"]
     assert seen(lists) == [["the"], ["cat", "mat"]]
     (tmp_path / "references.txt").write_text("utt2 <s> the mat </s>\nutt1.5\n")
@@ -88,7 +99,7 @@ def test_archives_of_kaldi(tmp_path: Path) -> None:
     """Costs, which are negated; in any order."""
     (tmp_path / "words_text").write_text("a-b-1 the cat\na-b-2 \nc-1 <s> mat </s>\nc-10 the mat\n")
     (tmp_path / "acwt").write_text("c-10 7\na-b-1 100.5\na-b-2 90\nc-1 1e1\n")
-    first, second = nbest_lists(tmp_path, None, fail)
+    first, second = lists_at(tmp_path)
     assert (first.name, second.name) == ("a-b", "c")
     assert seen([first, second]) == [["the cat", ""], ["mat", "the mat"]]
     place = f"{tmp_path / 'words_text'}:1"
@@ -96,7 +107,7 @@ def test_archives_of_kaldi(tmp_path: Path) -> None:
     assert [each.acoustic for each in second.hypotheses] == [-10, -7]
     (tmp_path / "lmwt.lmonly").write_text("a-b-1 9\na-b-2 8.5\nc-1 7\nc-10 -6\n")
     told: list[bytes] = []
-    lists = list(nbest_lists(tmp_path, None, fail, told.append))
+    lists = lists_at(tmp_path, tell=told.append)
     assert [[each.first_pass for each in one.hypotheses] for one in lists] == [[-9, -8.5], [-7, 6]]
     files = ("words_text", "acwt", "lmwt.lmonly")
     assert b"".join(told) == b"".join((tmp_path / name).read_bytes() for name in files)
@@ -111,7 +122,7 @@ def test_beams_of_espnet(tmp_path: Path) -> None:
         (tmp_path / f"{n}best_recog").mkdir()
         (tmp_path / f"{n}best_recog" / "text").write_text(text)
         (tmp_path / f"{n}best_recog" / "score").write_text(score)
-    lists = list(nbest_lists(tmp_path, None, fail))
+    lists = lists_at(tmp_path)
     assert [each.name for each in lists] == ["b", "a"]
     assert seen(lists) == [["the cat", "the mat"], ["mat"]]
     assert [[each.acoustic for each in one.hypotheses] for one in lists] == [[-1.5, -20], [-3.25]]
@@ -132,7 +143,7 @@ def test_what_is_refused_of_kaldi(words: str, costs: str | None, message: str, t
     if costs is not None:
         (tmp_path / "acwt").write_text(costs)
     with pytest.raises(DataError) as refused:
-        list(nbest_lists(tmp_path, None, fail))
+        lists_at(tmp_path)
     assert str(refused.value).startswith(f"{tmp_path}/{message.format(folder=tmp_path)}")
 
 
@@ -140,10 +151,31 @@ def test_hypotheses_without_a_score_are_left_out(tmp_path: Path) -> None:
     (tmp_path / "words_text").write_text("a-1 the\na-2 cat\nb-1 mat\n")
     (tmp_path / "acwt").write_text("a-1 1\nb-1 one\n")
     refused: list[DataError] = []
-    lists = list(nbest_lists(tmp_path, None, refused.append))
+    lists = lists_at(tmp_path, refuse=refused.append)
     assert [each.name for each in lists] == ["a", "b"]
     assert seen(lists) == [["the"], []]
     assert len(refused) == 3
+
+
+def test_lists_come_in_groups_as_they_are_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that a block holds together, but no more than the bound; and before a fault what precedes it."""
+    path = tmp_path / "nbest"
+    path.write_text("-1 -2 1 the\n\n" * 9 + "-1 -2 1 cat\n")
+    assert [len(group) for group in nbest_lists(path, None, fail)] == [9, 1]
+    monkeypatch.setattr("lmtrain.corpus.nbest._GROUP", 4)
+    assert [len(group) for group in nbest_lists(path, None, fail)] == [4, 4, 1, 1]
+    path.write_text("-1 -2 1 the\n\n" * 3 + "cat\n")
+    groups = nbest_lists(path, None, fail)
+    assert len(next(groups)) == 3
+    with pytest.raises(DataError, match=":7: expected"):
+        next(groups)
+    reading, writing = os.pipe()
+    with os.fdopen(writing, "wb", buffering=0) as pipe:
+        groups = nbest_lists(Path(f"/dev/fd/{reading}"), None, fail)
+        for _ in range(2):
+            pipe.write(b"-1 -2 1 the\n\n")
+            assert len(next(groups)) == 1
+    os.close(reading)
 
 
 def test_a_form_that_is_not_known_is_told_the_others(tmp_path: Path) -> None:
@@ -174,7 +206,7 @@ def test_what_is_refused(text: str, message: str, tmp_path: Path) -> None:
 def test_lines_that_are_left_out_leave_utterances_where_they_are(tmp_path: Path) -> None:
     path, refused = tmp_path / "a", list[DataError]()
     path.write_text("the\t-1\nbad\ncat\t-2\nmat\t-2\n\nbad\n\nsat\t-1\n")
-    assert seen(list(nbest_lists(path, 2, refused.append))) == [["the"], ["cat", "mat"], [], ["sat"]]
+    assert seen(lists_at(path, 2, refused.append)) == [["the"], ["cat", "mat"], [], ["sat"]]
     assert [str(error).split(":")[1] for error in refused] == ["2", "6"]
 
 
@@ -183,7 +215,7 @@ def test_a_number_of_lines_is_for_beams(tmp_path: Path) -> None:
         read(tmp_path / "a", "-1 -2 1 the\n", 3)
     (tmp_path / "folder").mkdir()
     with pytest.raises(DataError, match="there is no file in it"):
-        list(nbest_lists(tmp_path / "folder", None, fail))
+        lists_at(tmp_path / "folder")
 
 
 def test_references(tmp_path: Path) -> None:

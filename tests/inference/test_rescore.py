@@ -174,17 +174,48 @@ def lists_of(*utterances: list[str]) -> list[NbestList]:
 
 def test_scores_are_those_of_the_model() -> None:
     scorer = Scorer(make_model(), VOCAB)
-    (first, second) = score_lists(scorer, TextRules(), lists_of(["the cat sat", ""], ["mat"]), fail)
+    (first, second) = score_lists(scorer, TextRules(), [lists_of(["the cat sat", ""], ["mat"])], fail)
     lines = scorer.score([["the", "cat", "sat"], [], ["mat"]])
     assert [*first.scores.language, *second.scores.language] == pytest.approx([x.log_prob for x in lines])
     assert first.scores.num_words.tolist() == [3, 0]
+
+
+@pytest.mark.parametrize("goes_on", [False, True])
+def test_groups_change_no_score(goes_on: bool) -> None:
+    lists = lists_of(["the cat", "mat"], [], ["sat on the mat", ""], ["the"])
+    found = []
+    for groups in ([lists], [lists[:1], lists[1:]], [[each] for each in lists]):
+        scorer = Scorer(make_model(), VOCAB)
+        scored = score_lists(scorer, TextRules(), groups, fail, goes_on=goes_on)
+        found.append([each.scores.language.tolist() for each in scored])
+    assert [len(scores) for scores in found[0]] == [2, 0, 2, 1]
+    for other in found[1:]:
+        for scores, expected in zip(other, found[0], strict=True):
+            assert scores == pytest.approx(expected, abs=1e-5)
+
+
+def test_lists_of_a_group_are_read_together() -> None:
+    model = make_model()
+    calls: list[object] = []
+    model.register_forward_hook(lambda *_: calls.append(None))
+    lists = lists_of(*[["the cat", "cat"]] * 50)
+    assert len(list(score_lists(Scorer(model, VOCAB), TextRules(), [lists], fail))) == 50
+    assert len(calls) == 1
+
+
+def test_what_precedes_a_fault_is_scored() -> None:
+    lists = lists_of(["the cat"], ["mat"], ["the <eos>", "mat"], ["sat"])
+    scored = score_lists(Scorer(make_model(), VOCAB), TextRules(), [lists], fail)
+    assert [next(scored).hypotheses[0].text for _ in range(2)] == ["the cat", "mat"]
+    with pytest.raises(DataError, match="the text itself holds <eos>"):
+        next(scored)
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru", "sru"])
 def test_an_utterance_goes_on_from_the_first_hypothesis_before_it(cell: str) -> None:
     model = make_model(cell=cell)
     utterances = [["the cat", "mat"], ["sat on", "sat", ""], ["the", "the mat sat"]]
-    found = list(score_lists(Scorer(model, VOCAB), TextRules(), lists_of(*utterances), fail, goes_on=True))
+    found = list(score_lists(Scorer(model, VOCAB), TextRules(), [lists_of(*utterances)], fail, goes_on=True))
     before: list[list[str]] = []
     for texts, scored in zip(utterances, found, strict=True):
         for text, log_prob in zip(texts, scored.scores.language, strict=True):
@@ -200,7 +231,7 @@ def fail(error: DataError) -> None:
 def test_what_no_line_may_hold_is_left_out() -> None:
     refused: list[DataError] = []
     (found,) = score_lists(
-        Scorer(make_model(), VOCAB), TextRules(), lists_of(["the <eos>", "mat"]), refused.append
+        Scorer(make_model(), VOCAB), TextRules(), [lists_of(["the <eos>", "mat"])], refused.append
     )
     assert [each.text for each in found.hypotheses] == ["mat"]
     assert "nbest:7: the text itself holds <eos>" in str(refused[0])
