@@ -3,15 +3,28 @@
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from textwrap import fill
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from lmtrain.report.style import GREY, End, finite_range, label_ends, logarithmic, look, new_figure, plain
+from lmtrain.report.style import (
+    GREY,
+    End,
+    finite_range,
+    label_ends,
+    logarithmic,
+    look,
+    new_figure,
+    plain,
+    short,
+)
 
-_MAX_NAMES_ABOVE = 4
+_MAX_NAMES_BESIDE = 4
+_TITLE = 50
+"""Characters of a line of it."""
 _LOG_RATIO = 20.0
 """Between the highest and the lowest learning rate: from here on the axis is logarithmic."""
 
@@ -152,10 +165,10 @@ def draw_runs(
         axes.remove()
     for axes, name in zip(grid, panels, strict=False):
         draw, title = _PANELS[name]
-        y = draw(axes, runs)
         axes.set_title(title, loc="left")
+        y = draw(axes, runs)
         (limits or Limits()).apply(axes)
-        if 1 < len(runs) <= _MAX_NAMES_ABOVE:
+        if 1 < len(runs) <= _MAX_NAMES_BESIDE:
             label_ends(axes, [end for i, run in enumerate(runs) if (end := _end(axes, run, i, *y))])
     _add_legend(figure, runs)
     return figure
@@ -227,10 +240,10 @@ def _ceiling(runs: Sequence[RunCurves]) -> float:
 
 
 def _tell_cut(axes: Axes, names: Sequence[str]) -> None:
+    """Says so above the panel, where no line is."""
     if names:
-        what = f"beyond this: {', '.join(names)}"
-        told = axes.text(0.98, 0.97, what, transform=axes.transAxes, ha="right", va="top")
-        told.set_in_layout(False)  # nor may names of any length leave the panel no room
+        what = fill(f"beyond this: {', '.join(map(short, names))}", _TITLE)
+        axes.set_title(f"{axes.get_title(loc='left')}\n{what}", loc="left")
 
 
 def _step(point: Point) -> float:
@@ -310,6 +323,7 @@ def _time_axis(axes: Axes, runs: Sequence[RunCurves]) -> Value:
 
 
 def _add_legend(figure: Figure, runs: Sequence[RunCurves]) -> None:
+    """Adds it above the panels, which keep their size."""
     handles = []
     for i, run in enumerate(runs):
         style = look(i)
@@ -324,12 +338,13 @@ def _add_legend(figure: Figure, runs: Sequence[RunCurves]) -> None:
         )
     handles.append(Line2D([], [], color=GREY, linewidth=0.8, label=_thin(runs)))
     handles.append(Line2D([], [], color=GREY, marker="o", label=_marks(runs)))
-    is_short = len(runs) <= _MAX_NAMES_ABOVE
-    figure.legend(
-        handles=handles,
-        loc="outside upper center" if is_short else "outside right upper",
-        ncols=2 if is_short else 1,
-    )
+    for num_columns in (3, 2, 1):
+        legend = figure.legend(handles=handles, loc="outside upper center", ncols=num_columns)
+        extent = legend.get_window_extent()
+        if extent.width <= figure.bbox.width or num_columns == 1:
+            break
+        legend.remove()
+    figure.set_figheight(figure.get_figheight() + extent.height / figure.dpi)
 
 
 def _marks(runs: Sequence[RunCurves]) -> str:

@@ -23,8 +23,8 @@ from lmtrain.report.sections import (
 )
 from lmtrain.report.style import drawing, picture_bytes
 
-_CAPTION = 90
-"""Characters of a line of a picture's title."""
+_CAPTION = 10.5
+"""Characters of a picture's title to an inch."""
 _SECTIONS = (
     gradient_reach.SECTION,
     context_reach.SECTION,
@@ -76,7 +76,7 @@ class Report:
             if section.picture and self._has_picture(section):
                 with drawing():
                     figure = section.picture(self.found)
-                    figure.suptitle(self._caption(section))
+                    figure.suptitle(self._caption(section, figure.get_figwidth()))
                     yield f"{section.name}.png", picture_bytes(figure, "png")
 
     def markdown(self) -> str:
@@ -111,10 +111,10 @@ class Report:
         ]
         return [*table(header, rows, num_left=2), *differs, "; ".join(origin) + "."]
 
-    def _caption(self, section: Section) -> str:
-        """What a picture shows, wherever it is put."""
+    def _caption(self, section: Section, width: float) -> str:
+        """What a picture of a width in inches shows, wherever it is put."""
         names = ", ".join(diagnosis.name for diagnosis in self.found)
-        return fill(f"{section.title}: {names} on {self.data}", _CAPTION, break_long_words=False)
+        return fill(f"{section.title}: {names} on {self.data}", int(_CAPTION * width))
 
     def _has_picture(self, section: Section) -> bool:
         return section.name != "agreement" or any(diagnosis.agreement for diagnosis in self.found)

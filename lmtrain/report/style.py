@@ -41,7 +41,7 @@ _SETTINGS: dict[str, Any] = {
     "legend.handlelength": 2.8,  # room for a dash pattern
     "figure.constrained_layout.w_pad": 0.08,
     "figure.constrained_layout.h_pad": 0.08,
-    "savefig.dpi": 150,
+    "savefig.dpi": 300,  # what is asked of pictures for print
     "text.parse_math": False,  # "$" is a word of many a text
     "svg.fonttype": "none",
     "svg.hashsalt": "lmtrain",
@@ -87,6 +87,17 @@ def new_panels(number: int, height: float = 3.6) -> tuple[Figure, list[Axes]]:
     return figure, list(figure.subplots(number, 1, sharex=True, squeeze=False)[:, 0])
 
 
+def aside(number: int, total: int, width: float) -> float:
+    """How far beside its place the mark of a model stands, so that it hides none of another.
+
+    Args:
+        number: Of the model, from 0.
+        total: How many models there are.
+        width: Between two marks.
+    """
+    return width * (number - (total - 1) / 2)
+
+
 def entitle(axes: Axes, name: str, num_models: int) -> None:
     """Says what model a panel is of, where there are several."""
     if num_models > 1:
@@ -113,10 +124,19 @@ _LABEL = 20
 """Characters of a label; of a longer name its end is shown, which tells paths apart."""
 _LINE_HEIGHT = 0.055
 """Of a label, as a share of the height of a panel."""
+_ROUNDING = 1e-6
+
+
+def short(name: str) -> str:
+    """A name as there is room for it."""
+    return name if len(name) <= _LABEL else f"…{name[1 - _LABEL :]}"
 
 
 def label_ends(axes: Axes, ends: Sequence[End]) -> None:
-    """Writes names beside the ends of lines, apart from each other; the limits of the axes are to be set."""
+    """Writes names beside the ends of lines, apart from each other; the limits of the axes are to be set.
+
+    An arrow says of a line that it ends below or above the panel.
+    """
     to_share = axes.transScale + axes.transLimits
     heights = [float(to_share.transform((end.x, end.y))[1]) for end in ends]
     shares = [min(max(height, 0.0), 1.0) for height in heights]
@@ -126,9 +146,10 @@ def label_ends(axes: Axes, ends: Sequence[End]) -> None:
         lowest = max(shares[i], lowest + _LINE_HEIGHT)
         shares[i] = lowest
     too_high = max(0.0, max(shares, default=0.0) - 1.0 - _LINE_HEIGHT)
-    for end, share in zip(ends, shares, strict=True):
+    for end, share, height in zip(ends, shares, heights, strict=True):
+        arrow = " ↓" if height < -_ROUNDING else " ↑" if height > 1.0 + _ROUNDING else ""
         axes.annotate(
-            end.name if len(end.name) <= _LABEL else f"…{end.name[1 - _LABEL :]}",
+            short(end.name) + arrow,
             xy=(1.01, share - too_high),
             xycoords="axes fraction",
             color=end.colour,

@@ -21,7 +21,9 @@ def test_by_default_it_is_plot_png_and_an_earlier_one_is_replaced(trained: Train
     (tmp_path / "plot.png").write_text("of yesterday")
     outcome = lmtrain("plot", trained.run_dir, trained.run_dir, folder=tmp_path)
     assert (outcome.code, outcome.out) == (0, "plot.png\n")
-    assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
+    content = (tmp_path / "plot.png").read_bytes()
+    assert content.startswith(b"\x89PNG")
+    assert int.from_bytes(content[16:20], "big") == 9 * 300  # inches, dots to an inch
     assert [path.name for path in tmp_path.iterdir()] == ["plot.png"]
 
 

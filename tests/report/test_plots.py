@@ -1,11 +1,13 @@
 """Curves of runs: what is made of the rows of a log, and what the axes say."""
 
 import math
+from collections.abc import Sequence
 from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pictures import assert_parts_have_room
 
 from lmtrain.report.plots import PANELS, Limits, RunCurves, curves_of, draw_runs
 from lmtrain.report.style import End, drawing, label_ends, log_ticks, look, new_figure, picture_bytes, plain
@@ -97,8 +99,8 @@ def test_a_run_that_diverged_does_not_press_the_others_flat() -> None:
     for panel in ("perplexity", "time", "validation", "loss"):
         with drawing():
             (axes,) = draw_runs([well, lost], [panel]).axes
-        texts = [text.get_text() for text in axes.texts]
-        assert texts == ["beyond this: lost", "well"], panel
+        assert axes.get_title(loc="left").endswith("\nbeyond this: lost"), panel
+        assert [text.get_text() for text in axes.texts] == ["well"], panel
         assert axes.get_ylim()[1] < (12 if panel == "loss" else math.exp(12))
     assert limits_of("perplexity", lost)[1] > 1e80  # alone, it is shown
 
@@ -108,7 +110,18 @@ def test_long_names_leave_room_for_the_panels() -> None:
     with drawing():
         figure = draw_runs([*runs, run_of("lost" * 30, 60.0, 90.0)])
         figure.draw_without_rendering()  # warnings are errors
-    assert [text.get_text()[-4:] for text in figure.axes[0].texts] == ["lost", "/one", "/two"]
+    assert [text.get_text()[-4:] for text in figure.axes[0].texts] == ["/one", "/two"]
+    assert figure.axes[0].get_title(loc="left").endswith("\nbeyond this: …" + ("lost" * 5)[1:])
+
+
+@pytest.mark.parametrize("panels", [PANELS[:4], ["loss"]])
+@pytest.mark.parametrize("num_runs", [1, 3, 12])
+def test_legend_and_panels_have_room(num_runs: int, panels: Sequence[str]) -> None:
+    runs = [run_of(f"a-name-of-some-length-{i}", 6.0, 5.0, 4.8) for i in range(num_runs)]
+    with drawing():
+        figure = draw_runs([*runs, run_of("lost", 9.0, 90.0, 200.0)], panels)
+        assert_parts_have_room(figure)
+        assert min(axes.get_position().height * figure.get_figheight() for axes in figure.axes) > 2.0
 
 
 def test_limits_are_taken_as_they_are() -> None:
@@ -123,10 +136,13 @@ def test_names_beside_lines_keep_apart(heights: list[float]) -> None:
     axes = new_figure(4.0, 3.0).subplots()
     axes.set_ylim(0.0, 100.0)
     label_ends(axes, [End(1.0, y, str(i), "black") for i, y in enumerate(heights)])
-    places = sorted((text.xy[1], heights[int(text.get_text())]) for text in axes.texts)  # type: ignore[attr-defined]
+    places = sorted((text.xy[1], heights[int(text.get_text().split()[0])]) for text in axes.texts)  # type: ignore[attr-defined]
     assert all(b[0] - a[0] > 0.05 for a, b in pairwise(places))
     assert all(a[1] <= b[1] for a, b in pairwise(places))  # of lines that end beyond the panel, too
     assert places[-1][0] <= 1.06
+    for text in axes.texts:
+        number, *arrow = text.get_text().split()
+        assert arrow == (["↓"] if heights[int(number)] < 0 else ["↑"] if heights[int(number)] > 100 else [])
 
 
 @pytest.mark.parametrize(("kind", "start"), [("png", b"\x89PNG"), ("svg", b"<?xml"), ("pdf", b"%PDF")])

@@ -7,16 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
+from pictures import assert_parts_have_room
 from tiny_models import VOCAB, make_model
 from tiny_texts import random_corpus
 
 from lmtrain.corpus.vocab import Vocabulary
+from lmtrain.report import report
 from lmtrain.report.markdown import code, number, per_model, percent, table
 from lmtrain.report.measure.agreement import AgreementScore
 from lmtrain.report.measure.context_reach import ContextCost, ContextReach
 from lmtrain.report.measure.diagnose import Diagnosis, Examiner, Subject
 from lmtrain.report.report import Report
-from lmtrain.report.sections import agreement, context_reach, gradient_reach
+from lmtrain.report.sections import agreement, context_reach, frequency, gradient_reach
 from lmtrain.report.style import drawing, picture_bytes
 
 PICTURES = ("gradient_reach", "context_reach", "frequency", "calibration", "costly_words")
@@ -100,6 +103,42 @@ def test_two_models_are_told_apart(tiny: Diagnosis) -> None:
     assert "different vocabularies" in report_of(tiny, diagnosed("odd", vocab=ODD)).markdown()
 
 
+def test_the_parts_of_pictures_have_room(tiny: Diagnosis, monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = tuple(score(i, right) for i, right in enumerate((100, 100, 99)))
+    found = [dataclasses.replace(tiny, name=f"a-name-of-some-length@{i}", agreement=scores) for i in range(3)]
+    drawn = []
+
+    def check(figure: Figure, _kind: str) -> bytes:
+        assert_parts_have_room(figure)
+        drawn.append(figure)
+        return b""
+
+    monkeypatch.setattr(report, "picture_bytes", check)
+    dict(report_of(*found).files())
+    assert len(drawn) == 7
+
+
+def test_marks_of_models_that_are_alike_hide_none(tiny: Diagnosis) -> None:
+    alike = [tiny, dataclasses.replace(tiny, name="again")]
+    for section in (context_reach.SECTION, frequency.SECTION):
+        assert section.picture
+        with drawing():
+            axes = section.picture(alike).axes[0]
+        one, other = (line.get_xdata() for line in axes.lines if line.get_marker() in ("o", "s"))
+        assert not set(np.asarray(one)) & set(np.asarray(other)), section.name
+
+
+def test_the_panel_of_context_has_room_for_its_errors(tiny: Diagnosis) -> None:
+    costs = tiny.context_reach.costs
+    wide = dataclasses.replace(costs[0], standard_error=1.0)
+    reach = dataclasses.replace(tiny.context_reach, costs=(wide, *costs[1:]))
+    assert context_reach.SECTION.picture
+    with drawing():
+        axes = context_reach.SECTION.picture([dataclasses.replace(tiny, context_reach=reach)]).axes[0]
+    low, high = axes.get_ylim()
+    assert low < wide.perplexity * np.exp(-2) < wide.perplexity * np.exp(2) < high
+
+
 def score(attractors: int, right: int) -> AgreementScore:
     return AgreementScore(attractors, 100, right, 10)
 
@@ -141,7 +180,7 @@ def test_the_lines_of_gradients_are_named_at_their_ends(lost: float, tiny: Diagn
     with drawing():
         figure = gradient_reach.SECTION.picture([tiny, dataclasses.replace(tiny, gradient_reach=broken)])
         picture_bytes(figure, "png")
-    names = [{text.get_text().strip() for text in axes.texts} for axes in figure.axes]
+    names = [{text.get_text().strip(" ↓") for text in axes.texts} for axes in figure.axes]
     assert names[0] >= {"whole state", "80 % of the losses", *reach.parts}
     assert "bptt_len 2" in names[1]
     assert all(axes.get_legend() is None for axes in figure.axes)

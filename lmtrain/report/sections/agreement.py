@@ -7,7 +7,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter
 from lmtrain.report.markdown import code, per_model, percent, table
 from lmtrain.report.measure.diagnose import Diagnosis
 from lmtrain.report.section import Found, Section
-from lmtrain.report.style import GREY, look, new_panels, percent_tick
+from lmtrain.report.style import GREY, End, aside, label_ends, look, new_panels, percent_tick
 
 _UNMISLED = 0.02
 
@@ -66,6 +66,7 @@ def _picture(found: Found) -> Figure:
     """Accuracy against the number of attractors, with intervals of 95 %."""
     figure, (axes,) = new_panels(1)
     shown = [diagnosis for diagnosis in found if diagnosis.agreement]
+    ends = []
     for i, diagnosis in enumerate(found):
         if not diagnosis.agreement:
             continue
@@ -73,7 +74,7 @@ def _picture(found: Found) -> Figure:
         accuracy = np.array([score.accuracy for score in scores])
         low, high = np.array([score.interval for score in scores]).T
         axes.errorbar(
-            [score.attractors + 0.04 * (i - (len(found) - 1) / 2) for score in scores],
+            [score.attractors + aside(i, len(found), 0.04) for score in scores],
             accuracy,
             yerr=np.maximum([accuracy - low, high - accuracy], 0.0),
             color=style.colour,
@@ -81,24 +82,20 @@ def _picture(found: Found) -> Figure:
             marker=style.marker,
             capsize=2,
             elinewidth=0.9,
-            label=diagnosis.name,
         )
+        ends.append(End(scores[-1].attractors, accuracy[-1], diagnosis.name, style.colour))
     scores = shown[0].agreement
-    axes.plot(
-        [s.attractors for s in scores],
-        [s.nearest_right / s.num_verbs for s in scores],
-        color=GREY,
-        linestyle=":",
-        label="agreeing with the nearest noun",
-    )
+    nearest = [s.nearest_right / s.num_verbs for s in scores]
+    axes.plot([s.attractors for s in scores], nearest, color=GREY, linestyle=":")
     axes.axhline(0.5, color=GREY, linewidth=0.8)
-    axes.text(1.01, 0.5, "chance", color=GREY, va="center", transform=axes.get_yaxis_transform())
+    last = scores[-1].attractors
+    ends += [End(last, nearest[-1], "nearest noun", GREY), End(last, 0.5, "chance", GREY)]
     axes.set_ylim(0, 1.03)
     axes.yaxis.set_major_formatter(FuncFormatter(percent_tick))
     axes.xaxis.set_major_locator(FixedLocator([s.attractors for s in scores]))
     axes.set_xlabel("nouns of the other number between subject and verb")
     axes.set_ylabel("verbs in the right form")
-    figure.legend(loc="outside upper center", ncols=3)
+    label_ends(axes, ends)
     return figure
 
 

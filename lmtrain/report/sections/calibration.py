@@ -47,7 +47,7 @@ def _calibration_finding(diagnosis: Diagnosis) -> str:
 
 def _picture(found: Found) -> Figure:
     """A reliability diagram: how often the best guess is right, against how sure the model is of it."""
-    figure = new_figure(4.8, 4.6)
+    figure = new_figure(4.8, 4.6 + 0.2 * len(found))
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.9, linestyle=":", label="perfectly calibrated")
     for i, diagnosis in enumerate(found):
@@ -67,7 +67,7 @@ def _picture(found: Found) -> Figure:
     axes.set(xlim=(0, 1.02), ylim=(0, 1.02), aspect="equal")
     axes.set_xlabel("confidence: probability of the best guess")
     axes.set_ylabel("accuracy: how often it is right")
-    axes.legend(loc="upper left")
+    figure.legend(loc="outside lower center")
     return figure
 
 

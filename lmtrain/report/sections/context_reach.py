@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from lmtrain.report.markdown import code, number, per_model, table
 from lmtrain.report.measure.diagnose import Diagnosis
 from lmtrain.report.section import Found, Section
-from lmtrain.report.style import End, finite_range, label_ends, logarithmic, look, new_panels
+from lmtrain.report.style import End, aside, finite_range, label_ends, logarithmic, look, new_panels
 
 
 def _words(found: Found) -> list[str]:
@@ -84,16 +84,17 @@ def _picture(found: Found) -> Figure:
     figure, (axes,) = new_panels(1)
     lengths = [cost.length for cost in found[0].context_reach.costs]
     places = np.arange(len(lengths))
-    ends = []
+    ends, shown = [], []
     for i, diagnosis in enumerate(found):
         style, reach = look(i), diagnosis.context_reach
         values = np.array([cost.perplexity for cost in reach.costs])
         errors = np.array([2 * cost.standard_error for cost in reach.costs])
-        spread = np.array([values - values * np.exp(-errors), values * np.exp(errors) - values])
+        spread = np.nan_to_num([values - values * np.exp(-errors), values * np.exp(errors) - values])
+        shown += [values - spread[0], values + spread[1]]
         axes.errorbar(
-            places,
+            places + aside(i, len(found), 0.08),
             values,
-            yerr=np.nan_to_num(spread),
+            yerr=spread,
             color=style.colour,
             linestyle=style.dashes,
             marker=style.marker,
@@ -102,7 +103,7 @@ def _picture(found: Found) -> Figure:
         )
         axes.axhline(reach.whole.perplexity, color=style.colour, linewidth=0.7, linestyle=":")
         ends.append(End(places[-1], values[-1], diagnosis.name, style.colour))
-    logarithmic(axes, *finite_range([c.perplexity for d in found for c in d.context_reach.costs]))
+    logarithmic(axes, *finite_range(*shown))
     axes.set_xticks(places, [str(length or "all") for length in lengths])
     axes.set_xlabel("k, the last words that the model may see")
     axes.set_ylabel("perplexity")

@@ -9,7 +9,16 @@ from matplotlib.ticker import FuncFormatter
 from lmtrain.report.markdown import code, number, per_model, percent, table
 from lmtrain.report.measure.diagnose import Diagnosis
 from lmtrain.report.section import Found, Section
-from lmtrain.report.style import WIDTH, finite_range, legend_of, logarithmic, look, new_figure, percent_tick
+from lmtrain.report.style import (
+    WIDTH,
+    aside,
+    finite_range,
+    legend_of,
+    logarithmic,
+    look,
+    new_figure,
+    percent_tick,
+)
 
 
 def _words(found: Found) -> list[str]:
@@ -59,7 +68,8 @@ def _picture(found: Found) -> Figure:
     width = 0.8 / len(found)
     for i, diagnosis in enumerate(found):
         style = look(i)
-        places = np.array([names.index(band.name) for band in diagnosis.bands])
+        ranks = np.array([names.index(band.name) for band in diagnosis.bands])
+        places = ranks + aside(i, len(found), width)
         above.plot(
             places,
             [band.perplexity for band in diagnosis.bands],
@@ -70,13 +80,16 @@ def _picture(found: Found) -> Figure:
             label=diagnosis.name,
         )
         total = diagnosis.costly_words.total_nats or 1.0
-        left = places + (i - (len(found) - 1) / 2) * width
         below.bar(
-            left, [b.nll_nats / total for b in diagnosis.bands], width, color=style.colour, edgecolor="white"
+            places,
+            [b.nll_nats / total for b in diagnosis.bands],
+            width,
+            color=style.colour,
+            edgecolor="white",
         )
         shares = [band.num_tokens / diagnosis.num_tokens for band in diagnosis.bands]
         below.plot(
-            left, shares, color="black", linestyle="none", marker="_", markersize=14, markeredgewidth=2
+            places, shares, color="black", linestyle="none", marker="_", markersize=14, markeredgewidth=2
         )
     logarithmic(above, *finite_range([b.perplexity for d in found for b in d.bands if b.perplexity > 0]))
     above.set_ylabel("perplexity")

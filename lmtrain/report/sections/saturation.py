@@ -74,7 +74,7 @@ def _picture(found: Found) -> Figure:
         entitle(axes, diagnosis.name, len(found))
     panels[-1].xaxis.set_major_formatter(FuncFormatter(percent_tick))
     panels[-1].set_xlabel("share of all values")
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper right", ncols=3)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
 
 
