@@ -7,7 +7,7 @@ import pytest
 from lmtrain.report import style
 
 
-@pytest.fixture(scope="package", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _few_dots() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setitem(style._SETTINGS, "savefig.dpi", 50)

@@ -131,7 +131,7 @@ def test_limits_are_taken_as_they_are() -> None:
 
 
 @settings(deadline=None)  # the first figure takes its time
-@given(st.lists(st.floats(-50.0, 150.0).map(lambda y: round(y, 6)), min_size=1, max_size=12))
+@given(st.lists(st.floats(-50.0, 150.0).map(lambda y: round(y, 2)), min_size=1, max_size=12))
 def test_names_beside_lines_keep_apart(heights: list[float]) -> None:
     axes = new_figure(4.0, 3.0).subplots()
     axes.set_ylim(0.0, 100.0)
