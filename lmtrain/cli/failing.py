@@ -58,7 +58,7 @@ def fail(message: str, code: int, hint: str = "") -> NoReturn:
 
 def fail_usage(error: typer.TyperException) -> NoReturn:
     """Ends the program because the command line cannot be understood; says what was meant."""
-    message = error.format_message()
+    message = error.format_message().replace("Value error, ", "", 1)  # the words of what typer checks with
     if near := getattr(error, "possibilities", None):
         message = f"{error.message}. Did you mean {near[0]}?"
     context = getattr(error, "ctx", None)

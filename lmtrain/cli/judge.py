@@ -114,6 +114,7 @@ def judge(
         _verdicts(model, questions, name if len(models) > 1 else "")
         for model, name in zip(loaded, names, strict=True)
     ]
+    _tell_ties(by_model, names)
     groups = groups_of(questions, by_model)
     signatures = _signatures(loaded, names, files, questions)
     if pairs is not None and table is not None:
@@ -146,13 +147,20 @@ def _verdicts(model: "TrainedModel", questions: "Sequence[Question]", name: str)
     judging = Judge(model.model, model.vocab, model.rules, watch)
     verdicts = judging.verdicts(questions)
     _tell_unknown(judging, questions, model, name)
-    if ties := [verdict for verdict in verdicts if verdict.is_tie]:
-        num_unknown = sum(verdict.has_unknown for verdict in ties)
-        note(
-            f"{name and f'{name}: '}both sides of {len(ties):,} pairs are equally probable, which counts as "
-            f"wrong; {num_unknown:,} of them rest on unknown words"
-        )
     return verdicts
+
+
+def _tell_ties(by_model: "Sequence[Sequence[Verdict]]", names: Sequence[str]) -> None:
+    """Says which models do not decide some pairs; once where it is the same of all."""
+    ties = [[verdict for verdict in verdicts if verdict.is_tie] for verdicts in by_model]
+    told = [(len(found), sum(verdict.has_unknown for verdict in found)) for found in ties]
+    told_of = list(zip(names, told, strict=True)) if len(set(told)) > 1 else [("", told[0])]
+    for name, (number, num_unknown) in told_of:
+        if number:
+            note(
+                f"{name and f'{name}: '}both sides of {number:,} pairs are equally probable, which counts as "
+                f"wrong; {num_unknown:,} of them rest on unknown words"
+            )
 
 
 def _tell_unknown(

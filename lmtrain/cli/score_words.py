@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _ROWS = 5000
 """Written at once."""
+_NAMED = 6
+"""Rows at most, by number."""
 
 
 def score_words(scorers: Sequence[NamedScorer], options: ScoreOptions) -> None:
@@ -43,6 +45,11 @@ def score_words(scorers: Sequence[NamedScorer], options: ScoreOptions) -> None:
     with results_to(options.out) as write:
         while some := list(islice(rows, _ROWS)):
             write(as_text(some, stimuli.table.separator))
+    if absent := [str(row + 1) for row in table.without_words]:
+        note(
+            f"{stimuli.name}: {len(absent):,} of {len(stimuli.table.rows):,} rows have no word, and none in "
+            f"what is written: {', '.join(absent[:_NAMED])}{', …' if len(absent) > _NAMED else ''}"
+        )
     sha256, base = stimuli.table.sha256, options.words.base
     signatures_of(scorers, options, stimuli.name, sha256, base, with_eos=False).tell(options.out)
     for reader, count in zip(readers, table.num_unknown, strict=True):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from lmtrain.cli.progress import watched_beside_results
 from lmtrain.cli.score_formats import guess_cells, guess_columns
 from lmtrain.errors import UsageError
+from lmtrain.files.tables import no_column
 
 if TYPE_CHECKING:
     from lmtrain.corpus.stimuli import Sentence, Stimuli
@@ -88,6 +89,7 @@ class WordTable:
 
     Attributes:
         num_words: Read so far.
+        without_words: Rows of the input, from 0, of which there is no word or part to have a row of its own.
         num_unknown: How many of them each model does not know, or not in all parts.
 
     Raises:
@@ -125,7 +127,8 @@ class WordTable:
             raise UsageError(f"a column is called {taken!r} already; rename it first")
         self.header = [*given, *added]
         if missing := next((name for name in options.by if name not in self.header), None):
-            raise UsageError(f"--by {missing}: no such column; there are {', '.join(self.header)}")
+            raise UsageError(f"--by: {no_column(missing, self.header)}")
+        self.without_words: list[int] = []
         self.num_words, self.num_unknown = 0, [0] * len(readers)
 
     def rows(self) -> Iterator[Sequence[object]]:
@@ -154,6 +157,9 @@ class WordTable:
         for reader, line in zip(self._readers, scored, strict=True):
             scores = [reader.score_of(line, group.tokens) for group in groups]
             figures.append(self._cells(scores, groups))
+        if self._stimuli.kind != "text":
+            rows = range(sentence.first_row, sentence.first_row + len(sentence.cells))
+            self.without_words += [row for row in rows if row not in {group.row for group in groups}]
         for group, *of_models in zip(groups, *figures, strict=True):
             given = self._stimuli.table.rows[group.row]
             yield [*given, *group.cells, *(cell for cells in of_models for cell in cells)]

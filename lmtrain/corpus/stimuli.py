@@ -9,7 +9,7 @@ from typing import Literal
 from lmtrain.corpus.text import TextRules
 from lmtrain.corpus.words import Word, words_of
 from lmtrain.errors import DataError, UsageError
-from lmtrain.files.tables import Table, has_table_name, read_table, read_text
+from lmtrain.files.tables import Table, has_table_name, no_column, read_table, read_text
 from lmtrain.files.text_input import input_name
 
 _WORD_COLUMNS, _SENTENCE_COLUMNS, _REGION_COLUMNS = (
@@ -103,12 +103,11 @@ def read_stimuli(path: Path, column: str | None = None, keys: Sequence[str] = ()
     table = read_table(path)
     name = column or next(iter(_found(table, (*_WORD_COLUMNS, *_SENTENCE_COLUMNS))), "")
     if name not in table.header:
-        lacks = (
-            f"no column {name!r}" if name else "no column is called word or sentence; name one with --column"
-        )
-        raise UsageError(f"{input_name(path)}: {lacks} (there are {', '.join(table.header)})")
+        unnamed = "no column is called word or sentence; name one with --column"
+        lacks = no_column(name, table.header) if name else f"{unnamed} (there are {', '.join(table.header)})"
+        raise UsageError(f"{input_name(path)}: {lacks}")
     if missing := next((key for key in keys if key not in table.header), None):
-        raise UsageError(f"{input_name(path)}: no column {missing!r} (there are {', '.join(table.header)})")
+        raise UsageError(f"{input_name(path)}: {no_column(missing, table.header)}")
     cells, labels = table.column(name), _labels(table)
     used = keys or [key for key in table.header if _key(key) in _KEYS and key != name]
     values = list(zip(*map(table.column, used), strict=True)) if used else [()] * len(cells)

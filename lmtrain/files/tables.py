@@ -10,6 +10,7 @@ import hashlib
 import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
 from lmtrain.errors import DataError
@@ -38,6 +39,14 @@ class Table:
         """The cells of a column."""
         at = self.header.index(name)
         return [row[at] for row in self.rows]
+
+
+def no_column(name: str, columns: Sequence[str]) -> str:
+    """What to say of a column that is not there: which are, and which of them may be meant."""
+    folded = {column.casefold(): column for column in columns}
+    near = get_close_matches(name.casefold(), folded, n=1)
+    meant = f"; did you mean {folded[near[0]]!r}?" if near else ""
+    return f"no column {name!r} (there are {', '.join(columns)}){meant}"
 
 
 def has_table_name(path: Path) -> bool:
@@ -71,7 +80,11 @@ def table_of(path: Path, text: str, sha256: str) -> Table:
     rows = []
     for number, row in lines:
         if len(row) != len(header):
-            raise DataError(f"{name}:{number}: {len(row)} cells, where the header has {len(header)} columns")
+            quotes = f"; a cell that holds {separator!r} has to stand in quotes" if separator != "\t" else ""
+            raise DataError(
+                f"{name}:{number}: {len(row)} cells, where the header has {len(header)} columns"
+                f"{quotes if len(row) > len(header) else ''}"
+            )
         rows.append(row)
     if not rows:
         raise DataError(f"{name}: no row beneath the header")

@@ -30,6 +30,11 @@ OTHER_MARKS = {
     codecs.BOM_UTF16_LE: "UTF-16",
     codecs.BOM_UTF16_BE: "UTF-16",
 }
+_WORKBOOKS = {
+    b"PK\3\4": "a workbook (.xlsx, .ods) or another archive",
+    b"\xd0\xcf\x11\xe0": "a workbook (.xls) or another document",
+}
+_SAVE = "of a table, 'CSV UTF-8' among the formats that Excel saves"
 LONGEST_LINE = 16 << 20
 """Bytes of a line, about: bounds the memory that a text without line ends can take."""
 
@@ -220,10 +225,10 @@ def checked_text(blocks: Iterable[bytes], name: str) -> Iterator[bytes]:
             lines before that are handed on first.
     """
     position, rest = _Position(), b""
-    for block in _whole_start(blocks, (codecs.BOM_UTF8, *OTHER_MARKS)):
+    for block in _whole_start(blocks, (codecs.BOM_UTF8, *OTHER_MARKS, *_WORKBOOKS)):
         text = rest + block
-        if position == _Position() and (mark := next(filter(text.startswith, OTHER_MARKS), None)):
-            raise DataError(f"{name}: {OTHER_MARKS[mark]}, not UTF-8 (it starts with its byte-order mark)")
+        if position == _Position():
+            _refuse_by_start(text, name)
         try:
             text, rest = _cut_after_character(text, position, name)
         except _BadByte as found:
@@ -235,6 +240,16 @@ def checked_text(blocks: Iterable[bytes], name: str) -> Iterator[bytes]:
         position = position.after(text)
     if rest:
         raise _not_utf8(rest, position, name)
+
+
+def _refuse_by_start(text: bytes, name: str) -> None:
+    if mark := next(filter(text.startswith, OTHER_MARKS), None):
+        raise DataError(
+            f"{name}: {OTHER_MARKS[mark]}, not UTF-8 (it starts with its byte-order mark); "
+            f"save it as UTF-8: {_SAVE}"
+        )
+    if mark := next(filter(text.startswith, _WORKBOOKS), None):
+        raise NotTextError(f"{name}: {_WORKBOOKS[mark]}, not text; save it as text in UTF-8: {_SAVE}")
 
 
 class _BadByte(Exception):  # noqa: N818

@@ -116,6 +116,13 @@ def test_models_side_by_side(trained: Trained, tmp_path: Path) -> None:
     assert "step-00000025 known right %" in header
 
 
+def test_pairs_that_no_model_decides_are_told_of_once(trained: Trained) -> None:
+    snapshots = [f"runs/tiny/snapshots/step-{step:08}" for step in (9, 25)]
+    told = judge(trained, *snapshots, "-", stdin="good,bad\nthe cat,the cat\nthe cat,cat the\n").err
+    assert told.count("both sides of 1 pairs are equally probable") == 1
+    assert "step-00000009: both" not in told
+
+
 def table(path: Path) -> list[dict[str, str]]:
     with path.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file, delimiter="\t" if path.suffix == ".tsv" else ","))

@@ -304,6 +304,20 @@ def test_columns_of_any_name_tell_sentences_apart(trained: Trained) -> None:
     assert "no column 'cond' (there are passage, version, token)" in refused.err
 
 
+def test_rows_that_vanish_are_told_of(trained: Trained) -> None:
+    table = "item,sentence\n1,the cat\n2,\n3,— !\n"
+    options = ("--column", "sentence", "--no-punctuation")
+    outcome = score(trained, "-", *options, "--rows", "parts", stdin=table)
+    assert [row["item"] for row in rows_of(outcome.out, ",")] == ["1", "1"]
+    assert "standard input: 2 of 3 rows have no word, and none in what is written: 2, 3\n" in outcome.err
+    outcome = score(trained, "-", *options, "--rows", "words", stdin=table)
+    assert [row["item"] for row in rows_of(outcome.out, ",")] == ["1", "1", "3", "3"]
+    assert "1 of 3 rows have no word, and none in what is written: 2\n" in outcome.err
+    whole = score(trained, "-", *options, stdin=table)
+    assert len(rows_of(whole.out, ",")) == 3
+    assert "rows have no word" not in whole.err
+
+
 def test_a_column_called_sentence_has_no_words(trained: Trained) -> None:
     found = rows_of(score(trained, "-", "--column", "sentence", stdin="sentence\nthe\nthe\n").out, ",")
     assert len({row["surprisal"] for row in found}) == 1
@@ -326,12 +340,14 @@ def test_a_table_that_is_read_as_text_is_told_of(trained: Trained) -> None:
             "no column is called word or sentence; name one with --column (there are a, b)",
         ),
         ("a,b\n1,2\n", ("--column", "c"), 2, "no column 'c' (there are a, b)"),
+        ("Word,b\n1,2\n", ("--column", "word"), 2, "did you mean 'Word'?"),
+        ("word\nthe\n", ("--base", "3"), 2, "Invalid value for '--base': '3' is not one of"),
         ("word,surprisal\nthe,2\n", (), 2, "a column is called 'surprisal' already"),
         ("word,word\nthe,2\n", (), 3, "two columns are called 'word'"),
         ("word,a\nthe,2,3\n", (), 3, ":2: 3 cells, where the header has 2 columns"),
         ('word\n"the\n', (), 3, "not CSV"),
         ("word\n", (), 3, "no row beneath the header"),
-        ("word\nthe\n", ("--by", "region"), 2, "--by region: no such column"),
+        ("word\nthe\n", ("--by", "region"), 2, "--by: no column 'region' (there are word, "),
         ("word\nthe\n", ("--rows", "words"), 2, "each row is a word already"),
         ("word\nthe\n", ("--format", "json"), 2, "--format json has no place for tables"),
         ("word\nthe\n", ("--format", "kaldi", "--column", "word"), 2, "it reads lines 'utt-id w1 w2 …'"),

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lmtrain.errors import DataError
-from lmtrain.files.tables import as_text, has_table_name, read_table
+from lmtrain.files.tables import as_text, has_table_name, no_column, read_table
 
 CELLS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\ufeff"), max_size=6)
 
@@ -54,6 +54,21 @@ def test_names_of_tables(name: str, is_table: bool) -> None:
 
 
 def test_a_table_that_is_none_is_refused(tmp_path: Path) -> None:
-    for text, message in (("", "no row"), ("a,a\n1,2\n", "two columns"), ("a,b\n1\n", ":2: 1 cells")):
+    for text, message in (
+        ("", "no row"),
+        ("a,a\n1,2\n", "two columns"),
+        ("a,b\n1\n", ":2: 1 cells, where the header has 2 columns$"),
+        ("a,b\n1,2,3\n", "columns; a cell that holds ',' has to stand in quotes$"),
+        ("a\tb\n1\t2\t3\n", "columns$"),  # where tabs separate, quotes do not help
+    ):
         with pytest.raises(DataError, match=message):
             read_table(written(tmp_path, text))
+
+
+def test_a_column_that_may_be_meant_is_told() -> None:
+    columns = ["Item", "Sentence", "RT"]
+    assert no_column("sentence", columns) == (
+        "no column 'sentence' (there are Item, Sentence, RT); did you mean 'Sentence'?"
+    )
+    assert no_column("Itme", columns).endswith("; did you mean 'Item'?")
+    assert no_column("word", columns) == "no column 'word' (there are Item, Sentence, RT)"

@@ -6,6 +6,7 @@ from typing import Any
 
 from lmtrain.corpus.suites.question import ONE_PREFIX, TWO_PREFIXES, WHOLE, Pair, Place, Stretch
 from lmtrain.errors import DataError, UsageError
+from lmtrain.files.tables import no_column
 
 _COLUMNS = (
     ("sentence_good", "sentence_bad"),
@@ -57,7 +58,7 @@ class Columns:
                 f"(there are {', '.join(names)})"
             )
         if missing := next((column for column in (good, bad, *self.by) if column not in names), None):
-            raise UsageError(f"{name}: no column {missing!r} (there are {', '.join(names)})")
+            raise UsageError(f"{name}: {no_column(missing, names)}")
         return good, bad
 
 
