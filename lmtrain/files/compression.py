@@ -66,7 +66,7 @@ def decompressed(blocks: Iterable[bytes], suffix: str, name: str) -> Iterator[by
         name: What errors call it.
 
     Raises:
-        DataError: It is damaged or cut off.
+        DataError: It is damaged or cut off; what could be read before that has been handed out.
     """
     import lzma
 
@@ -77,7 +77,9 @@ def decompressed(blocks: Iterable[bytes], suffix: str, name: str) -> Iterator[by
     try:
         yield from _members(blocks, decompressor[suffix])
     except EOFError:
-        raise DataError(f"{name}: cut off within its compressed text; copy or fetch it again") from None
+        raise DataError(
+            f"{name}: cut off, it ends within its compressed text; copy or fetch it again"
+        ) from None
     except (zlib.error, lzma.LZMAError, ZstdError, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # of the system; that of bz2 has no number

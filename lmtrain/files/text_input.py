@@ -76,7 +76,8 @@ def file_blocks(path: Path, block_bytes: int = _BLOCK_BYTES) -> Iterator[bytes]:
         block_bytes: How many are wanted.
 
     Raises:
-        DataError: The file is missing, a directory, damaged, or cannot be read.
+        DataError: The file is missing, a directory, damaged, or cannot be read. What a damaged one holds
+            before that is handed out first.
     """
     with reading(path), _opened(path) as stream:
         blocks = _whole_start(_as_they_come(stream, block_bytes), SIGNATURES)
@@ -339,12 +340,17 @@ def _whole_start(blocks: Iterable[bytes], marks: Iterable[bytes]) -> Iterator[by
 
 
 def _joined(blocks: Iterable[bytes], block_bytes: int) -> Iterator[bytes]:
-    """The same bytes in larger blocks."""
+    """The same bytes in larger blocks; those before a fault too."""
     parts: list[bytes] = []
-    for block in blocks:
-        parts.append(block)
-        if sum(map(len, parts)) >= block_bytes:
+    try:
+        for block in blocks:
+            parts.append(block)
+            if sum(map(len, parts)) >= block_bytes:
+                yield b"".join(parts)
+                parts = []
+    except DataError:
+        if parts:
             yield b"".join(parts)
-            parts.clear()
+        raise
     if parts:
         yield b"".join(parts)

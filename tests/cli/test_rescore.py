@@ -1,5 +1,6 @@
 """``lmtrain rescore``, as an engineer runs it."""
 
+import gzip
 import hashlib
 import json
 import math
@@ -163,6 +164,13 @@ def test_a_bad_line_loses_nothing_before_it(trained: Trained, tmp_path: Path) ->
     assert (skipped.code, skipped.out) == (0, "cat cat old\ndog sat\nslept\n")
     assert "nbest:5: expected" in skipped.err
     assert skipped.err.endswith("\n1 line left out\n")
+
+
+def test_a_compressed_file_that_is_cut_off_loses_nothing_before_it(trained: Trained, tmp_path: Path) -> None:
+    (tmp_path / "cut.gz").write_bytes(gzip.compress(LISTS.encode(), compresslevel=0)[:-20])  # and a checksum
+    outcome = lmtrain("rescore", trained.run_dir, "cut.gz", "--lm-weight", 0, folder=tmp_path)
+    assert (outcome.code, outcome.out) == (3, "cat cat old\ndog sat\n")
+    assert "cut.gz: cut off, it ends within its compressed text" in outcome.err
 
 
 @pytest.mark.parametrize("context", ["line", "utterance"])

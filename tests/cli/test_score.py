@@ -385,6 +385,15 @@ def test_a_bad_line_loses_nothing_before_it(form: str, trained: Trained) -> None
     assert re.search(r"; left out\nsignature: [^\n]*\n1 line left out\n\Z", skipped.err)
 
 
+def test_a_compressed_text_that_is_cut_off_loses_nothing_before_it(trained: Trained) -> None:
+    cut = gzip.compress(b"the cat\nold cat\nthe dog sat\n", compresslevel=0)[:-12]  # of the third line too
+    for options in ((), ("--skip-bad-lines",)):
+        stopped = lmtrain("score", trained.run_dir, "-", "--format", "kaldi", *options, stdin=cut)
+        assert stopped.code == 3
+        assert stopped.out == score(trained, "--format", "kaldi", text="the cat\nold cat\n").out
+        assert "standard input: cut off, it ends within its compressed text; copy or fetch" in stopped.err
+
+
 def test_no_line_is_left(trained: Trained) -> None:
     outcome = score(trained, "--skip-bad-lines", text="<eos>\n")
     assert outcome.out == "sentence_id\ttoken_id\ttoken\tsurprisal\n"

@@ -83,6 +83,20 @@ def test_a_file_that_is_cut_off_is_refused(tmp_path: Path, suffix: str, kept: fl
 
 
 @every_format
+def test_what_precedes_the_cut_is_handed_out(tmp_path: Path, suffix: str) -> None:
+    whole = "\n".join(map(str, range(180_000))).encode()  # of more than one block of bzip2
+    path = tmp_path / f"text{suffix}"
+    packed = COMPRESS[suffix](whole)
+    path.write_bytes(packed[:-20])
+    found: list[bytes] = []
+    with pytest.raises(DataError, match="cut off"):
+        found.extend(file_blocks(path, 1 << 24))
+    text = b"".join(found)
+    assert len(text) > 500_000
+    assert whole.startswith(text)
+
+
+@every_format
 def test_a_damaged_file_is_refused(tmp_path: Path, suffix: str) -> None:
     packed = bytearray(COMPRESS[suffix](repr(list(range(20_000))).encode()))
     packed[len(packed) // 2] ^= 0xFF
