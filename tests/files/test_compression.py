@@ -120,7 +120,8 @@ def test_what_follows_a_compressed_text_must_be_one(tmp_path: Path, suffix: str)
 @every_format
 def test_a_bomb_takes_no_memory(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"bomb{suffix}"
-    path.write_bytes(COMPRESS[suffix](b"a " * 25_000_000))
+    pair = b"aa" if suffix == ".bz2" else b"a "  # of others, bzip2 takes half a minute
+    path.write_bytes(COMPRESS[suffix](pair * 25_000_000))
     tracemalloc.start()
     try:
         assert sum(map(len, file_blocks(path))) == 50_000_000
