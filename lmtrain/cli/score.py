@@ -105,6 +105,14 @@ def score(
             show_default=False,
         ),
     ] = None,
+    after_column: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Each row of a table goes on from the text in this column, which is not scored (cloze).",
+            show_default=False,
+        ),
+    ] = None,
     rows: Annotated[
         Literal["words", "parts"] | None,
         typer.Option(
@@ -179,6 +187,7 @@ def score(
         entropy_reduction,
         num_guesses,
         columns_named(sentence_by),
+        after_column,
     )
     options = ScoreOptions(
         file=file,

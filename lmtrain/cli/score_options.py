@@ -74,6 +74,8 @@ class ScoreOptions:
     def context_name(self) -> str:
         """What signatures call the context."""
         name = "stream1" if self.context == "stream" else self.context
+        if self.words.after_column is not None:
+            return f"{name}|after:column"
         if self.after is None:
             return name
         return f"{name}|after:{hashlib.sha256(self.after.encode()).hexdigest()[:8]}"
@@ -132,5 +134,18 @@ class ScoreOptions:
         no_place = "has no place for tables or rows of words"
         if self.form != "tsv":
             yield f"--format {self.form} {no_place}: it reads {self.kind.reads}; leave it out for a table"
-        given = {"--skip-bad-lines": self.skip_bad_lines, "--after": self.after is not None}
-        yield from (f"{what} {no_place}; leave it out" for what in given if given[what])
+        if self.after is not None:
+            yield f"--after {no_place}; --after-column names a column of beginnings"
+        if self.skip_bad_lines:
+            yield f"--skip-bad-lines {no_place}; leave it out"
+        if self.words.after_column is not None:
+            given = {
+                "--sentence-by": self.words.sentence_by,
+                "--context stream": self.context == "stream",
+                f"--adapt {self.adapt.adapt}": self.adaptation.is_ordered,
+            }
+            yield from (
+                f"--after-column: each row stands after its own text, and {what} has no meaning"
+                for what in given
+                if given[what]
+            )

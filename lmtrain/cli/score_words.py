@@ -31,10 +31,11 @@ def score_words(scorers: Sequence[NamedScorer], options: ScoreOptions) -> None:
     readers = [
         WordReader(each.model, each.scorer, suffix) for each, suffix in zip(scorers, suffixes, strict=True)
     ]
-    stimuli = read_stimuli(options.file, options.words.column, options.words.sentence_by)
+    asked = options.words
+    stimuli = read_stimuli(options.file, asked.column, asked.sentence_by, asked.after_column)
     _refuse_torn(stimuli)
     table = WordTable(stimuli, readers, options.words, has_details=options.with_details, out=options.out)
-    if stimuli.kind == "words" and not stimuli.keys:
+    if stimuli.kind == "words" and not stimuli.keys and asked.after_column is None:
         note(
             f"{stimuli.name}: no column such as item or sentence_id; all rows are read as one sentence "
             "(name what tells sentences apart with --sentence-by)"

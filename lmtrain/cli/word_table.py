@@ -38,6 +38,7 @@ class WordOptions:
     entropy_reduction: bool = False
     num_guesses: int = 0
     sentence_by: tuple[str, ...] = ()
+    after_column: str | None = None
 
     @property
     def are_given(self) -> bool:
@@ -219,7 +220,7 @@ class WordTable:
         firsts = [0, *accumulate(len(word.parts) for word in words)]  # of the tokens of each word
         row, of_cell = sentence.first_row, list(sentence.cells)
         if self._rows == "rows":
-            first = 0
+            first = sum(word.start < of_cell[0][0] for word in words)  # what a cell stands after
             for at, (_, end) in enumerate(of_cell):
                 after = first
                 while after < len(words) and words[after].start < end:
@@ -230,6 +231,8 @@ class WordTable:
             return
         cell = 0
         for word_id, (word, (first, after)) in enumerate(zip(words, pairwise(firsts), strict=True), 1):
+            if word.start < of_cell[0][0]:
+                continue
             while word.start >= of_cell[cell][1]:
                 cell += 1
             of_word = () if self._stimuli.kind == "words" else (word_id, word.text)

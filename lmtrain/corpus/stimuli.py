@@ -81,7 +81,9 @@ class Stimuli:
         return None
 
 
-def read_stimuli(path: Path, column: str | None = None, keys: Sequence[str] = ()) -> Stimuli:
+def read_stimuli(
+    path: Path, column: str | None = None, keys: Sequence[str] = (), after: str | None = None
+) -> Stimuli:
     """Reads a table, where the file is called ``.csv`` or ``.tsv`` or a column is named; else lines of text.
 
     The text is in ``column``, by default that called word, token, sentence or text, in capitals or not. A row
@@ -93,22 +95,27 @@ def read_stimuli(path: Path, column: str | None = None, keys: Sequence[str] = ()
         path: The file.
         column: What has the text.
         keys: Where one of these columns changes, another sentence begins; by default, known ones.
+        after: A column whose text stands before that of each row, and is read but not measured: a cloze test.
 
     Raises:
         DataError: The file cannot be used.
         UsageError: It has no such column.
     """
-    if column is None and not keys and not has_table_name(path):
+    if column is None and after is None and not keys and not has_table_name(path):
         return _lines(path)
     table = read_table(path)
-    name = column or next(iter(_found(table, (*_WORD_COLUMNS, *_SENTENCE_COLUMNS))), "")
+    known = [known for known in _found(table, (*_WORD_COLUMNS, *_SENTENCE_COLUMNS)) if known != after]
+    name = column or next(iter(known), "")
     if name not in table.header:
         unnamed = "no column is called word or sentence; name one with --column"
         lacks = no_column(name, table.header) if name else f"{unnamed} (there are {', '.join(table.header)})"
         raise UsageError(f"{input_name(path)}: {lacks}")
-    if missing := next((key for key in keys if key not in table.header), None):
+    if missing := next((key for key in [*keys, *filter(None, [after])] if key not in table.header), None):
         raise UsageError(f"{input_name(path)}: {no_column(missing, table.header)}")
     cells, labels = table.column(name), _labels(table)
+    if after is not None:
+        begun = list(_begun(cells, table.column(after), labels))
+        return Stimuli("words", table, begun, input_name(path))
     used = keys or [key for key in table.header if _key(key) in _KEYS and key != name]
     values = list(zip(*map(table.column, used), strict=True)) if used else [()] * len(cells)
     if keys or _are_parts(table, name, cells, values):
@@ -173,6 +180,14 @@ def _lines(path: Path) -> Stimuli:
     rows = enumerate(zip(lines, numbers, strict=True))
     sentences = [Sentence(line, row, [(0, len(line))], f"line {number}") for row, (line, number) in rows]
     return Stimuli("text", table, sentences, input_name(path))
+
+
+def _begun(cells: list[str], contexts: list[str], labels: list[str]) -> Iterator[Sentence]:
+    """Each cell after a text of its own, with a space between."""
+    for row, (cell, context, label) in enumerate(zip(cells, contexts, labels, strict=True)):
+        start = len(context.rstrip()) + 1 if context.strip() else 0
+        line = f"{context.rstrip()} {cell}" if start else cell
+        yield Sentence(line, row, [(start, len(line))], label)
 
 
 def _joined(cells: list[str], keys: Sequence[tuple[str, ...]], labels: list[str]) -> Iterator[Sentence]:

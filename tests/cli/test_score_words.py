@@ -304,6 +304,27 @@ def test_columns_of_any_name_tell_sentences_apart(trained: Trained) -> None:
     assert "no column 'cond' (there are passage, version, token)" in refused.err
 
 
+def test_targets_of_a_cloze_test_stand_after_their_contexts(trained: Trained) -> None:
+    table = "context,word\nThe old,cat\n,cat\nThe old cat,sat and\n"
+    options = ("--after-column", "context", "--lowercase", "--top", 1)
+    outcome = score(trained, "-", *options, stdin=table)
+    found = rows_of(outcome.out, ",")
+    costs = plain(trained, "the old cat sat and\n")
+    expected = [costs[2], plain(trained, "cat\n")[0], costs[3] + costs[4]]
+    assert [float(row["surprisal"]) for row in found] == pytest.approx(expected, abs=1e-5)
+    guesses = rows_of(score(trained, "-", "--top", 1, stdin="the old cat sat and\n").out)
+    assert [row["guess_1"] for row in found[::2]] == [guesses[at]["guess_1"] for at in (2, 3)]
+    assert "|ctx:line|after:column|" in outcome.err
+    assert "one sentence" not in outcome.err
+    parts = rows_of(score(trained, "-", *options, "--rows", "parts", stdin=table).out, ",")
+    assert [(row["part"], row["start"], row["end"]) for row in parts] == [
+        *(("cat", "0", "3"), ("cat", "0", "3"), ("sat", "0", "3"), ("and", "4", "7"))
+    ]
+    for option in (("--sentence-by", "context"), ("--context", "stream"), ("--adapt", "cache")):
+        told = score(trained, "-", "--after-column", "context", *option, stdin=table, code=2).err
+        assert f"{' '.join(option[:2]) if option[0] != '--sentence-by' else option[0]} has no meaning" in told
+
+
 def test_rows_that_vanish_are_told_of(trained: Trained) -> None:
     table = "item,sentence\n1,the cat\n2,\n3,— !\n"
     options = ("--column", "sentence", "--no-punctuation")

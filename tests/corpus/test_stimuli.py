@@ -79,6 +79,17 @@ def test_regions_that_others_part_are_no_sentences(tmp_path: Path) -> None:
     assert found.torn.first_row == 2
 
 
+def test_cells_stand_after_a_text_of_their_own(tmp_path: Path) -> None:
+    path = tmp_path / "cloze.tsv"
+    path.write_text("text\tword\nThe key to \tthe door\n\tit\n", encoding="utf-8")
+    found = read_stimuli(path, after="text")
+    assert (found.kind, found.torn) == ("words", None)
+    assert lines(found) == ["The key to the door", "it"]
+    assert [sentence.cells for sentence in found.sentences] == [[(11, 19)], [(0, 2)]]
+    with pytest.raises(UsageError, match="no column 'context' "):
+        read_stimuli(path, after="context")
+
+
 def test_the_header_of_a_table_is_no_sentence() -> None:
     assert looks_like_table("word\tzone\titem")
     assert looks_like_table('item,condition,"Sentence"')
