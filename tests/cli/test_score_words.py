@@ -325,6 +325,21 @@ def test_targets_of_a_cloze_test_stand_after_their_contexts(trained: Trained) ->
         assert f"{' '.join(option[:2]) if option[0] != '--sentence-by' else option[0]} has no meaning" in told
 
 
+def test_stories_are_read_whole_or_as_a_stream(trained: Trained) -> None:
+    rows = ("1,1,the", "1,1,cat", "1,2,sat", "2,1,the", "2,1,dog")
+    table = "story,sentence,word\n" + "".join(f"{row}\n" for row in rows)
+
+    def shown(*options: object) -> list[float]:
+        found = rows_of(score(trained, "-", "--column", "word", *options, stdin=table).out, ",")
+        return [float(row["surprisal"]) for row in found]
+
+    whole = [*plain(trained, "the cat sat\n"), *plain(trained, "the dog\n")]
+    assert shown("--sentence-by", "story") == pytest.approx(whole, abs=1e-5)
+    text = score(trained, "-", "--context", "stream", stdin="the cat\nsat\nthe dog\n").out
+    stream = [float(row["surprisal"]) for row in rows_of(text) if row["token"] != "<eos>"]
+    assert shown("--context", "stream") == pytest.approx(stream, abs=1e-5)
+
+
 def test_rows_that_vanish_are_told_of(trained: Trained) -> None:
     table = "item,sentence\n1,the cat\n2,\n3,— !\n"
     options = ("--column", "sentence", "--no-punctuation")
