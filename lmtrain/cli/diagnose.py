@@ -91,13 +91,14 @@ def _watched(items: Iterable[T], what: str, total: int) -> Iterator[T]:
 
 def _print(found: "Diagnosis") -> None:
     gradient, context = found.gradient_reach, found.context_reach
+    verdict = gradient.verdict if found.has_learnt else "nothing was learnt"
     agreement = ", ".join(f"{score.accuracy:.1%}" for score in found.agreement)
     print_pairs(
         [
             ("model", f"{found.name} ({found.about})"),
             ("perplexity", f"{found.perplexity:.4f}"),
             ("gradient reaches", f"{gradient.reach or f'more than {gradient.max_steps}'} steps"),
-            ("bptt_len", f"{gradient.bptt_len or '-'} ({gradient.verdict})"),
+            ("bptt_len", f"{gradient.bptt_len or '-'} ({verdict})"),
             ("context counts", f"{context.reach or f'more than {context.costs[-2].length}'} words"),
             ("calibration error", f"{found.calibration.expected_error:.2%}"),
             ("agreement", f"{agreement} over 0, 1, 2, 3 attractors" if agreement else "- (not toy-english)"),

@@ -35,7 +35,10 @@ def diagnosed(
     subject = Subject(
         name, about, f"runs/{name}", make_model(**options), vocab, random_corpus(120), context, bptt_len
     )
-    return Examiner(num_positions=50, seed=1).examine(subject)
+    found = Examiner(num_positions=50, seed=1).examine(subject)
+    return dataclasses.replace(
+        found, perplexity=0.5 * len(vocab)
+    )  # as if trained: a guess would not be judged
 
 
 def report_of(*found: Diagnosis) -> Report:
@@ -91,6 +94,22 @@ def test_the_order_of_a_list_is_no_frequency() -> None:
     assert "whose order says nothing of how often the training text has them" in text
     assert "rank 1-" not in text
     assert "rank 1-" in report_of(diagnosed()).markdown()
+
+
+def test_of_a_model_that_only_guesses_bptt_len_is_not_judged(tiny: Diagnosis) -> None:
+    guessing = dataclasses.replace(tiny, perplexity=0.95 * tiny.vocab_size)
+    taught = dataclasses.replace(tiny, perplexity=0.5 * tiny.vocab_size)
+    assert report_of(guessing).markdown().count("has learnt next to nothing") == 2
+    assert "bptt_len` 10 is" not in report_of(guessing).markdown()
+    assert "learnt next to nothing" not in report_of(taught).markdown()
+
+
+def test_words_of_one_rank_are_compared_with_none(tiny: Diagnosis) -> None:
+    bands = [band for band in tiny.bands if not band.name.startswith("<")]
+    assert len(bands) == 1
+    assert "there is nothing to compare" in report_of(tiny).markdown()
+    more = dataclasses.replace(tiny, bands=(*bands, dataclasses.replace(bands[0], name="11-100")))
+    assert "there is nothing to compare" not in report_of(more).markdown()
 
 
 def test_two_models_are_told_apart(tiny: Diagnosis) -> None:

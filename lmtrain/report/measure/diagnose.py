@@ -80,6 +80,11 @@ class Diagnosis:
     nearest_words: tuple[Neighbours, ...]
     saturation: tuple[GateSaturation, ...]
 
+    @property
+    def has_learnt(self) -> bool:
+        """Whether it does better than one to which all words are equally likely, by 10 % of perplexity."""
+        return self.perplexity < 0.9 * self.vocab_size
+
     def to_dict(self) -> dict[str, Any]:
         """An entry of ``models`` in ``report.json``."""
         return {

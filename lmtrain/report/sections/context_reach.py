@@ -57,6 +57,8 @@ def reconciled(diagnosis: Diagnosis) -> str:
     words = f"{context.reach}" if context.reach else f"more than {lengths[-1]}"
     back = f"{steps} step{'' if steps == '1' else 's'} back"
     both = f"Its gradient reaches {back} and its context counts for {words} word{'' if words == '1' else 's'}"
+    if not diagnosis.has_learnt:
+        return f"{both}, but it has learnt next to nothing: train it first."
     counts_beyond = (context.reach or lengths[-1] + 1) > (gradient.bptt_len or gradient.max_steps)
     match gradient.verdict, counts_beyond:
         case "too short", True:

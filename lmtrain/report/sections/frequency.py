@@ -51,6 +51,11 @@ def _frequency_finding(diagnosis: Diagnosis) -> str:
     if not words:
         return "The text has no word that the model knows."
     frequent, rare = words[0], words[-1]
+    if frequent is rare:
+        return (
+            f"All words but `<eos>` and `<unk>` are of rank {rare.name}, with a perplexity of "
+            f"{number(rare.perplexity)}: there is nothing to compare."
+        )
     total = diagnosis.costly_words.total_nats
     tokens, cost = rare.num_tokens / diagnosis.num_tokens, rare.nll_nats / total if total else 0.0
     return (

@@ -7,7 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from lmtrain.report.markdown import code, per_model, percent, table
+from lmtrain.report.markdown import code, number, per_model, percent, table
+from lmtrain.report.measure.diagnose import Diagnosis
 from lmtrain.report.measure.gradient_reach import THRESHOLD, GradientReach
 from lmtrain.report.section import Found, Section
 from lmtrain.report.style import (
@@ -44,13 +45,14 @@ def _words(found: Found) -> list[str]:
         f"step back is 100 %: the median of {found[0].gradient_reach.num_positions:,} words, 80 % of which "
         "lie in the grey band. Where less than 1 % is left, a word has next to no part in what the model "
         "learns from the error.",
-        *per_model([d.name for d in found], [_gradient_finding(d.gradient_reach) for d in found]),
+        *per_model([d.name for d in found], [_gradient_finding(d) for d in found]),
         "This is the model as it is: trained with a longer window, it might have learnt to reach further.",
         *table(["model", *(f"k = {k}" for k in shown), "below 1 % from"], rows),
     ]
 
 
-def _gradient_finding(reach: GradientReach) -> str:
+def _gradient_finding(diagnosis: Diagnosis) -> str:
+    reach = diagnosis.gradient_reach
     top = int(reach.whole.argmax()) + 1
     grows = ""
     if reach.peak >= _EXPLODING:
@@ -61,6 +63,12 @@ def _gradient_finding(reach: GradientReach) -> str:
         fades = f"It does not fall below 1 % within the {reach.max_steps} steps that were looked at. "
     else:
         fades = f"From k = {reach.reach} on less than 1 % of it is left: further back the gradient vanishes. "
+    if not diagnosis.has_learnt:
+        return (
+            f"{grows}{fades}But the model has learnt next to nothing: its perplexity is "
+            f"{number(diagnosis.perplexity)}, where {diagnosis.vocab_size:,} equally likely words have "
+            f"{diagnosis.vocab_size:,}. This says nothing of {code('bptt_len')}."
+        )
     return grows + fades + _bptt_finding(reach)
 
 
