@@ -12,6 +12,27 @@ from lmtrain import __version__
 from lmtrain.cli.text import VOICE, print_json_line, say
 from lmtrain.errors import EndedElsewhere, Interrupted, LmtrainError, StorageError
 
+CONFIG_KEYS = {
+    "seed": "seed",
+    "min_count": "data.min_count",
+    "max_vocab": "data.max_vocab",
+    "lowercase": "data.lowercase",
+    "cell": "model.cell",
+    "embedding_dim": "model.embedding_dim",
+    "hidden_size": "model.hidden_size",
+    "num_layers": "model.num_layers",
+    "dropout": "model.dropout",
+    "epochs": "train.epochs",
+    "max_steps": "train.max_steps",
+    "batch_size": "train.batch_size",
+    "bptt_len": "train.bptt_len",
+    "max_grad_norm": "train.max_grad_norm",
+    "precision": "train.precision",
+    "optimizer": "train.optimizer.name",
+    "lr": "train.optimizer.lr",
+}
+"""What other programs have as options of training, and where it stands in a config."""
+
 _EXAMPLE = re.compile(r"^ *(Example: .*)", re.MULTILINE)
 
 
@@ -62,6 +83,8 @@ def fail_usage(error: typer.TyperException) -> NoReturn:
     if near := getattr(error, "possibilities", None):
         message = f"{error.message}. Did you mean {near[0]}?"
     context = getattr(error, "ctx", None)
+    if context is not None and context.command.name == "train":
+        message = _of_the_config(getattr(error, "option_name", "")) or message
     if context is None:
         fail(message, 2)
     if message.startswith("Got unexpected extra argument"):
@@ -71,6 +94,18 @@ def fail_usage(error: typer.TyperException) -> NoReturn:
     example = _EXAMPLE.search(context.command.help or "") if message.startswith("Missing ") else None
     help_line = f"Help: {context.command_path} --help"
     fail(message, 2, f"{example[1]}\n{help_line}" if example else help_line)
+
+
+def _of_the_config(option: str) -> str:
+    """What to type in place of an option that is a key of the config; nothing if it is none."""
+    key = CONFIG_KEYS.get(option.removeprefix("--").replace("-", "_"))
+    if key is None:
+        return ""
+    words = iter(sys.argv[1:])
+    word = next((word for word in words if word.partition("=")[0] == option), option)
+    value = word.partition("=")[2] or next(words, "")
+    value = value if value and not value.startswith("-") else "VALUE"
+    return f"No such option: {option}. It is a key of the config: --set {key}={value}"
 
 
 def _is_json_asked_for() -> bool:

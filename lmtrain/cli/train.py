@@ -391,8 +391,12 @@ class _Terminal(Reader):
     def on_end(self, result: RunResult) -> None:
         self._close()
         if result.was_finished:
+            from lmtrain.inference.evaluation import perplexity
+
+            best = result.best_loss
+            figure = "" if best is None else f", valid perplexity {perplexity(best, 1):.2f}"
             note(
-                f"already finished: {result.run_dir}, {result.steps:,} steps; nothing to do, next:\n"
+                f"already finished: {result.run_dir}, {result.steps:,} steps{figure}; nothing to do, next:\n"
                 f"{_next_commands(result.run_dir)}"
             )
             return

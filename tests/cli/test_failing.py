@@ -9,6 +9,8 @@ import pytest
 from program import Outcome, Trained, lmtrain
 
 from lmtrain import errors
+from lmtrain.cli.failing import CONFIG_KEYS
+from lmtrain.config import load_config
 from lmtrain.machine import environment
 
 REPORTING = (
@@ -105,6 +107,20 @@ def test_lines_of_json_end_with_the_error(trained: Trained, project: Path) -> No
             ["No such option: --confg. Did you mean --config?", "Help: lmtrain train --help"],
         ),
         (
+            "train --epochs 3 --config x.yaml",
+            [
+                "No such option: --epochs. It is a key of the config: --set train.epochs=3",
+                "Help: lmtrain train --help",
+            ],
+        ),
+        (
+            "train --batch-size=4",
+            [
+                "No such option: --batch-size. It is a key of the config: --set train.batch_size=4",
+                "Help: lmtrain train --help",
+            ],
+        ),
+        (
             "eval model --data a.txt b.txt",
             ["b.txt: a text, not a model; repeat --data for each text"],
         ),
@@ -114,3 +130,11 @@ def test_a_mistyped_command_is_mended_from_the_message_alone(arguments: str, lin
     outcome = lmtrain(*arguments.split())
     assert (outcome.code, outcome.out) == (2, "")
     assert outcome.err.splitlines() == [f"lmtrain: {lines[0]}", *lines[1:]]
+
+
+@pytest.mark.parametrize("key", CONFIG_KEYS.values())
+def test_what_is_told_as_a_key_of_the_config_is_one(key: str) -> None:
+    value = load_config(Path(__file__).parents[2] / "configs" / "quickstart.yaml")
+    for part in key.split("."):
+        assert hasattr(value, part), key
+        value = getattr(value, part)

@@ -153,6 +153,7 @@ def test_a_finished_run_says_so_and_is_left_alone(trained: Trained, tmp_path: Pa
     assert outcome.code == 0
     assert outcome.out == ""
     assert outcome.err.startswith("already finished: runs/tiny")
+    assert ", valid perplexity " in outcome.err.splitlines()[0]
     assert files_in(folder) == before
 
 
