@@ -37,8 +37,8 @@ class Sampling:
     def __post_init__(self) -> None:
         if not self.temperature > 0 or self.temperature == float("inf"):
             raise ValueError(
-                f"temperature must be a finite number above 0, not {self.temperature}; greedy leaves nothing "
-                "to chance"
+                f"temperature must be a finite number above 0, not {self.temperature}; "
+                "greedy (--greedy) leaves nothing to chance"
             )
         if self.top_k is not None and self.top_k < 1:
             raise ValueError(f"top-k must be at least 1, not {self.top_k}")

@@ -122,6 +122,8 @@ def test_rows_that_are_kept_go_on_as_before() -> None:
 
 @pytest.mark.parametrize("value", [-0.1, 1.1, math.nan])
 def test_min_p_out_of_range_is_refused(value: float) -> None:
+    with pytest.raises(ValueError, match="--greedy"):
+        Sampling(temperature=0.0)
     with pytest.raises(ValueError, match="min-p"):
         Sampling(min_p=value)
 
