@@ -327,6 +327,7 @@ class _Terminal(Reader):
         self._has_header = False
         self._has_estimate = False
         self._samples: list[str] = []
+        self._unseen = Path("FILE")
 
     def __enter__(self) -> Self:
         return self
@@ -352,6 +353,9 @@ class _Terminal(Reader):
         self._has_estimate = options.softmax == "sampled"
         if self._has_estimate:
             note("~train: estimated with sampled words, lies low; valid and test are exact")
+        if corpora.valid:
+            note("* marks the best validation so far, whose model is kept")
+        self._unseen = next(iter((*start.config.data.test, *start.config.data.valid)), Path("FILE"))
         if start.step:
             note(f"continuing from step {start.step:,} of {start.total_steps:,}")
         self._progress = Progress(start.total_steps, "steps", initial=start.step)
@@ -397,7 +401,7 @@ class _Terminal(Reader):
             figure = "" if best is None else f", valid perplexity {perplexity(best, 1):.2f}"
             note(
                 f"already finished: {result.run_dir}, {result.steps:,} steps{figure}; nothing to do, next:\n"
-                f"{_next_commands(result.run_dir)}"
+                f"{_next_commands(result.run_dir, self._unseen)}"
             )
             return
         if self._samples:
@@ -418,7 +422,7 @@ class _Terminal(Reader):
                 )
         for remark in result.unknown_words:
             note(remark)
-        note(f"done in {duration(result.elapsed)}; next:\n{_next_commands(result.run_dir)}")
+        note(f"done in {duration(result.elapsed)}; next:\n{_next_commands(result.run_dir, self._unseen)}")
 
     def _print_samples(self, title: str) -> None:
         """The first lines of each sample; a model that knows little yet writes many empty ones."""
@@ -433,13 +437,14 @@ class _Terminal(Reader):
             self._progress.close()
 
 
-def _next_commands(run_dir: Path) -> str:
+def _next_commands(run_dir: Path, unseen: Path) -> str:
+    """What to do with a model; ``unseen`` is a text to do it with."""
     commands = (
         ("generate", run_dir),
-        ("eval", run_dir, "--data", "FILE"),
+        ("eval", run_dir, "--data", unseen),
         ("score", run_dir, "FILE"),
         ("plot", run_dir),
-        ("diagnose", run_dir, "--data", "FILE"),
+        ("diagnose", run_dir, "--data", unseen),
     )
     return "\n".join(command(*words) for words in commands)
 

@@ -168,7 +168,8 @@ def _train_contradictions(config: Config) -> Iterator[Contradiction]:
         )
     if train.epochs is not None and train.max_steps is not None:
         yield Contradiction(
-            ("train.max_steps", "train.epochs"), "both epochs and max_steps are given; set one to null"
+            ("train.max_steps", "train.epochs"),
+            "both epochs and max_steps are given; set one to null (--set train.epochs=null)",
         )
     if config.data.context == "line":
         # Lines are read whole, and padded where others are longer.

@@ -1,5 +1,6 @@
 """Holds plain values against the schema and says in plain words all that does not fit."""
 
+import re
 from collections.abc import Iterable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -22,6 +23,7 @@ _MAX_FAULTS = 100
 # come up within this many rounds.
 _MAX_ROUNDS = 6
 _NOTHING = object()
+_DECIMAL_COMMA = re.compile(r"[-+]?[0-9]*,[0-9]+(e-?[0-9]+)?")
 
 _WRONG = {
     "missing": "missing",
@@ -150,6 +152,8 @@ def _misfits(detail: ErrorDetails, values: dict[str, Any]) -> Iterator[_Misfit]:
     else:
         wrong = str(detail["ctx"]["error"]) if kind == "value_error" else _WRONG.get(kind)
         hint = f" (got {shown(value)}); allowed: {_schema().allowed(node)}"
+        if isinstance(value, str) and _DECIMAL_COMMA.fullmatch(value):
+            hint += f"; decimals take a point: {value.replace(',', '.')}"
         yield _Misfit(key, wrong or "of the wrong kind", hint, key)
 
 

@@ -277,7 +277,7 @@ def _cut_after_character(text: bytes, position: _Position, name: str) -> tuple[b
 def _not_utf8(text: bytes, place: _Position, name: str) -> DataError:
     return DataError(
         f"{name}:{place.line}: not UTF-8 at byte {place.byte + 1} of the line (0x{text[0]:02x});"
-        " convert the file to UTF-8"
+        " convert the file to UTF-8 (of Windows, as a rule: iconv -f windows-1252 -t utf-8)"
     )
 
 

@@ -137,6 +137,8 @@ def test_a_table_goes_to_stdout_and_messages_to_stderr(trained: Trained) -> None
     assert "after training it writes:" in outcome.out
     assert "tensorboard --logdir runs/tiny" in outcome.err
     assert "lmtrain generate runs/tiny" in outcome.err
+    assert "lmtrain eval runs/tiny --data test.txt" in outcome.err
+    assert "* marks the best" in outcome.err
 
 
 def test_the_best_epoch_is_marked(trained: Trained) -> None:

@@ -132,7 +132,8 @@ snapshots: {keep: true}
         "c.yaml:16: model.init_range: not a finite number (got Infinity); allowed: a number > 0",
         'c.yaml:17: model.freeze_embedding: of the wrong kind (got "yes"); allowed: true or false',
         "c.yaml:19: train.hidden_size: unknown key; it belongs under model",
-        "c.yaml:21: train.max_steps: both epochs and max_steps are given; set one to null",
+        "c.yaml:21: train.max_steps: both epochs and max_steps are given; set one to null "
+        "(--set train.epochs=null)",
         'c.yaml:22: train.batch_size: of the wrong kind (got "20"); allowed: a whole number > 0',
         "c.yaml:23: train.bptt_len: of the wrong kind (got 20.0); allowed: a whole number > 0",
         'c.yaml:24: train.optimizer.name: unknown choice (got "adm"); allowed: sgd, adam, adamw',
@@ -193,6 +194,11 @@ def test_one_problem_is_told_in_plain_words(file: Path, line: str, problem: str)
     assert len(problems) == 1
     assert problems[0].startswith(f"c.yaml:{others.count(chr(10)) + 1}: ")
     assert problem in problems[0]
+
+
+def test_a_decimal_comma_is_told_the_point(file: Path) -> None:
+    [problem] = problems_of(file, SMALLEST + "model:\n  init_range: 0,05\n")
+    assert problem.endswith("allowed: a number > 0; decimals take a point: 0.05")
 
 
 def test_what_hangs_together_with_a_fault_is_not_blamed_on_top_of_it(file: Path) -> None:
