@@ -48,7 +48,6 @@ OPTIONS: dict[str, list[Any]] = {
         {"input": 0.3, "output": 0.3},
         {"layers": 0.3},
         {"words": 0.2, "recurrent": 0.3, "output": 0.3, "locked": True},
-        {"latent": 0.3},
     ],
     "model__init": list(names(schema.ModelOptions, "init")),
     "model__recurrent_init": list(names(schema.ModelOptions, "recurrent_init")),
@@ -80,6 +79,8 @@ def values_of(case: Case, corpus: Path) -> dict[str, Any]:
     chosen = {name: OPTIONS[name][number] for name, number in case.items() if not name.startswith("_")}
     if chosen["model__pretrained_embedding"]:
         chosen["model__pretrained_embedding"] = str(corpus / VECTORS)
+    if chosen["model__softmax"] == "mixture":  # which alone has latent vectors
+        chosen["model__dropout"] = {**chosen["model__dropout"], "latent": 0.3}
     return settings(corpus, **chosen, model__embedding_dim=7)
 
 
