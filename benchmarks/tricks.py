@@ -1,6 +1,6 @@
 """What each trick for a lower perplexity is worth on a small text: on and off, over several seeds.
 
-    python benchmarks/tricks.py [--data data/ptb] [--trick NAME …] [--seeds 1,2,3] [--results FILE]
+    python benchmarks/tricks.py [--data data/ptb] [--trick NAME …] [--seeds 1,2,3] [--precision float32] [--results FILE]
 
 The proxy: the first 100,000 tokens of PTB's training text for 8 epochs (words that occur once are <unk>),
 an LSTM 2 x 200, tied, full softmax, bfloat16, dropout, SGD with warm-up and a rate that falls to 0. The
@@ -41,7 +41,6 @@ MODEL = {
 TRAIN = {
     "batch_size": 20,
     "bptt_len": 20,
-    "precision": "bfloat16",
     "loss_reduction": "sum_over_time",
     "max_grad_norm": 5.0,
     "optimizer": {"name": "sgd", "lr": 2.0},
@@ -169,7 +168,9 @@ def texts(data: Path, num_tokens: int) -> tuple[list[int], list[int], int]:
     return [ids.get(word, 0) for word in train], [ids.get(word, 0) for word in valid], len(ids)
 
 
-def measure(trick: Trick, data: Path, num_tokens: int, epochs: int, seed: int) -> dict[str, float]:
+def measure(
+    trick: Trick, data: Path, num_tokens: int, epochs: int, seed: int, precision: str
+) -> dict[str, float]:
     """Trains the proxy once."""
     import in_memory
     import numpy as np
@@ -184,7 +185,7 @@ def measure(trick: Trick, data: Path, num_tokens: int, epochs: int, seed: int) -
         vocab_size,
         np.array(train, np.int32),
         {**MODEL, **trick.model},
-        {"epochs": epochs, **TRAIN, **trick.train},
+        {"epochs": epochs, **TRAIN, "precision": precision, **trick.train},
         seed,
     )
     before_step = trick.around(trainer) if trick.around else None
@@ -211,6 +212,7 @@ def main() -> None:
     arguments.add_argument("--seeds", default="1,2,3")
     arguments.add_argument("--tokens", type=int, default=100_000, help="of the training text")
     arguments.add_argument("--epochs", type=int, default=8)
+    arguments.add_argument("--precision", default="bfloat16", choices=["float32", "bfloat16"])
     arguments.add_argument("--results", type=Path, help="keeps the figures of each run")
     args = arguments.parse_args()
     from lmtrain.machine.process import prepare_process
@@ -226,7 +228,9 @@ def main() -> None:
     for name in args.trick or TRICKS:
         for seed in seeds:
             if (name, seed) not in known:
-                known[name, seed] = measure(TRICKS[name], args.data, args.tokens, args.epochs, seed)
+                known[name, seed] = measure(
+                    TRICKS[name], args.data, args.tokens, args.epochs, seed, args.precision
+                )
                 if args.results:
                     with args.results.open("a") as file:
                         print(json.dumps({"trick": name, "seed": seed, **known[name, seed]}), file=file)
