@@ -1,6 +1,7 @@
 """What each trick for a lower perplexity is worth on a small text: on and off, over several seeds.
 
-    python benchmarks/tricks.py [--data data/ptb] [--trick NAME …] [--seeds 1,2,3] [--precision float32] [--results FILE]
+    python benchmarks/tricks.py [--data data/ptb] [--trick NAME …] [--seeds 1,2,3] [--precision float32]
+                                [--results FILE]
 
 The proxy: the first 100,000 tokens of PTB's training text for 8 epochs (words that occur once are <unk>),
 an LSTM 2 x 200, tied, full softmax, bfloat16, dropout, SGD with warm-up and a rate that falls to 0. The
