@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from lmtrain.corpus.synthetic import synthetic
 from lmtrain.corpus.synthetic.synthetic import (
     SYNTHETIC,
     SourceLogProbs,
@@ -27,6 +28,12 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("toy") / "made" / "with parents"
     write_synthetic("toy-english", out)
     return out
+
+
+@pytest.fixture
+def few_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of toy-english, where it does not matter how many."""
+    monkeypatch.setattr(synthetic, "_NUM_LINES", {"train": 300, "valid": 100, "test": 100})
 
 
 def words_of(path: Path) -> list[list[str]]:
@@ -102,9 +109,12 @@ def test_seed_1_gives_the_same_bytes_on_every_platform(corpus: Path, name: str, 
     assert hashlib.sha256((corpus / name).read_bytes()).hexdigest() == digest
 
 
-def test_another_seed_and_another_split_give_another_text(corpus: Path, tmp_path: Path) -> None:
-    write_synthetic("toy-english", tmp_path, seed=2)
-    texts = [folder / f"{split}.txt" for folder in (corpus, tmp_path) for split in SPLITS]
+@pytest.mark.usefixtures("few_lines")
+def test_another_seed_and_another_split_give_another_text(tmp_path: Path) -> None:
+    folders = [tmp_path / "1", tmp_path / "2"]
+    for seed, folder in enumerate(folders, 1):
+        write_synthetic("toy-english", folder, seed=seed)
+    texts = [folder / f"{split}.txt" for folder in folders for split in SPLITS]
     assert len({tuple(path.read_text(encoding="utf-8").split()[:100]) for path in texts}) == 6
 
 
@@ -203,6 +213,7 @@ def test_unknown_name_is_told_the_nearest(tmp_path: Path, name: str, nearest: st
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.usefixtures("few_lines")
 @pytest.mark.parametrize("name", SYNTHETIC)
 def test_a_file_that_stands_in_the_way_is_kept(name: str, tmp_path: Path) -> None:
     (tmp_path / "valid.txt").write_text("my own text\n")
@@ -212,13 +223,15 @@ def test_a_file_that_stands_in_the_way_is_kept(name: str, tmp_path: Path) -> Non
     assert not list(tmp_path.glob(".*"))
 
 
-def test_writing_the_same_again_is_no_harm(corpus: Path) -> None:
-    before = {path.name: path.read_bytes() for path in corpus.iterdir()}
-    write_synthetic("toy-english", corpus)
-    assert {path.name: path.read_bytes() for path in corpus.iterdir()} == before
+@pytest.mark.usefixtures("few_lines")
+def test_writing_the_same_again_is_no_harm(tmp_path: Path) -> None:
+    write_synthetic("toy-english", tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    write_synthetic("toy-english", tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
     with pytest.raises(UsageError, match="is another file"):
-        write_synthetic("toy-english", corpus, seed=2)
-    assert {path.name: path.read_bytes() for path in corpus.iterdir()} == before
+        write_synthetic("toy-english", tmp_path, seed=2)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 def test_a_write_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
