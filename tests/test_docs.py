@@ -20,6 +20,7 @@ from lmtrain.cli.program import whole_program
 from lmtrain.config import load_config
 from lmtrain.config.document import Document
 from lmtrain.config.space import Space
+from lmtrain.corpus.suites import reading
 from lmtrain.corpus.synthetic import synthetic
 from lmtrain.model.cells import CELLS
 from lmtrain.report.measure import diagnose, gradient_reach
@@ -41,12 +42,13 @@ page_name = lambda page: str(page.relative_to(ROOT))  # noqa: E731
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _small() -> Iterator[None]:
-    """toy-english, wherever it is made, and what is sampled from it to look at a model."""
+def _small(few_dots: None) -> Iterator[None]:
+    """Pictures, toy-english, wherever it is made, and what is sampled from it to look at a model."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr(synthetic, "_NUM_LINES", _LINES)
         monkeypatch.setattr(synthetic, "counting", partial(synthetic.counting, repeats=30))
-        monkeypatch.setattr(diagnose, "_VERBS", 5)
+        for module in (diagnose, reading):
+            monkeypatch.setattr(module, "_VERBS", 6)
         monkeypatch.setattr(diagnose, "_GATE_POSITIONS", 50)
         monkeypatch.setattr(gradient_reach, "_STEPS", 20)
         yield

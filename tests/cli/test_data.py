@@ -8,6 +8,7 @@ import pytest
 from program import Trained, files_in, lmtrain
 
 from lmtrain.corpus.fetching import fetch
+from lmtrain.corpus.synthetic import synthetic
 
 
 def test_list() -> None:
@@ -62,7 +63,8 @@ def test_synth_prints_the_files_it_writes(tmp_path: Path) -> None:
     assert (tmp_path / names[0]).read_text().startswith("1 2 2 3 3 3 4 4 4 4 5")
 
 
-def test_the_seed_decides(tmp_path: Path) -> None:
+def test_the_seed_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(synthetic, "_NUM_LINES", {"train": 300, "valid": 100, "test": 100})
     for folder, options in (("one", ()), ("two", ("--seed", 2))):
         assert lmtrain("data", "synth", "toy-english", "--out", tmp_path / folder, *options).code == 0
     one, two = (files_in(tmp_path / folder) for folder in ("one", "two"))

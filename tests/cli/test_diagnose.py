@@ -11,6 +11,8 @@ from program import Trained, files_in, lmtrain
 from lmtrain.cli.diagnose import _watched
 from lmtrain.jobs.labels import labels_of
 
+pytestmark = pytest.mark.usefixtures("few_dots")
+
 
 def test_a_report(trained: Trained, tmp_path: Path) -> None:
     out = tmp_path / "new" / "report"

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from program import Outcome, Trained, lmtrain
 
+from lmtrain.corpus.suites import reading
 from lmtrain.run.trained import load_model
 
 PAIRS = (
@@ -167,13 +168,18 @@ def all_kinds(tmp_path: Path) -> list[Path]:
 
 @pytest.mark.parametrize("models", [[25], [9, 25]])
 def test_a_row_for_each_question(
-    models: list[int], trained: Trained, all_kinds: list[Path], tmp_path: Path
+    models: list[int],
+    trained: Trained,
+    all_kinds: list[Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(reading, "_VERBS", 20)
     snapshots = [f"runs/tiny/snapshots/step-{step:08}" for step in models]
     pairs = tmp_path / "out" / "pairs.csv"
     value = found(trained, *snapshots, *all_kinds, "toy-english", "--pairs", pairs)
     rows = table(pairs)
-    assert len(rows) == 3 + 3 + 2 + 1 + 2 + 2 + 2000
+    assert len(rows) == 3 + 3 + 2 + 1 + 2 + 2 + 4 * 20
     assert_rows_make_the_figures(value, rows)
     told = json.loads((tmp_path / "out" / "pairs.csv.json").read_text())
     assert [model["signature"] for model in told["models"]] == [m["signature"] for m in value["models"]]
