@@ -1,11 +1,13 @@
 """The whole model: what it predicts, what it shares, what it forgets."""
 
 import math
+import sys
 
 import pytest
 import torch
 
 from lmtrain.model.adaptive_softmax import AdaptiveSoftmax
+from lmtrain.model.cells import CELLS
 from lmtrain.model.dropout import DropoutRates
 from lmtrain.model.initialization import initialize
 from lmtrain.model.language_model import LanguageModel, detach
@@ -245,3 +247,13 @@ def test_a_reading_has_the_outputs_of_each_layer_before_and_after_dropout() -> N
         assert 0.2 < (dropped == 0).float().mean() < 0.8
     reading = model.eval()(input_ids, model.initial_state(3))
     assert all(map(torch.equal, reading.raw, reading.dropped))
+
+
+def test_sizes_are_told_without_memory_and_without_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whose import takes as long as that of torch: whoever scores a line would wait for it."""
+    for module in ("torch._dynamo", "sympy"):
+        monkeypatch.setitem(sys.modules, module, None)
+    for cell, activation in CELLS:
+        with torch.device("meta"):
+            model = LanguageModel(V, 6, 8, 2, cell=cell, activation=activation)
+        assert all(weight.is_meta for weight in model.parameters())
