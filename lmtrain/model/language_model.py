@@ -99,7 +99,7 @@ class LanguageModel(nn.Module):
         vectors = torch.empty(vocab_size, embedding_dim)
         if not vectors.is_meta:  # as nn.Embedding draws them; without memory that would import a compiler
             vectors.normal_()
-        self.embedding = nn.Embedding.from_pretrained(vectors, freeze=False)
+        self.embedding = nn.Embedding(vocab_size, embedding_dim, _weight=vectors)
         self.has_skip_connections = skip_connections
         self.embedding_activation = nn.Tanh() if embedding_activation == "tanh" else nn.Identity()
         self.layers = nn.ModuleList()
