@@ -103,6 +103,7 @@ def test_skip_connections_add_what_a_layer_reads(cell: str) -> None:
 
 def test_skip_connections_around_layers_of_zeros_pass_everything_on() -> None:
     model = LanguageModel(V, 6, 8, 3, skip_connections=True)
+    initialize(model, torch.Generator().manual_seed(0))
     for layer in model.recurrent_layers()[1:]:
         for weight in layer.parameters():
             torch.nn.init.zeros_(weight)
