@@ -30,6 +30,7 @@ from lmtrain.corpus.text import TextRules
 from lmtrain.corpus.vocab import Vocabulary, read_vocabulary
 from lmtrain.corpus.window_lengths import RandomLengths
 from lmtrain.errors import ConfigError, DataError
+from lmtrain.files.paths import missing
 from lmtrain.files.text_input import Watch, read_lines, unwatched
 from lmtrain.machine.place import Place
 from lmtrain.machine.threads import threads_for, threads_of_process
@@ -130,6 +131,7 @@ def load_corpora(config: Config, known: Vocabulary | None = None, watch: Watch =
         write_synthetic(data.synthetic, data.train[0].parent)
     rules = text_rules(data)
     train_paths, *held_out = map(expand_patterns, (data.train, data.valid, data.test))
+    _refuse_missing({"train": train_paths, "valid": held_out[0], "test": held_out[1]})
     vocab = _words(data, train_paths, rules, known, watch)
     train = load_corpus(train_paths, vocab, rules, watch=watch)
     _refuse_too_short(config, train)
@@ -141,6 +143,18 @@ def load_corpora(config: Config, known: Vocabulary | None = None, watch: Watch =
             names = ", ".join(map(str, corpus.paths))
             raise DataError(f"{names}: every word is unknown to the vocabulary of the training text")
     return Corpora(vocab, rules, train, valid, test)
+
+
+def _refuse_missing(texts: dict[str, Sequence[Path]]) -> None:
+    """Before the first text is read, which may take minutes: what is missing is told at once, by its key."""
+    absent = [
+        f"data.{key}: {path}: {missing(path)}"
+        for key, paths in texts.items()
+        for path in paths
+        if not path.exists()
+    ]
+    if absent:
+        raise DataError("\n  ".join(absent))
 
 
 def _words(

@@ -8,6 +8,7 @@ import pytest
 from lmtrain.config import config_from_dict, options
 from lmtrain.corpus.corpus import build_vocabulary, load_corpus
 from lmtrain.corpus.text import TextRules
+from lmtrain.errors import DataError
 from lmtrain.run import build
 from lmtrain.run.build import Corpora, load_corpora
 
@@ -31,6 +32,19 @@ def test_texts_that_are_read_twice_are_noted(tmp_path: Path) -> None:
     assert notes([one, one], two, link) == [
         f"data.train names {one} twice",
         f"data.test: {link} is a text of data.train too ({one}), and not unseen",
+    ]
+
+
+def test_texts_that_are_missing_are_told_by_key_before_one_is_read(tmp_path: Path) -> None:
+    (tmp_path / "train.txt").write_bytes(b"\xff not read")
+    texts = {"train": tmp_path / "train.txt", "valid": tmp_path / "trian.txt", "test": tmp_path / "gone"}
+    data = {name: str(path) for name, path in texts.items()}
+    config = config_from_dict({"name": "x", "data": data, "train": {"epochs": 1}}, "test")
+    with pytest.raises(DataError) as caught:
+        load_corpora(config)
+    assert str(caught.value).splitlines() == [
+        f"data.valid: {texts['valid']}: no such file; did you mean {texts['train']}?",
+        f"  data.test: {texts['test']}: no such file",
     ]
 
 
