@@ -52,7 +52,7 @@ class Running:
 
     def figures(self) -> dict[str, Any]:
         """Waits for them; the benchmark has to print tables, too."""
-        out, err = self.process.communicate(timeout=100)
+        out, err = self.process.communicate(timeout=300)
         assert self.process.returncode == 0, err
         for table in out.strip().split("\n\n"):
             lines = table.splitlines()

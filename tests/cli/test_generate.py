@@ -210,13 +210,16 @@ def test_interactive_on_a_terminal(last: bytes, code: int, trained: Trained) -> 
         preexec_fn=_take_terminal,
     ) as process:
         os.close(theirs)
-        screen = _read_until(ours, b"> ")
-        os.write(ours, b"the old cat\n")
-        screen = _read_until(ours, b"> ")
-        answer = generate(trained, "--prompt", "the old cat", "--num-sentences", 1).out.strip()
-        assert screen.decode().splitlines() == ["the old cat", answer, "> "]
-        os.write(ours, last)
-        assert process.wait(30) == code
+        try:
+            screen = _read_until(ours, b"> ")
+            os.write(ours, b"the old cat\n")
+            screen = _read_until(ours, b"> ")
+            answer = generate(trained, "--prompt", "the old cat", "--num-sentences", 1).out.strip()
+            assert screen.decode().splitlines() == ["the old cat", answer, "> "]
+            os.write(ours, last)
+            assert process.wait(60) == code
+        finally:
+            process.kill()  # one that waits for a line would be waited for without end
     os.close(ours)
 
 
