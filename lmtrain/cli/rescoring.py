@@ -27,6 +27,8 @@ def interpolation_of(
     from lmtrain.inference.mixture import Interpolation
 
     if path is None:
+        if weight is not None:  # of --tuning: on its own, --weight is refused
+            note("the values were tuned beside an n-gram model, and none takes part; --ngram names it")
         return None
     ngram = model.ngram(path)
     if ngram.num_unknown_words:

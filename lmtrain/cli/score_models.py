@@ -45,6 +45,7 @@ class NamedScorer:
             options.precision,
             self.interpolation,
             self.model.weights,
+            statistics=self.model.statistics(options.adaptation),
             figure=f"surprisal|log:{base}",
             eos="incl" if with_eos else "excl",
         )

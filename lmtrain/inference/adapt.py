@@ -15,7 +15,7 @@ from torch import Tensor
 from lmtrain.inference.reader import Reader, ReadWindow, Strategy
 from lmtrain.inference.windows import WINDOW_TOKENS, HeldOutWindow
 from lmtrain.model.fused_softmax import costs_of_logits, row_chunks, row_groups
-from lmtrain.model.language_model import LanguageModel
+from lmtrain.model.language_model import LanguageModel, ModelState, detach
 from lmtrain.model.products import linear
 from lmtrain.model.softmax import FullSoftmax, TokenCosts, TokenDetails, are_best, top
 
@@ -173,9 +173,15 @@ class AdaptedReading(Strategy):
         self._descent: _Sgd | _Rms | None = None
         if adaptation.dynamic:
             self.mode = torch.enable_grad
+            self.not_a_number = (
+                f"{adaptation.dynamic}: scores are no longer numbers (NaN), as its steps are too long; "
+                "a lower dynamic.lr helps"
+            )
         self._keeps_logits = False
         self._kept_logits: Tensor | None = None
         """Of a window: what its targets cost and the step after them need the same."""
+        self._open: list[tuple[Tensor, Tensor, Tensor | None]] = []
+        """Features, targets and logits of a window that is not complete yet, its graph with them."""
 
     def begin(self, model: LanguageModel) -> None:
         """Takes the model, or a copy where weights are to change."""
@@ -230,9 +236,19 @@ class AdaptedReading(Strategy):
         """Remembers what was read, and changes the copy of the weights."""
         if self._memory is not None:
             self._memory.remember(read.features.detach().float(), read.targets)
-        if self._descent is not None:
-            self._descent.step(read.features, read.targets, self._kept_logits)
-            self._kept_logits = None
+        if self._descent is None:
+            return
+        self._open.append((read.features, read.targets, self._kept_logits))
+        self._kept_logits = None
+        if not read.window.is_open:
+            features, targets, logits = zip(*self._open, strict=True)
+            known = [each for each in logits if each is not None]
+            self._open = []
+            self._descent.step(torch.cat(features), torch.cat(targets), torch.cat(known) if known else None)
+
+    def carried(self, state: ModelState) -> ModelState:
+        """See ``Strategy``. A gradient goes back through all parts of a window that comes in several."""
+        return state if self._open else detach(state)
 
     def _logits(self, read: ReadWindow, rows: slice) -> Tensor:
         """Of all words in the places of some targets of a window, (rows, V), at the temperature."""

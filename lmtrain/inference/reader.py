@@ -44,6 +44,9 @@ class Strategy:
     mode: Callable[[], AbstractContextManager[Any]] = torch.inference_mode
     """In which windows are read; ``torch.enable_grad`` where ``learn`` needs the gradient through one."""
 
+    not_a_number = "the model gives scores that are not numbers (NaN); --snapshot picks another"
+    """What to say where a cost is NaN."""
+
     model: LanguageModel
     """That the reader reads with."""
 
@@ -62,9 +65,13 @@ class Strategy:
     def learn(self, read: ReadWindow) -> None:
         """Takes note of a window after its targets have been paid for."""
 
+    def carried(self, state: ModelState) -> ModelState:
+        """What the next window begins with, given the state after this one; by default without its graph."""
+        return detach(state)
+
 
 class Reader:
-    """Reads windows one after the other; only the present one is kept, and no graph.
+    """Reads windows one after the other; only the present one is kept.
 
     Args:
         model: In training or evaluation mode, which it is left in.
@@ -84,6 +91,11 @@ class Reader:
         self._state: ModelState | None = None
         self.start: ModelState | None = None
         """Where windows begin that do not go on: a state of one stream; None is the initial one."""
+
+    @property
+    def not_a_number(self) -> str:
+        """What to say where a cost is NaN."""
+        return self._strategy.not_a_number
 
     @property
     def state(self) -> ModelState | None:
@@ -118,7 +130,7 @@ class Reader:
                 read = ReadWindow(window, *_without_padding(reading.features, window.targets), reading.state)
                 answer = ask(read)
                 self._strategy.learn(read)
-                self._state = detach(reading.state)
+                self._state = self._strategy.carried(reading.state)
             yield read, answer
 
     def _begun(self, num_streams: int) -> ModelState:

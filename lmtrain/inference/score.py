@@ -14,10 +14,8 @@ from lmtrain.corpus.vocab import EOS, UNK, Vocabulary
 from lmtrain.errors import ModelError
 from lmtrain.inference.adapt import Adaptation, Statistics
 from lmtrain.inference.reader import Reader, Strategy
-from lmtrain.inference.windows import HeldOutWindow, line_windows, ordered_line_windows, stream_windows
+from lmtrain.inference.windows import HeldOutWindow, coming_windows, line_windows, ordered_line_windows
 from lmtrain.model.language_model import LanguageModel, ModelState
-
-NOT_A_NUMBER = "the model gives scores that are not numbers (NaN); --snapshot picks another"
 
 Floats = npt.NDArray[np.float64]
 
@@ -90,7 +88,7 @@ class Scorer:
 
     In ``line`` context each line starts from the initial state; lines of about the same length are read
     together, which changes nothing but rounding. In ``stream`` context each line goes on from the one before,
-    that of an earlier call too.
+    that of an earlier call too: how many lines a call brings changes nothing but rounding either.
 
     Args:
         model: In training or evaluation mode, which it is left in.
@@ -126,6 +124,7 @@ class Scorer:
         self._adaptation = adaptation or Adaptation()
         self._reader = Reader(model, precision, self._adaptation.strategy(statistics))
         self._next_start: ModelState | None = None
+        self._num_read = 0
 
     def score(self, lines: Sequence[Sequence[str]]) -> list[ScoredLine]:
         """Scores the next lines, given as their words, without ``<eos>``.
@@ -141,7 +140,8 @@ class Scorer:
         window_len = self._adaptation.window_len
         if self._is_stream:
             # A line ends in <eos>, so that the first token after it has the same context as that of a text.
-            windows = stream_windows(ids, eos_id, window_len=window_len, goes_on=True)
+            windows = coming_windows(ids, eos_id, window_len, self._num_read)
+            self._num_read += len(ids)
         elif self._adaptation.is_ordered:
             windows = ordered_line_windows(ids, ends - 1, eos_id, window_len)
         else:
@@ -193,7 +193,7 @@ class Scorer:
                 guesses[at] = [
                     Guess(self._vocab.words[i], cost + 0.0) for i, cost in zip(ids, costs, strict=True)
                 ]
-        return _numbers(nats), Details(entropy, rank, guesses)
+        return _numbers(nats, self._reader), Details(entropy, rank, guesses)
 
 
 def token_nats(
@@ -217,10 +217,10 @@ def _nats(reader: Reader, windows: Iterable[HeldOutWindow], num_tokens: int) -> 
     nats = np.zeros(num_tokens)
     for read, costs in reader.costs(windows):
         nats[read.positions] = costs.nats.cpu()
-    return _numbers(nats)
+    return _numbers(nats, reader)
 
 
-def _numbers(nats: Floats) -> Floats:
+def _numbers(nats: Floats, reader: Reader) -> Floats:
     if np.isnan(nats).any():
-        raise ModelError(NOT_A_NUMBER)
+        raise ModelError(reader.not_a_number)
     return nats + 0.0  # so that a certain word costs 0 and not -0

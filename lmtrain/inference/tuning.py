@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from lmtrain.corpus.corpus import Corpus
+from lmtrain.errors import ModelError
 from lmtrain.inference.adapt import (
     Adaptation,
     Cache,
@@ -50,6 +51,8 @@ _FIRST_DECAY = 4e-3
 _TOLERANCE = 1e-9
 _DIGITS = 4
 """Of the values found: a figure is reproduced by what its signature says."""
+_MOST = 0.9999
+"""Of a cache, to which the model is never left out."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,9 @@ class Tuner:
 
         Args:
             start: What takes part; a rate is sought from its value, a cache up to its window.
+
+        Raises:
+            ModelError: The model gives scores that are not numbers (NaN).
         """
         dynamic = start.dynamic and self._race(self._on_a_line(start.dynamic, start.cache), start.cache)
         by_temperature, by_cache = self._profile(start.cache, dynamic)
@@ -101,7 +107,8 @@ class Tuner:
             weights, loss = mixture_weights(np.stack(parts))
             if best is None or loss < best[0]:
                 if cache is not None:
-                    cache = replace(cache, weight=_rounded(weights[1] / (weights[0] + weights[1])))
+                    share = _rounded(weights[1] / (weights[0] + weights[1]))
+                    cache = replace(cache, weight=min(share, _MOST))
                 ngram_weight = None if self.of_ngram is None else _rounded(weights[-1])
                 best = loss, Adaptation(cache, dynamic, temperature), ngram_weight
         assert best is not None  # noqa: S101  (there is a temperature)
@@ -198,6 +205,8 @@ class Tuner:
         text = self.watch(ordered_windows(self.corpus, self.context, how.window_len), num_tokens)
         for read, answers in Reader(self.model, self.precision, strategy).read(text, ask):
             found[:, read.positions] = answers.cpu()
+        if np.isnan(found).any():
+            raise ModelError(strategy.not_a_number)
         by_temperature = list(zip(TEMPERATURES, found, strict=False))
         if not caches:
             return by_temperature, [(None, found[0])]
@@ -238,7 +247,7 @@ def mixture_weights(parts: Floats) -> tuple[Floats, float]:
     while True:
         mixed = weights @ parts
         loss = -float(np.log(mixed).mean())
-        if len(parts) == 1 or abs(before - loss) < _TOLERANCE * abs(loss):
+        if len(parts) == 1 or abs(before - loss) <= _TOLERANCE * abs(loss):
             return weights, loss
         before = loss
         weights = weights * (parts / mixed).mean(axis=1)

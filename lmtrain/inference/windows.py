@@ -5,6 +5,7 @@ carried from end to end; in line context each line starts from the initial state
 """
 
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -36,6 +37,8 @@ class HeldOutWindow(NamedTuple):
     """Where in the text the targets stand, in row-major order, those of padding left out."""
     goes_on: bool
     """Whether the sequences go on from the window before; otherwise they start from the initial state."""
+    is_open: bool = False
+    """Whether it is the beginning of a window, the rest of which comes next; see ``coming_windows``."""
 
 
 def held_out_windows(
@@ -60,7 +63,6 @@ def stream_windows(
     streams: int = 1,
     window_len: int | None = None,
     *,
-    goes_on: bool = False,
     share: slice = ALL,
 ) -> Iterator[HeldOutWindow]:
     """One stream, or a text cut into ``streams`` of them, each starting from ``<eos>`` and no context.
@@ -70,12 +72,27 @@ def stream_windows(
         eos_id: The context of each stream's first token.
         streams: Number of streams; 1 is exact. More than N are N.
         window_len: Time steps of a window; by default as many as fit the memory bound.
-        goes_on: Whether the text follows what was read before it.
         share: Which streams are read.
     """
     streams = max(1, min(streams, len(ids)))
     cuts = np.arange(streams + 1, dtype=np.int64) * len(ids) // streams
-    return _sequences(np.asarray(ids), cuts[:-1][share], np.diff(cuts)[share], eos_id, window_len, goes_on)
+    return _sequences(np.asarray(ids), cuts[:-1][share], np.diff(cuts)[share], eos_id, window_len)
+
+
+def coming_windows(ids: Ids, eos_id: int, window_len: int, num_read: int) -> Iterator[HeldOutWindow]:
+    """The next lines of one stream: cut where ``stream_windows`` cuts the whole of it, and where they end.
+
+    Args:
+        ids: The N token ids of the lines, int32, after a line end or at the beginning.
+        eos_id: The context of the first token.
+        window_len: Time steps of a window.
+        num_read: Tokens of the stream that came before.
+    """
+    start, length = np.array([0]), np.array([len(ids)])
+    first = window_len - num_read % window_len
+    for begin, end in pairwise([0, *range(first, len(ids), window_len), len(ids)]):
+        window = padded_window(np.asarray(ids), start, length, eos_id, slice(begin, end))
+        yield HeldOutWindow(*window, goes_on=True, is_open=(num_read + end) % window_len > 0)
 
 
 def line_windows(
@@ -133,7 +150,6 @@ def _sequences(
     lengths: npt.NDArray[np.int64],
     eos_id: int,
     window_len: int | None = None,
-    goes_on: bool = False,
 ) -> Iterator[HeldOutWindow]:
     """Parts of a text side by side, if any, from their first tokens to the last of the longest."""
     if not len(starts):
@@ -141,4 +157,4 @@ def _sequences(
     window_len = window_len or max(1, WINDOW_TOKENS // len(starts))
     for begin in range(0, int(lengths.max()), window_len):
         times = slice(begin, begin + window_len)
-        yield HeldOutWindow(*padded_window(ids, starts, lengths, eos_id, times), goes_on=goes_on or begin > 0)
+        yield HeldOutWindow(*padded_window(ids, starts, lengths, eos_id, times), goes_on=begin > 0)

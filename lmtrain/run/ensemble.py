@@ -108,7 +108,13 @@ class Ensemble:
             for model, own in zip(self.models, nats, strict=True)
         ]
         signature = first.signature(
-            text.corpus.sha256, labels[0], adaptation, precision, interpolation, self.weights
+            text.corpus.sha256,
+            labels[0],
+            adaptation,
+            precision,
+            interpolation,
+            self.weights,
+            statistics=self.statistics(adaptation),
         )
         return HeldOutResult(
             evaluation,
@@ -127,6 +133,10 @@ class Ensemble:
     def weights(self) -> str:
         """What signatures call them: how many, and the beginning of the SHA-256 of each one's weights."""
         return f"ens:{len(self.models)}({','.join(model.sha256[:8] for model in self.models)})"
+
+    def statistics(self, adaptation: Adaptation) -> str:
+        """As of ``TrainedModel``, of each model."""
+        return ",".join(filter(None, (model.statistics(adaptation) for model in self.models)))
 
     def scorer(
         self,

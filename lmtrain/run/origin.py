@@ -52,6 +52,10 @@ class Origin:
         theirs, ours = self.snapshot.config, config.to_dict()
         keys = [("model", key) for key in ("cell", "activation", "embedding_activation", "skip_connections")]
         keys += [("data", key) for key in ("lowercase", "tokenizer")]
+        if config.model.cell == "mogrifier":
+            keys.append(("model", "mogrifier"))
+        if config.data.tokenizer == "moses":
+            keys.append(("data", "moses_language"))
         problems = [
             f"{section}.{key}: {theirs[section][key]} there, {ours[section][key]} here"
             for section, key in keys

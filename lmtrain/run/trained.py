@@ -1,5 +1,6 @@
 """A run directory or snapshot becomes a model, which evaluates, scores and writes. It needs no corpus."""
 
+import hashlib
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -27,7 +28,7 @@ from lmtrain.inference.generate import GeneratedText, continue_texts
 from lmtrain.inference.mixture import Interpolation, tune_weight
 from lmtrain.inference.ngram import NGramModel
 from lmtrain.inference.sampling import Sampling
-from lmtrain.inference.score import NOT_A_NUMBER, Floats, ScoredLine, Scorer, token_nats
+from lmtrain.inference.score import Floats, ScoredLine, Scorer, token_nats
 from lmtrain.inference.tuning import Tuner
 from lmtrain.inference.windows import HeldOutWindow, held_out_windows, ordered_windows, stream_windows
 from lmtrain.machine.device import resolve_device
@@ -117,7 +118,7 @@ class TrainedModel:
         if interpolation is None:
             evaluation = evaluate(self.model, windows, self.vocab, dtype, strategy)
             if math.isnan(evaluation.nll_nats):
-                raise ModelError(NOT_A_NUMBER)
+                raise ModelError(strategy.not_a_number)
         else:
             started = time.perf_counter()
             nats = token_nats(self.model, windows, corpus.num_tokens, dtype, strategy)
@@ -129,7 +130,14 @@ class TrainedModel:
             self.snapshot.path,
             label,
             str(adaptation),
-            self.signature(corpus.sha256, label, adaptation, precision, interpolation),
+            self.signature(
+                corpus.sha256,
+                label,
+                adaptation,
+                precision,
+                interpolation,
+                statistics=self.statistics(adaptation),
+            ),
             text.most_frequent_oov(),
             source_perplexity([Path(path)], evaluation),
             mixture,
@@ -282,6 +290,12 @@ class TrainedModel:
         if {name: root.shape for name, root in found.items()} != shapes:
             raise ModelError(f"{file}: of another model; collect the statistics again")
         return found
+
+    def statistics(self, adaptation: Adaptation) -> str:
+        """The beginning of the SHA-256 of the statistics that an adaptation needs; empty where none."""
+        if adaptation.dynamic is None or adaptation.dynamic.rule != "rms":
+            return ""
+        return hashlib.sha256((self.snapshot.path / STATISTICS).read_bytes()).hexdigest()[:8]
 
     def mixed(self, corpus: Corpus, nats: Floats, interpolation: Interpolation) -> MixtureResult:
         """The mixture with an n-gram model, given what the tokens of a text cost otherwise."""
@@ -443,6 +457,7 @@ class TrainedModel:
         interpolation: Interpolation | None,
         weights: str = "",
         *,
+        statistics: str = "",
         figure: str = "ppl",
         eos: str = "incl",
     ) -> str:
@@ -455,10 +470,12 @@ class TrainedModel:
             precision: Of the products.
             interpolation: An n-gram model that was mixed in.
             weights: Names them, of the model or of an ensemble that it belongs to.
+            statistics: Names those that the adaptation rests on, of the same.
             figure: What it is: a perplexity, or surprisals, with the base of their logarithm.
             eos: Whether line ends are part of it.
         """
-        more = f"|{weights}" if weights else ""
+        more = f"|stats:{statistics}" if statistics else ""
+        more += f"|{weights}" if weights else ""
         more += "" if adaptation.temperature == 1 else f"|temp:{shortest(adaptation.temperature)}"
         more += "" if precision == "float32" else f"|prec:{precision}"
         if interpolation:

@@ -1,5 +1,6 @@
 """``--adapt`` of ``eval`` and ``score``: what is asked for, tuned, kept and said."""
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -47,7 +48,7 @@ def test_an_adapted_evaluation_says_so(trained: Trained, options: list[str], lab
 
 
 def test_scores_while_adapting_sum_to_the_evaluation(trained: Trained) -> None:
-    for options in (["--adapt", "cache"], ["--adapt", "both", "--adapt-set", "dynamic.every=1"]):
+    for options in (["--adapt", "cache"], ["--adapt", "both", "--adapt-set", "dynamic.lr=0.5"]):
         for context in ("line", "stream"):
             result = evaluate(trained, *options, "--context", context)
             outcome = lmtrain(
@@ -95,6 +96,32 @@ def test_what_does_not_go_together(trained: Trained, options: list[str], complai
     assert outcome.out == ""
 
 
+def test_steps_that_are_too_long_are_told(trained: Trained) -> None:
+    options = ["--adapt", "dynamic", "--adapt-set", "dynamic.lr=1e30"]
+    for command in (
+        ["eval", trained.run_dir, "--data", "valid.txt"],
+        ["score", trained.run_dir, "valid.txt"],
+    ):
+        outcome = lmtrain(*command, *options, folder=trained.folder)
+        assert outcome.code == 4
+        assert "a lower dynamic.lr helps" in outcome.err
+        assert "--snapshot" not in outcome.err
+
+
+def test_values_tuned_beside_an_ngram_model_that_takes_no_part_are_told(
+    trained: Trained, tmp_path: Path
+) -> None:
+    kept = tmp_path / "tuning.json"
+    evaluate(trained, "--adapt", "cache", "--tune-on", "test.txt", "--save-tuning", kept)
+    content = json.loads(kept.read_text())
+    command = ["eval", trained.run_dir, "--data", "valid.txt", "--tuning", kept]
+    assert "n-gram" not in lmtrain(*command, folder=trained.folder).err
+    kept.write_text(json.dumps(content | {"ngram_weight": 0.2}))
+    outcome = lmtrain(*command, folder=trained.folder)
+    assert outcome.code == 0
+    assert "tuned beside an n-gram model, and none takes part" in outcome.err
+
+
 def test_alternatives_teach_nothing(trained: Trained) -> None:
     outcome = lmtrain(
         "score", trained.run_dir, "-", "--format", "nbest", "--adapt", "cache", stdin=b"-1 -2 1 cat\n"
@@ -113,7 +140,10 @@ def test_statistics_are_collected_once_and_used(trained: Trained, tmp_path: Path
     assert outcome.code == 0, outcome.err
     (added,) = files_in(run_dir).keys() - before.keys()
     assert added.endswith("gradients.safetensors")
-    assert "adapt:dynamic(rms,0.001,20,0.005)|" in str(evaluate(model, *rms)["signature"])
+    digest = hashlib.sha256((run_dir / added).read_bytes()).hexdigest()[:8]
+    assert f"adapt:dynamic(rms,0.001,20,0.005)|stats:{digest}|" in str(evaluate(model, *rms)["signature"])
+    scored = lmtrain("score", run_dir, "valid.txt", *rms, folder=trained.folder)
+    assert f"|stats:{digest}|model:" in scored.err
     best = evaluate(model, *rms, "--adapt-set", "dynamic.decay=0.01")
     assert best["perplexity"] != evaluate(model)["perplexity"]
     assert evaluate(model, *rms, "--tune-on", "test.txt")["adapt"]

@@ -10,14 +10,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_models import EOS, VOCAB, corpus_of, make_model, random_lines
+from tiny_models import EOS, VOCAB, Lines, corpus_of, make_model, random_lines
 from torch import Tensor
 
-from lmtrain.inference.adapt import Adaptation, Cache, Dynamic, gradient_roots
+from lmtrain.inference.adapt import Adaptation, Cache, Dynamic, Statistics, gradient_roots
 from lmtrain.inference.evaluation import evaluate
 from lmtrain.inference.reader import Reader
 from lmtrain.inference.score import Scorer, token_nats
-from lmtrain.inference.windows import stream_windows
+from lmtrain.inference.windows import ordered_windows, stream_windows
 from lmtrain.model.adaptive_softmax import AdaptiveSoftmax
 from lmtrain.model.cells import CELLS
 from lmtrain.model.language_model import LanguageModel, detach
@@ -35,9 +35,14 @@ BOTH = Adaptation(CACHE.cache, SGD.dynamic, temperature=1.3)
 ALL = (CACHE, SGD, RMS, BOTH, Adaptation(temperature=0.7))
 
 
-def nats(model: LanguageModel, how: Adaptation, ids: npt.NDArray[np.int32] = IDS) -> npt.NDArray[np.float64]:
+def nats(
+    model: LanguageModel,
+    how: Adaptation,
+    ids: npt.NDArray[np.int32] = IDS,
+    statistics: Statistics = STATISTICS,
+) -> npt.NDArray[np.float64]:
     windows = stream_windows(ids, EOS, window_len=min(how.window_len, 16))
-    return token_nats(model, windows, len(ids), strategy=how.strategy(STATISTICS))
+    return token_nats(model, windows, len(ids), strategy=how.strategy(statistics))
 
 
 @torch.no_grad()
@@ -222,16 +227,22 @@ def test_details_are_of_the_adapted_distribution(how: Adaptation) -> None:
 
 @pytest.mark.parametrize("key", CELLS, ids=str)
 @pytest.mark.parametrize("softmax", [FullSoftmax, AdaptiveSoftmax, SampledSoftmax, MixtureSoftmax])
-@pytest.mark.parametrize("how", [CACHE, SGD, BOTH], ids=str)
+@pytest.mark.parametrize("how", [SGD, RMS, BOTH], ids=str)
 def test_every_cell_and_softmax(key: tuple[str, str], softmax: type, how: Adaptation) -> None:
+    """Each adapts, and to nothing that it has not read yet."""
     more = {SampledSoftmax: (5,), AdaptiveSoftmax: ([3],), MixtureSoftmax: (2, 4)}.get(softmax, ())
     torch.manual_seed(1)
     model = LanguageModel(7, 4, 4, 1, cell=key[0], activation=key[1], softmax=softmax(4, 7, *more))
     for weight in model.parameters():
         torch.nn.init.uniform_(weight, -0.5, 0.5)
-    found = nats(model, how)
+    statistics = {name: torch.full_like(weight, 0.5) for name, weight in model.named_parameters()}
+    ids, cut = IDS[:60], 30
+    found = nats(model, how, ids, statistics)
     assert np.isfinite(found).all()
-    assert found.tolist() != pytest.approx(nats(model, Adaptation()).tolist(), rel=1e-3)
+    assert found.tolist() != pytest.approx(nats(model, Adaptation(), ids).tolist(), rel=1e-3)
+    other = ids.copy()
+    other[cut:] = np.random.default_rng(1).permutation(other[cut:])
+    assert nats(model, how, other, statistics)[:cut].tolist() == pytest.approx(found[:cut].tolist(), rel=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -263,16 +274,35 @@ def test_names_for_a_signature() -> None:
 
 def test_scores_are_those_at_the_moment_of_reading() -> None:
     model, lines = make_model(), random_lines(12)
-    for how in (CACHE, SGD, BOTH):
+    for how in ALL:
         for context in ("stream", "line"):
-            together = Scorer(model, VOCAB, context, adaptation=how).score(lines)
-            scorer = Scorer(model, VOCAB, context, adaptation=how)
-            halves = scorer.score(lines[:5]) + scorer.score(lines[5:])
-            first = Scorer(model, VOCAB, context, adaptation=how).score(lines[:1])[0]
-            assert together[0].nats.tolist() == pytest.approx(first.nats.tolist(), rel=1e-5)
-            if how is CACHE or context == "line":  # else a step of descent comes where the text is cut
-                for a, b in zip(together, halves, strict=True):
-                    assert a.nats.tolist() == pytest.approx(b.nats.tolist(), rel=1e-4)
+            together = scored(model, how, context, [lines])
+            first = scored(model, how, context, [lines[:1]])
+            assert together[: len(first)] == pytest.approx(first, rel=1e-5)
+            other = [*lines[:6], *random_lines(5, seed=3)]  # the future has no say
+            past = scored(model, how, context, [lines[:6]])
+            assert scored(model, how, context, [other])[: len(past)] == pytest.approx(past, rel=1e-5)
+
+
+@pytest.mark.parametrize("context", ["stream", "line"])
+@pytest.mark.parametrize("how", ALL, ids=str)
+def test_scores_do_not_depend_on_how_many_lines_come_at_once(how: Adaptation, context: str) -> None:
+    """Lines come as a pipe brings them: the steps of descent are where those of an evaluation are."""
+    model, lines = make_model(), random_lines(12)
+    corpus = corpus_of(lines)
+    windows = ordered_windows(corpus, context, how.window_len)
+    expected = token_nats(model, windows, corpus.num_tokens, strategy=how.strategy(STATISTICS)).tolist()
+    for size, with_details in ((1, False), (5, True), (12, False)):
+        groups = [lines[start : start + size] for start in range(0, len(lines), size)]
+        found = scored(model, how, context, groups, with_details=with_details)
+        assert found == pytest.approx(expected, rel=1e-4)
+
+
+def scored(
+    model: LanguageModel, how: Adaptation, context: str, groups: list[Lines], *, with_details: bool = False
+) -> list[float]:
+    scorer = Scorer(model, VOCAB, context, adaptation=how, statistics=STATISTICS, with_details=with_details)
+    return [cost for group in groups for line in scorer.score(group) for cost in line.nats.tolist()]
 
 
 def test_roots_of_mean_square_gradients() -> None:

@@ -12,7 +12,7 @@ from lmtrain.inference.adapt import Adaptation
 from lmtrain.inference.evaluation import evaluate
 from lmtrain.inference.reader import Reader, ReadWindow, Strategy
 from lmtrain.inference.score import Scorer, token_nats
-from lmtrain.inference.windows import held_out_windows, stream_windows
+from lmtrain.inference.windows import coming_windows, held_out_windows, stream_windows
 from lmtrain.model.language_model import LanguageModel
 from lmtrain.model.softmax import TokenCosts
 
@@ -40,7 +40,8 @@ def test_features_and_state_are_those_of_the_model() -> None:
 def test_a_text_may_come_in_pieces() -> None:
     model, cut = make_model(), 50
     reader = Reader(model)
-    pieces = [stream_windows(part, EOS, goes_on=True) for part in np.split(CORPUS.ids, [cut])]
+    first, second = np.split(CORPUS.ids, [cut])
+    pieces = [coming_windows(first, EOS, 16, 0), coming_windows(second, EOS, 16, cut)]
     nats = torch.cat([costs.nats for piece in pieces for _, costs in reader.costs(piece)])
     whole = token_nats(model, stream_windows(CORPUS.ids, EOS), CORPUS.num_tokens)
     assert nats[:cut].tolist() == pytest.approx(whole[:cut], rel=1e-5)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tiny_models import corpus_of, make_model, random_lines
 
 from lmtrain.corpus.corpus import Corpus
+from lmtrain.errors import ModelError
 from lmtrain.inference import tuning
 from lmtrain.inference.adapt import Adaptation, Cache, Dynamic
 from lmtrain.inference.mixture import interpolate, tune_weight
@@ -52,6 +53,23 @@ def test_an_impossible_token_has_no_say() -> None:
     weights, found = mixture_weights(np.array([[0.0, 0.5], [0.0, 0.1]]))
     assert weights.tolist() == pytest.approx([1, 0], abs=1e-3)
     assert found == pytest.approx(math.log(2), rel=1e-3)
+
+
+def test_what_is_certain_is_no_endless_search() -> None:
+    assert mixture_weights(np.ones((2, 3))) == (pytest.approx([0.5, 0.5]), 0.0)
+
+
+def test_a_cache_that_knows_all_leaves_the_model_a_share() -> None:
+    found = Tuner(make_model(), corpus_of([["sat"] * 9_000])).tune(Adaptation(Cache(20)))
+    assert found.adaptation.cache is not None
+    assert 0.99 < found.adaptation.cache.weight < 1
+
+
+def test_scores_that_are_no_numbers_are_told() -> None:
+    model = make_model()
+    model.softmax.bias.data[0] = math.nan
+    with pytest.raises(ModelError, match="not numbers"):
+        Tuner(model, CORPUS).tune(Adaptation(Cache(20)))
 
 
 @pytest.mark.parametrize("with_ngram", [False, True])

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tiny_models import EOS, VOCAB, Lines, corpus_of, texts
 
 from lmtrain.corpus.batching import IGNORED
-from lmtrain.inference.windows import WINDOW_TOKENS, asking_for, line_windows, stream_windows
+from lmtrain.inference.windows import WINDOW_TOKENS, asking_for, coming_windows, line_windows, stream_windows
 
 
 @given(ids=st.lists(st.integers(0, 6), min_size=1, max_size=40), streams=st.integers(1, 50), data=st.data())
@@ -28,6 +28,29 @@ def test_stream_windows_hold_every_token_once(ids: list[int], streams: int, data
         assert input_ids[inside, column].tolist() == [EOS, *of_stream][:-1]
         told += of_stream
     assert told == ids
+
+
+@given(lengths=st.lists(st.integers(1, 12), min_size=1, max_size=8), window_len=st.integers(1, 7))
+def test_coming_windows_are_cut_as_those_of_the_whole(lengths: list[int], window_len: int) -> None:
+    ids = np.arange(sum(lengths), dtype=np.int32) % 7
+    ends = np.cumsum(lengths)
+    ids[ends - 1] = EOS
+    whole = list(stream_windows(ids, EOS, window_len=window_len))
+    coming = [
+        window
+        for end, length in zip(ends, lengths, strict=True)
+        for window in coming_windows(ids[end - length : end], EOS, window_len, int(end) - length)
+    ]
+    assert all(window.goes_on for window in coming)
+    joined: list[list[torch.Tensor]] = [[]]
+    for window in coming:
+        joined[-1].append(torch.stack([window.input_ids, window.targets]))
+        if not window.is_open:
+            joined.append([])
+    found = [torch.cat(parts, dim=1) for parts in joined if parts]
+    expected = [torch.stack([window.input_ids, window.targets]) for window in whole]
+    assert all(map(torch.equal, found, expected))
+    assert len(found) == len(expected)
 
 
 @given(lines=texts, batch_size=st.one_of(st.none(), st.integers(1, 12)))

@@ -105,6 +105,14 @@ def test_what_does_not_fit_is_refused(corpus: Path, other: Path, tmp_path: Path)
         run(settings(other, model__hidden_size=9), out, start_from=base)
     with pytest.raises(ConfigError, match=r"model\.cell: lstm there, gru here"):
         run(settings(other, model__cell="gru"), out, start_from=base)
+    capped = {"model__cell": "mogrifier", "model__mogrifier": {"rounds": 1, "cap_input_gate": True}}
+    mogrifier = trained_in(tmp_path / "mogrifier", corpus, train__max_steps=2, **capped)
+    with pytest.raises(ConfigError, match=r"model\.mogrifier: .*True.* there, .*False.* here"):
+        run(
+            settings(other, model__cell="mogrifier", model__mogrifier={"rounds": 1}),
+            out,
+            start_from=mogrifier,
+        )
     vectors = tmp_path / "vectors.txt"
     vectors.write_text("1 6\nw1 1 2 3 4 5 6\n")
     with pytest.raises(ConfigError, match="has word vectors already"):
