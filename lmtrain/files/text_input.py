@@ -30,7 +30,7 @@ OTHER_MARKS = {
     codecs.BOM_UTF16_LE: "UTF-16",
     codecs.BOM_UTF16_BE: "UTF-16",
 }
-_WORKBOOKS = {
+WORKBOOKS = {
     b"PK\3\4": "a workbook (.xlsx, .ods) or another archive",
     b"\xd0\xcf\x11\xe0": "a workbook (.xls) or another document",
 }
@@ -226,7 +226,7 @@ def checked_text(blocks: Iterable[bytes], name: str) -> Iterator[bytes]:
             lines before that are handed on first.
     """
     position, rest = _Position(), b""
-    for block in _whole_start(blocks, (codecs.BOM_UTF8, *OTHER_MARKS, *_WORKBOOKS)):
+    for block in _whole_start(blocks, (codecs.BOM_UTF8, *OTHER_MARKS, *WORKBOOKS)):
         text = rest + block
         if position == _Position():
             _refuse_by_start(text, name)
@@ -249,8 +249,8 @@ def _refuse_by_start(text: bytes, name: str) -> None:
             f"{name}: {OTHER_MARKS[mark]}, not UTF-8 (it starts with its byte-order mark); "
             f"save it as UTF-8: {_SAVE}"
         )
-    if mark := next(filter(text.startswith, _WORKBOOKS), None):
-        raise NotTextError(f"{name}: {_WORKBOOKS[mark]}, not text; save it as text in UTF-8: {_SAVE}")
+    if mark := next(filter(text.startswith, WORKBOOKS), None):
+        raise NotTextError(f"{name}: {WORKBOOKS[mark]}, not text; save it as text in UTF-8: {_SAVE}")
 
 
 class _BadByte(Exception):  # noqa: N818

@@ -17,7 +17,7 @@ from lmtrain.corpus.checking.suspicions import Suspicion, suspicious_words
 from lmtrain.corpus.checking.text_report import Fault, TextReport, Unknown
 from lmtrain.corpus.text import EOS, EOS_BYTES, LONGEST_WORD, TextRules, mark_lines
 from lmtrain.corpus.vocab import UNK
-from lmtrain.files.text_input import OTHER_MARKS, file_blocks, regular_file_stat
+from lmtrain.files.text_input import OTHER_MARKS, WORKBOOKS, file_blocks, regular_file_stat
 
 _NUM_UNKNOWN_SHOWN = 10
 _LONG_LINE = 1000  # words
@@ -128,7 +128,7 @@ class _Scan:
         is_start, is_foreign = True, False
         for piece, ends in line_pieces(self._hashed(blocks)):
             if is_start:
-                is_start, is_foreign = False, self._is_of_another_encoding(piece)
+                is_start, is_foreign = False, self._is_no_utf8_text(piece)
                 if piece.startswith(codecs.BOM_UTF8):
                     piece = piece.removeprefix(codecs.BOM_UTF8)
                     self._position = len(codecs.BOM_UTF8)
@@ -143,10 +143,12 @@ class _Scan:
             self.num_bytes += len(block)
             yield block
 
-    def _is_of_another_encoding(self, piece: bytes) -> bool:
-        for mark, encoding in OTHER_MARKS.items():
+    def _is_no_utf8_text(self, piece: bytes) -> bool:
+        reasons = {mark: f"{encoding}, not UTF-8; convert the file" for mark, encoding in OTHER_MARKS.items()}
+        reasons |= {mark: f"{kind}, not text; save it as text in UTF-8" for mark, kind in WORKBOOKS.items()}
+        for mark, reason in reasons.items():
             if piece.startswith(mark):
-                self._note(1, 1, f"{encoding}, not UTF-8; convert the file")
+                self._note(1, 1, reason)
                 return True
         return False
 

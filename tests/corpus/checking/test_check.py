@@ -79,6 +79,10 @@ def test_every_fault_is_counted_and_the_first_are_listed(path: Path) -> None:
         (b" \n\n", Fault(1, None, "empty: there is no word in it")),
         (codecs.BOM_UTF8 + b"\n", Fault(1, None, "empty: there is no word in it")),
         ("a b\nc".encode("utf-16"), Fault(1, 1, "UTF-16, not UTF-8; convert the file")),
+        (
+            b"PK\x03\x04 a b\n\xff",
+            Fault(1, 1, "a workbook (.xlsx, .ods) or another archive, not text; save it as text in UTF-8"),
+        ),
         (codecs.BOM_UTF8 + b"a \xff\n", Fault(1, 6, "not UTF-8 (0xff)")),
         (b"a " + b"x" * 1_100_000, Fault(1, None, "a word of more than 1,048,576 bytes; is this text?")),
     ],
@@ -91,6 +95,8 @@ def test_a_text_that_cannot_be_used(path: Path, text: bytes, fault: Fault) -> No
 
 @function_scoped
 @example(text=b"BZhang")
+@example(text=b"PK\x03\x04")
+@example(text=b"\xd0\xcf\x11\xe0")
 @given(st.binary(max_size=40) | st.text("ab<eos>\0é \n\r\t\ufeff", max_size=40).map(str.encode))
 def test_usable_is_what_training_takes(path: Path, text: bytes) -> None:
     assume(not text.startswith((b"\x1f\x8b", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")))  # compressed
