@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from itertools import groupby
+from itertools import groupby, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from lmtrain.inference.judge import Judge, Verdict
     from lmtrain.inference.tally import Group, Tally
     from lmtrain.run.trained import TrainedModel
+
+_NAMED = 6
+"""Sets of others, at most."""
 
 
 def judge(
@@ -116,6 +119,8 @@ def judge(
     ]
     _tell_ties(by_model, names)
     groups = groups_of(questions, by_model)
+    if figures is not None:
+        _tell_strangers(published, figures, groups)
     signatures = _signatures(loaded, names, files, questions)
     if pairs is not None and table is not None:
         with results_to(pairs) as write:
@@ -127,6 +132,16 @@ def judge(
     _print(groups, names, figures)
     for signature in signatures.of_models.values():
         write_result(signature)
+
+
+def _tell_strangers(path: Path | None, published: "Published", groups: "Sequence[Group]") -> None:
+    """Says so where published figures are of other sets alone, so that none stands beside ours."""
+    judged = {name for group in groups for name in group.sets}
+    if judged.isdisjoint(published.by_set):
+        others = ", ".join(
+            [*islice(published.by_set, _NAMED), *(["…"] if len(published.by_set) > _NAMED else [])]
+        )
+        note(f"{path}: has no figure of these sets ({others} are in it), which go by their names")
 
 
 def _told_apart(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:

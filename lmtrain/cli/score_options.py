@@ -132,8 +132,16 @@ class ScoreOptions:
         if not self.asks_for_words:
             return
         no_place = "has no place for tables or rows of words"
-        if self.form != "tsv":
-            yield f"--format {self.form} {no_place}: it reads {self.kind.reads}; leave it out for a table"
+        if self.form != "tsv" and has_table_name(self.file):
+            yield (
+                f"--format {self.form} {no_place}: it reads {self.kind.reads}; leave it out for a table, or "
+                f"save the column of sentences as a text ({self.file} is a table by its name)"
+            )
+        elif self.form != "tsv":
+            yield (
+                f"--format {self.form} {no_place}, which {self.words.first_given} is of: it reads "
+                f"{self.kind.reads}; leave out one of the two"
+            )
         if self.after is not None:
             yield f"--after {no_place}; --after-column names a column of beginnings"
         if self.skip_bad_lines:

@@ -34,6 +34,7 @@ from lmtrain.run.observer import Observer, RunResult, RunStart, TableRow
 
 if TYPE_CHECKING:
     from lmtrain.config import Config
+    from lmtrain.inference.evaluation import Evaluation
     from lmtrain.jobs.dry_run import Estimate
     from lmtrain.jobs.seeds import SeedGroup
     from lmtrain.training.trainer import TrainingFigures
@@ -328,6 +329,8 @@ class _Terminal(Reader):
         self._has_estimate = False
         self._samples: list[str] = []
         self._unseen = Path("FILE")
+        self._shows_without_unk = False
+        self._best: Evaluation | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -341,6 +344,8 @@ class _Terminal(Reader):
         return self._progress is not None
 
     def on_start(self, start: RunStart) -> None:
+        from lmtrain.run.build import has_many_unk
+
         options, corpora = start.config.model, start.corpora
         parameters = sum(p.numel() for p in start.trainer.model.parameters())
         note(
@@ -355,6 +360,7 @@ class _Terminal(Reader):
             note("~train: estimated with sampled words, lies low; valid and test are exact")
         if corpora.valid:
             note("* marks the best validation so far, whose model is kept")
+        self._shows_without_unk = corpora.valid is not None and has_many_unk(corpora.valid)
         self._unseen = next(iter((*start.config.data.test, *start.config.data.valid)), Path("FILE"))
         if start.step:
             note(f"continuing from step {start.step:,} of {start.total_steps:,}")
@@ -374,14 +380,17 @@ class _Terminal(Reader):
         if not self._has_header:
             self._has_header = True
             mark = "~" if self._has_estimate else " "
+            without = "  w/o <unk>" if self._shows_without_unk else ""
             self._say(
-                f" epoch {mark}train loss {mark}train ppl  valid ppl  valid acc        lr  words/s  elapsed"
+                f" epoch {mark}train loss {mark}train ppl  valid ppl{without}  valid acc        lr  words/s"
+                "  elapsed"
             )
-        valid = (
-            f"{row.valid.perplexity:9.2f}{'*' if row.is_best else ' '} {row.valid.accuracy:9.4f}"
-            if row.valid
-            else f"{'-':>9}  {'-':>9}"
-        )
+        if row.is_best:
+            self._best = row.valid
+        valid = f"{row.valid.perplexity:9.2f}{'*' if row.is_best else ' '}" if row.valid else f"{'-':>9} "
+        if self._shows_without_unk:
+            valid += f"{row.valid.perplexity_without_unk:10.2f} " if row.valid else f"{'-':>10} "
+        valid += f" {row.valid.accuracy:8.4f}" if row.valid else f" {'-':>8}"
         self._say(
             f"{row.epoch:6.2f}  {row.train.loss:10.4f}  {row.train.perplexity:9.2f}  {valid}"
             f" {row.train.lr:9.3g} {row.train.words_per_second:8,.0f} {duration(row.elapsed):>8}"
@@ -409,11 +418,12 @@ class _Terminal(Reader):
         if result.best_loss is not None:
             from lmtrain.inference.evaluation import perplexity
 
-            self._say(f"valid perplexity {perplexity(result.best_loss, 1):.2f} at step {result.best_step:,}")
-        if result.test is not None:
-            without = (
-                f", {result.test.perplexity_without_unk:.2f} without <unk>" if result.test.num_oov else ""
+            self._say(
+                f"valid perplexity {perplexity(result.best_loss, 1):.2f} at step {result.best_step:,}"
+                f"{_without_unk(self._best)}"
             )
+        if result.test is not None:
+            without = _without_unk(result.test)
             self._say(f"test perplexity {result.test.perplexity:.2f} with that model{without}")
             if result.source_perplexity is not None:
                 self._say(
@@ -435,6 +445,13 @@ class _Terminal(Reader):
     def _close(self) -> None:
         if self._progress is not None:
             self._progress.close()
+
+
+def _without_unk(evaluation: "Evaluation | None") -> str:
+    """The perplexity without ``<unk>``, where there is any; that of a model before a resume is not known."""
+    if evaluation is None or not evaluation.num_oov:
+        return ""
+    return f", {evaluation.perplexity_without_unk:.2f} without <unk>"
 
 
 def _next_commands(run_dir: Path, unseen: Path) -> str:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from itertools import accumulate, islice, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -43,7 +43,14 @@ class WordOptions:
     @property
     def are_given(self) -> bool:
         """Whether it says anything that tokens have no place for."""
-        return replace(self, num_guesses=0) != WordOptions()
+        return self.first_given is not None
+
+    @property
+    def first_given(self) -> str | None:
+        """The first option of them, as it is typed; None where there is none."""
+        names = (each.name for each in fields(self) if each.name != "num_guesses")
+        given = (name for name in names if getattr(self, name) != getattr(WordOptions(), name))
+        return next((f"--{name.replace('_', '-')}" for name in given), None)
 
 
 def columns_named(text: str | None) -> tuple[str, ...]:
@@ -70,12 +77,13 @@ class WordReader:
 
 @dataclass(frozen=True)
 class _Group:
-    """Tokens whose figures are a row: the row of the input, tokens in their line, words, further cells."""
+    """Tokens whose figures are a row: the row of the input, tokens in their line, further cells."""
 
     row: int
     tokens: slice
-    num_words: int = 1
     cells: tuple[object, ...] = ()
+    words: tuple[slice, ...] = ()
+    """Of several words, the tokens of each that is read."""
 
 
 class WordTable:
@@ -115,8 +123,10 @@ class WordTable:
         self._stimuli, self._readers, self._options = stimuli, readers, options
         self._has_details, self._out = has_details, out
         self._rows = options.rows or ("words" if stimuli.kind == "text" else "rows")
-        if stimuli.kind == "sentences" and options.by and self._rows == "rows":
-            self._rows = "words"  # what is summed or averaged are words
+        if options.by and self._rows == "parts":
+            raise UsageError("--rows parts has no place in --by, which sums and averages words")
+        if options.by:
+            self._rows = "words"  # of a sentence, and of a region of several
         self._is_whole = stimuli.kind == "sentences" and self._rows == "rows"
         if self._is_whole and (options.spillover or options.entropy_reduction or options.num_guesses):
             raise UsageError("--spillover, --entropy-reduction and --top are of words; give --rows words too")
@@ -157,7 +167,7 @@ class WordTable:
         figures = []
         for reader, line in zip(self._readers, scored, strict=True):
             scores = [reader.score_of(line, group.tokens) for group in groups]
-            figures.append(self._cells(scores, groups))
+            figures.append(self._cells(line, scores, groups))
         if self._stimuli.kind != "text":
             rows = range(sentence.first_row, sentence.first_row + len(sentence.cells))
             self.without_words += [row for row in rows if row not in {group.row for group in groups}]
@@ -194,7 +204,7 @@ class WordTable:
         return ["surprisal", *(["entropy"] if self._has_details else []), *more]
 
     def _labels(self) -> list[str]:
-        if self._rows == "rows":
+        if self._rows == "rows" or (self._rows == "words" and self._stimuli.kind == "words"):
             return []
         of_words = [] if self._stimuli.kind == "words" else ["word_id", "word"]
         return [*of_words, *(["part_id", "part"] if self._rows == "parts" else []), "start", "end"]
@@ -225,8 +235,10 @@ class WordTable:
                 after = first
                 while after < len(words) and words[after].start < end:
                     after += 1
-                num_words = sum(bool(word.parts) for word in words[first:after])  # others are not read
-                yield _Group(row + at, slice(firsts[first], firsts[after]), num_words)
+                read = tuple(
+                    slice(*ends) for ends in pairwise(firsts[first : after + 1]) if ends[0] < ends[1]
+                )
+                yield _Group(row + at, slice(firsts[first], firsts[after]), words=read)
                 first = after
             return
         cell = 0
@@ -237,15 +249,16 @@ class WordTable:
                 cell += 1
             of_word = () if self._stimuli.kind == "words" else (word_id, word.text)
             if self._rows == "words":
-                yield _Group(row + cell, slice(first, after), 1, (*of_word, word.start, word.end))
+                place = (word.start, word.end) if of_word else ()
+                yield _Group(row + cell, slice(first, after), (*of_word, *place))
                 continue
             begin = of_cell[cell][0]
             for i, part in enumerate(word.parts):
-                place = (i + 1, part.text, part.start - begin, part.end - begin)
-                yield _Group(row + cell, slice(first + i, first + i + 1), 1, (*of_word, *place))
+                of_part = (i + 1, part.text, part.start - begin, part.end - begin)
+                yield _Group(row + cell, slice(first + i, first + i + 1), (*of_word, *of_part))
 
     def _cells(
-        self, scores: "Sequence[WordScore | None]", groups: Sequence[_Group]
+        self, line: "ScoredLine", scores: "Sequence[WordScore | None]", groups: Sequence[_Group]
     ) -> Iterator[list[object]]:
         """The figures of each group of a sentence; empty ones, which pandas and R take for missing."""
         read: list[WordScore] = []  # the last one first
@@ -255,7 +268,8 @@ class WordTable:
                 continue
             cost = score.nats * self._per_nat
             if self._is_whole:
-                yield [group.num_words, cost, cost / group.num_words, score.num_unk]
+                num_unk = sum(any(line.is_unk[word]) for word in group.words)
+                yield [len(group.words), cost, cost / len(group.words), num_unk]
                 continue
             cells: list[object] = [cost]
             cells += [score.entropy * self._per_nat] if score.entropy is not None else []

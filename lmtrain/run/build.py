@@ -58,6 +58,11 @@ _SMALL_EMBEDDING = 500_000
 """Weights: up to here, a dense gradient costs less than looking for the rows that have one."""
 
 
+def has_many_unk(text: Corpus) -> bool:
+    """Whether so much of a text is ``<unk>`` that its perplexity is to be quoted without it too."""
+    return text.num_oov > _MANY_UNK * text.num_tokens
+
+
 @dataclass(frozen=True)
 class Corpora:
     """The texts of a run, encoded."""
@@ -88,7 +93,7 @@ class Corpora:
             f"data.{name}: {text.num_oov / text.num_tokens:.1%} of the tokens are <unk>: perplexity is lower "
             f"than it would be of all words, so quote it without <unk> too{self._mending(text)}"
             for name, text in texts
-            if text and text.num_oov > _MANY_UNK * text.num_tokens
+            if text and has_many_unk(text)
         )
 
     def _mending(self, text: Corpus) -> str:

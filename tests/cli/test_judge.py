@@ -98,6 +98,10 @@ def test_the_table_that_is_printed(trained: Trained, tmp_path: Path) -> None:
     digest = load_model(trained.run_dir).sha256[:8]
     figure = "judge|ties:wrong|tok:ws|unk:incl|eos:incl|ctx:line|adapt:none"
     assert lines[-1].startswith(f"{figure}|model:{digest}|vocab:")
+    published.write_text("UID,lstm\nOrder 1,0.5\n")
+    told = judge(trained, "runs/tiny", path, "--published", published)
+    assert "has no figure of these sets (Order 1 are in it)" in told.err
+    assert "lstm" not in told.out
 
 
 def test_models_side_by_side(trained: Trained, tmp_path: Path) -> None:

@@ -158,15 +158,37 @@ def test_sums_and_means(trained: Trained, words: Path) -> None:
     rows = rows_of(score(trained, words).out)
     found = rows_of(score(trained, words, "--by", "item,condition,region").out)
     assert [(r["item"], r["condition"], r["region"], r["num_words"]) for r in found] == [
-        ("1", "a", "subject", "2"),
+        ("1", "a", "subject", "3"),  # of two rows, one of them two words
         ("1", "a", "verb", "1"),
         ("1", "b", "subject", "1"),
         ("1", "b", "verb", "1"),
     ]
     subject = [float(row["surprisal"]) for row in rows[:2]]
     assert float(found[0]["surprisal_sum"]) == pytest.approx(sum(subject), abs=1e-5)
-    assert float(found[0]["surprisal_mean"]) == pytest.approx(sum(subject) / 2, abs=1e-5)
+    assert float(found[0]["surprisal_mean"]) == pytest.approx(sum(subject) / 3, abs=1e-5)
     assert found[0]["num_unk"] == "0"
+
+
+def test_regions_cost_what_their_words_do(trained: Trained) -> None:
+    regions = "item,start,text\n1,r1,the old cat\n1,r2,sat xx yy\n"
+    sums = rows_of(
+        score(trained, "-", "--column", "text", "--sentence-by", "item", "--by", "item", stdin=regions).out,
+        ",",
+    )
+    single = "item,word\n" + "".join(f"1,{word}\n" for word in ["the", "old", "cat", "sat", "xx", "yy"])
+    expected = rows_of(score(trained, "-", "--column", "word", "--by", "item", stdin=single).out, ",")
+    assert sums == expected
+    assert (sums[0]["num_words"], sums[0]["num_unk"]) == ("6", "2")
+
+
+def test_a_word_with_several_unknown_parts_is_one_unknown_word(trained: Trained) -> None:
+    table = 'item,sentence\n1,"the xx\'yy, cat"\n'
+    options = ("--column", "sentence", "--tokenizer", "penn")
+    words = rows_of(score(trained, "-", *options, "--rows", "words", stdin=table).out, ",")
+    parts = rows_of(score(trained, "-", *options, "--rows", "parts", stdin=table).out, ",")
+    (whole,) = rows_of(score(trained, "-", *options, stdin=table).out, ",")
+    assert sum(int(part["is_unk"]) for part in parts) > 1
+    assert whole["num_unk"] == str(sum(int(word["is_unk"]) for word in words)) == "1"
 
 
 def test_sums_are_of_figures_before_they_are_rounded(trained: Trained, items: Path) -> None:
@@ -176,11 +198,11 @@ def test_sums_are_of_figures_before_they_are_rounded(trained: Trained, items: Pa
 
 
 def test_entropy_reduction_is_summed_too(trained: Trained, words: Path) -> None:
-    rows = rows_of(score(trained, words, "--entropy-reduction").out)
+    by_word = score(trained, "-", "--entropy-reduction", "--rows", "words", stdin="the old cat sat\n")
     found = rows_of(score(trained, words, "--entropy-reduction", "--by", "condition").out)
-    total = sum(float(row["entropy_reduction"]) for row in rows[:3])
+    total = sum(float(row["entropy_reduction"]) for row in rows_of(by_word.out))
     assert float(found[0]["entropy_reduction_sum"]) == pytest.approx(total, abs=1e-5)
-    assert float(found[0]["entropy_reduction_mean"]) == pytest.approx(total / 3, abs=1e-5)
+    assert float(found[0]["entropy_reduction_mean"]) == pytest.approx(total / 4, abs=1e-5)
 
 
 def test_guesses_are_those_in_the_place_of_the_first_part(trained: Trained, words: Path) -> None:
@@ -385,11 +407,12 @@ def test_a_table_that_is_read_as_text_is_told_of(trained: Trained) -> None:
         ("word\n", (), 3, "no row beneath the header"),
         ("word\nthe\n", ("--by", "region"), 2, "--by: no column 'region' (there are word, "),
         ("word\nthe\n", ("--rows", "words"), 2, "each row is a word already"),
-        ("word\nthe\n", ("--format", "json"), 2, "--format json has no place for tables"),
+        ("word\nthe\n", ("--format", "json"), 2, "or save the column of sentences as a text"),
         ("word\nthe\n", ("--format", "kaldi", "--column", "word"), 2, "it reads lines 'utt-id w1 w2 …'"),
         ("word\nthe\n", ("--numbers", "a b"), 2, "'a b' is not one word"),
         ("sentence\nthe cat\n", ("--spillover", "1"), 2, "give --rows words too"),
         ("word\nthe\n", ("--top", "1", "--by", "word"), 2, "have no place in --by"),
+        ("word\nthe\n", ("--rows", "parts", "--by", "word"), 2, "--rows parts has no place in --by"),
         ("word\n<eos>\n", (), 3, "the text itself holds <eos>"),
     ],
 )

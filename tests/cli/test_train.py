@@ -489,6 +489,24 @@ def test_many_unknown_words_are_told_at_the_end_too(trained: Trained, tmp_path: 
     assert len(told) == 3
     assert "tensorboard --logdir" in told[1]
     assert "done in" in told[2]
+    assert "w/o <unk>" not in outcome.out  # few of the validation text are unknown
+
+
+def test_where_many_words_are_unknown_each_perplexity_stands_beside_that_of_the_others(
+    trained: Trained, tmp_path: Path
+) -> None:
+    folder = copy_of(trained, tmp_path)
+    (folder / "unknown.txt").write_text("cat sat unicorn unicorn\n" * 9)
+    options = ("--set", "data.valid=unknown.txt", "--set", "train.epochs=1", "--run-dir", "runs/unk")
+    outcome = train(folder, *options)
+    assert outcome.code == 0, outcome.err
+    header, row, *_ = outcome.out[outcome.out.index(" epoch") :].splitlines()
+    assert "valid ppl  w/o <unk>  valid acc" in header
+    found = lmtrain("eval", "runs/unk", "--data", "unknown.txt", "--json", folder=folder)
+    expected = json.loads(found.out)["perplexity_without_unk"]
+    assert header[: header.index("  valid acc")].endswith("w/o <unk>")
+    assert float(row[: header.index("  valid acc")].split()[-1]) == pytest.approx(expected, abs=0.01)
+    assert f", {expected:.2f} without <unk>\n" in outcome.out
 
 
 def test_what_is_read_for_the_first_time_has_a_header(trained: Trained, tmp_path: Path) -> None:

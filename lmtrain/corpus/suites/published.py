@@ -42,7 +42,7 @@ def read_published(path: Path) -> Published:
     """Reads JSON lines, or a table: a name of a set, and a figure for each of some models.
 
     The name is in ``UID``, ``set``, ``suite`` or ``name``, else in the first column; columns that hold but
-    numbers are models. Figures above 1 are percentages.
+    numbers are models. Figures above 1 are percentages; a decimal comma is read as a point.
 
     Raises:
         DataError: It is neither, or has no figures.
@@ -84,6 +84,6 @@ def _object(line: str, where: str) -> dict[str, Any]:
 
 def _number(value: Any) -> float:
     try:
-        return math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
+        return math.nan if isinstance(value, bool) else float(str(value).replace(",", "."))
+    except ValueError:
         return math.nan

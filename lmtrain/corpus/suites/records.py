@@ -25,7 +25,7 @@ _GROUPS = {
     "condition": ("condition",),
     "attractors": ("attractors", "n_attr", "num_attractors"),
 }
-"""By kind of group, the columns that name one."""
+"""By kind of group, the columns that name one, in capitals or not."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,9 @@ class Columns:
         """
         good, bad = self.good, self.bad
         if good is None and bad is None:
-            good, bad = next((pair for pair in _COLUMNS if set(pair) <= set(names)), (None, None))
+            folded = _folded(names)
+            usual = (pair for pair in _COLUMNS if folded.keys() >= set(pair))
+            good, bad = next(((folded[right], folded[wrong]) for right, wrong in usual), (None, None))
         if good is None or bad is None:
             known = ", ".join("/".join(pair) for pair in _COLUMNS[:4])
             raise UsageError(
@@ -84,7 +86,13 @@ def pairs_of(
         UsageError: There is no such column.
     """
     good, bad = columns.of(names, name)
-    kinds = {kind: found for kind, known in _GROUPS.items() for found in known if found in names}
+    folded = _folded(names)
+    kinds = {
+        kind: folded[each.casefold()]
+        for kind, known in _GROUPS.items()
+        for each in known
+        if each.casefold() in folded
+    }
     kinds |= {column: column for column in columns.by}
     test = "minimal pairs" if "UID" in names else test_name(name)
     for line, values in records:
@@ -138,6 +146,11 @@ class _Record:
 
     def _pair(self, method: str, good: Stretch, bad: Stretch) -> Pair:
         return Pair(good, bad, replace(self.place, method=method))
+
+
+def _folded(names: Sequence[str]) -> dict[str, str]:
+    """Columns by their names without capitals."""
+    return {column.casefold(): column for column in names}
 
 
 def test_name(file: str) -> str:

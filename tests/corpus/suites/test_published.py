@@ -19,6 +19,7 @@ def written(folder: Path, text: str) -> Path:
         '{"UID": "a", "term": "t", "lstm": 0.5, "gpt2": 1.0}\n{"UID": "b", "lstm": 0.75, "gpt2": 0.25}',
         "lstm,gpt2,set,term\n50,100,a,t\n75,25,b,t\n",
         "which\tlstm\tgpt2\nb\t0.75\t.25\na\t0.5\t1\n",
+        "set;lstm;gpt2\na;50,0;100\nb;75,0;25\n",
     ],
 )
 def test_figures_by_set(text: str, tmp_path: Path) -> None:

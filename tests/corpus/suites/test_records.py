@@ -70,6 +70,7 @@ def test_real_sets(shared_data: Path) -> None:
     ("name", "text"),
     [
         ("my.items.csv", 'good,bad,condition\n"a, b",c,x\nd,e,y\n'),
+        ("my.csv", '\ufeffGood,Bad,Condition\r\n"a, b",c,x\r\nd,e,y\r\n'),
         ("my.tsv", "condition\tgrammatical\tungrammatical\nx\ta, b\tc\ny\td\te\n"),
         ("my.txt", "sentence_good;sentence_bad;condition\na, b;c;x\nd;e;y\n".replace(";", "\t")),
     ],
