@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lmtrain.cli.completion import complete_model
-from lmtrain.cli.options import DeviceOption, JsonOption, SnapshotOption
+from lmtrain.cli.options import DeviceOption, JsonOption, SnapshotOption, columns_named
 from lmtrain.cli.progress import watched
 from lmtrain.cli.signatures import Signatures, results_to
 from lmtrain.cli.text import note, print_json, print_table, write_result
@@ -108,7 +108,7 @@ def judge(
     models, files = _told_apart(paths)
     rules = RulesOptions(tokenizer, lowercase, numbers, no_punctuation)
     loaded = [rules.applied_to(load_model(model, snapshot, device, note)) for model in models]
-    columns = Columns(good, bad, tuple(filter(None, (by or "").split(","))))
+    columns = Columns(good, bad, columns_named(by))
     figures = None if published is None else read_published(published)
     questions = read_files(expand_patterns(files), columns)
     names = names_of(models)

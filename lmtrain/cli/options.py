@@ -67,3 +67,8 @@ PrecisionOption = Annotated[
         help="Of the products; bfloat16 is faster where the processor has it, and not quite exact.",
     ),
 ]
+
+
+def columns_named(text: str | None) -> tuple[str, ...]:
+    """Those that an option names: ``item, condition``."""
+    return tuple(filter(None, map(str.strip, (text or "").split(","))))

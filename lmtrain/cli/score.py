@@ -21,6 +21,7 @@ from lmtrain.cli.options import (
     PrecisionOption,
     SnapshotOption,
     WeightOption,
+    columns_named,
 )
 from lmtrain.cli.text_rules import (
     LowercaseOption,
@@ -176,7 +177,7 @@ def score(
     from lmtrain.cli.score_options import ScoreOptions
     from lmtrain.cli.score_text import score_text
     from lmtrain.cli.score_words import score_words
-    from lmtrain.cli.word_table import WordOptions, columns_named
+    from lmtrain.cli.word_table import WordOptions
 
     words = WordOptions(
         column,

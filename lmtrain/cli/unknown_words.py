@@ -66,10 +66,10 @@ def name_unknown(
         model: What it is called, where there are several.
     """
     from lmtrain.corpus.mending import mending_rules
-    from lmtrain.corpus.text import is_punctuation, without_marks
+    from lmtrain.corpus.text import is_punctuation
     from lmtrain.corpus.words import Unknown, words_of
 
-    lines = [(label, without_marks(line)) for label, line in lines[:NUM_TRIED]]
+    lines = lines[:NUM_TRIED]
     words = [words_of(line, rules, label) for label, line in lines]
     unknown = Unknown.of(words, vocab)
     better, other = mending_rules([line for _, line in lines], rules, vocab) or (rules, words)

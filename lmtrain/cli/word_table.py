@@ -53,11 +53,6 @@ class WordOptions:
         return next((f"--{name.replace('_', '-')}" for name in given), None)
 
 
-def columns_named(text: str | None) -> tuple[str, ...]:
-    """Those that an option names: ``item, condition``."""
-    return tuple(filter(None, map(str.strip, (text or "").split(","))))
-
-
 @dataclass(frozen=True)
 class WordReader:
     """A model, what scores for it, and how its columns end."""
@@ -170,7 +165,8 @@ class WordTable:
             figures.append(self._cells(line, scores, groups))
         if self._stimuli.kind != "text":
             rows = range(sentence.first_row, sentence.first_row + len(sentence.cells))
-            self.without_words += [row for row in rows if row not in {group.row for group in groups}]
+            written = {group.row for group in groups}
+            self.without_words += [row for row in rows if row not in written]
         for group, *of_models in zip(groups, *figures, strict=True):
             given = self._stimuli.table.rows[group.row]
             yield [*given, *group.cells, *(cell for cells in of_models for cell in cells)]

@@ -105,11 +105,12 @@ def read_stimuli(
         return _lines(path)
     table = read_table(path)
     known = [known for known in _found(table, (*_WORD_COLUMNS, *_SENTENCE_COLUMNS)) if known != after]
-    name = column or next(iter(known), "")
-    if name not in table.header:
+    name = column or next(iter(known), None)
+    if name is None:
         unnamed = "no column is called word or sentence; name one with --column"
-        lacks = no_column(name, table.header) if name else f"{unnamed} (there are {', '.join(table.header)})"
-        raise UsageError(f"{input_name(path)}: {lacks}")
+        raise UsageError(f"{input_name(path)}: {unnamed} (there are {', '.join(table.header)})")
+    if name not in table.header:
+        raise UsageError(f"{input_name(path)}: {no_column(name, table.header)}")
     if missing := next((key for key in [*keys, *filter(None, [after])] if key not in table.header), None):
         raise UsageError(f"{input_name(path)}: {no_column(missing, table.header)}")
     cells, labels = table.column(name), _labels(table)

@@ -138,8 +138,12 @@ def fields(line: str, maxsplit: int = -1) -> list[str]:
 
 
 def without_marks(line: str) -> str:
-    """A line without ``<s>`` as its first word and ``</s>`` as its last."""
-    return _END.sub("", _BEGIN.sub("", line))
+    """A line with spaces for ``<s>`` as its first word and ``</s>`` as its last, so that places stay."""
+    return _END.sub(_blank, _BEGIN.sub(_blank, line))
+
+
+def _blank(found: re.Match[str]) -> str:
+    return " " * len(found[0])
 
 
 def mark_lines(blocks: Iterable[bytes], rules: TextRules, name: str) -> Iterator[bytes]:

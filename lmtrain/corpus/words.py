@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from lmtrain.corpus.penn import BRACKETS, PLAIN_QUOTES
-from lmtrain.corpus.text import EOS, TextRules, is_punctuation
+from lmtrain.corpus.text import EOS, TextRules, is_punctuation, without_marks
 from lmtrain.corpus.vocab import Vocabulary
 from lmtrain.errors import DataError
 
@@ -39,7 +39,7 @@ class Word:
         text: The word.
         start: Of its first character in the line, from 0.
         end: After its last.
-        parts: What the model reads for it, in order; none where it is punctuation that the rules leave out.
+        parts: What the model reads for it, in order; none where it is left out.
     """
 
     text: str
@@ -53,7 +53,7 @@ def words_of(line: str, rules: TextRules, place: str) -> list[Word]:
 
     A word of which a tokeniser would leave nothing (a control character), or which it changes beyond
     recognition, is read as it stands: every word has a part, whose characters are within the word, unless it
-    is punctuation that the rules leave out.
+    is punctuation that the rules leave out, or a mark: ``<s>`` before all others or ``</s>`` behind them.
 
     Args:
         line: The line, without its end.
@@ -65,7 +65,8 @@ def words_of(line: str, rules: TextRules, place: str) -> list[Word]:
         UsageError: Moses's tokeniser is not installed, or does not know the language.
     """
     spans = [(found[0], found.start(), found.end()) for found in _WORD.finditer(line)]
-    parts = _parts(line, rules) if rules.looks_at_lines else [Part(*span) for span in spans]
+    unmarked = without_marks(line)
+    parts = _parts(unmarked, rules) if rules.looks_at_lines else [Part(*span) for span in spans]
     if parts is None:
         parts = [part for span in spans for part in _parts_of_word(span, rules)]
     words, index = [], 0
@@ -74,7 +75,7 @@ def words_of(line: str, rules: TextRules, place: str) -> list[Word]:
         while index < len(parts) and parts[index].start < end:
             index += 1
         own = parts[first:index] or [Part(text, start, end)]
-        read = (part._replace(text=rules.normal(part.text)) for part in own)
+        read = (part._replace(text=rules.normal(part.text)) for part in own if unmarked[part.start] != " ")
         words.append(Word(text, start, end, tuple(part for part in read if part.text)))
     if any(part.text == EOS for word in words for part in word.parts):
         raise DataError(

@@ -226,7 +226,7 @@ def test_rows_say_what_was_asked(trained: Trained, all_kinds: list[Path], tmp_pa
 
 def test_columns_of_one_name_are_refused(trained: Trained, tmp_path: Path) -> None:
     (tmp_path / "my.csv").write_text("good,bad,method\nthe cat,cat the,x\n")
-    options = (tmp_path / "my.csv", "--by", "method", "--pairs", tmp_path / "pairs.csv")
+    options = (tmp_path / "my.csv", "--by", " method,", "--pairs", tmp_path / "pairs.csv")
     outcome = judge(trained, "runs/tiny", *options, code=2)
     assert "two columns of the table would be called 'method'" in outcome.err
     assert not (tmp_path / "pairs.csv").exists()

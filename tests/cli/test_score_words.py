@@ -397,6 +397,7 @@ def test_a_table_that_is_read_as_text_is_told_of(trained: Trained) -> None:
             2,
             "no column is called word or sentence; name one with --column (there are a, b)",
         ),
+        (",b\n1,2\n", (), 2, "no column is called word or sentence"),  # pandas writes an index so
         ("a,b\n1,2\n", ("--column", "c"), 2, "no column 'c' (there are a, b)"),
         ("Word,b\n1,2\n", ("--column", "word"), 2, "did you mean 'Word'?"),
         ("word\nthe\n", ("--base", "3"), 2, "Invalid value for '--base': '3' is not one of"),

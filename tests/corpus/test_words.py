@@ -68,6 +68,16 @@ def test_punctuation_that_is_left_out_leaves_the_words_where_they_are() -> None:
     ]
 
 
+@pytest.mark.parametrize("rules", TOKENIZERS.values(), ids=TOKENIZERS)
+def test_marks_of_sentences_have_their_places_and_are_not_read(rules: TextRules) -> None:
+    words = words_of("<s> the hall </s> ", rules, "line 1")
+    assert [word.text for word in words] == ["<s>", "the", "hall", "</s>"]
+    assert [[part.text for part in word.parts] for word in words] == [[], ["the"], ["hall"], []]
+    assert (words[1].start, words[1].parts[0].start) == (4, 4)
+    inside = words_of("a </s> b", rules, "line 1")
+    assert len(inside[1].parts) > 0
+
+
 @settings(deadline=None, max_examples=60)
 @given(st.text(st.one_of(st.sampled_from("aBn't'\"`.,-($1:<>…\u201c\u2019\u00a0\x01 \t"), st.characters())))
 @pytest.mark.parametrize("rules", [*RULES, *WITHOUT_MARKS], ids=lambda rules: rules.name)
@@ -79,7 +89,7 @@ def test_every_word_is_there_once_and_its_parts_lie_within(rules: TextRules, tex
     end = 0
     for word in words:
         assert line[word.start : word.end] == word.text
-        assert word.parts or rules.no_punctuation
+        assert word.parts or rules.no_punctuation or word.text in ("<s>", "</s>")
         end = max(end, word.start)
         for part in word.parts:
             assert end <= part.start < part.end <= word.end
