@@ -27,7 +27,7 @@ from lmtrain.cli.text import (
     tensorboard_command,
 )
 from lmtrain.cli.watching import Reader, Trial
-from lmtrain.errors import DataError, Interrupted, UsageError
+from lmtrain.errors import DataError, DivergenceError, Interrupted, UsageError
 from lmtrain.machine.place import Place, place_of_process
 from lmtrain.run.layout import owning
 from lmtrain.run.observer import Observer, RunResult, RunStart, TableRow
@@ -121,6 +121,8 @@ def train(
     place = place_of_process()
     numbers = _seeds(seeds) if seeds is not None else ()
     _refuse_contradictions(resume, start_from, as_json, dry_run, bool(numbers))
+    if numbers and any(override.partition("=")[0].strip() == "seed" for override in overrides or ()):
+        raise UsageError("--seeds says which seeds there are; leave --set seed=… out")
     if nproc not in (None, 1, place.local_size) and place.size > 1:
         raise UsageError(f"--nproc {nproc}: torchrun has started {place.local_size}; leave one of them out")
     overrides = [*(overrides or ()), *([f"train.threads={threads}"] if threads else [])]
@@ -141,17 +143,24 @@ def train(
         launch(nproc)
     if not as_json:
         take_output_for_messages()
-    start = _Start(resume, start_from, device, again)
+    start = _Start(resume, start_from, device, again, is_of_seeds=bool(numbers))
     if not numbers:
         _train(resolved, run_dir, start, place)
         return
     from lmtrain.jobs.seeds import read_group, seed_dir
 
+    diverged = list[int]()
     for number in numbers:
         of_seed = load_config(config, [*overrides, f"seed={number}"])
         if place.is_first:
             note(f"seed {number}, in {seed_dir(run_dir, number)}")
-        _train(of_seed, seed_dir(run_dir, number), start, place, sys.stderr if as_json else None)
+        try:
+            _train(of_seed, seed_dir(run_dir, number), start, place, sys.stderr if as_json else None)
+        except DivergenceError as error:
+            if place.size > 1:  # what they speak through ends with an error
+                raise
+            note(f"seed {number}: {error}")
+            diverged.append(number)
     if not place.is_first:
         return
     group = read_group(run_dir, numbers)
@@ -159,6 +168,10 @@ def train(
         print_json(group.to_dict())
     else:
         _print_group(group)
+    if diverged:
+        raise DivergenceError(
+            f"training diverged with seed {', '.join(map(str, diverged))}: no mean of all the seeds is known"
+        )
 
 
 def _seeds(text: str) -> tuple[int, ...]:
@@ -204,6 +217,8 @@ class _Start:
     device: str
     again: str
     """What continues, whatever ``--resume`` it was begun with."""
+    is_of_seeds: bool = False
+    """Whether there are several: those after the one that is stopped are still to begin."""
 
     def train(
         self, run: Callable[..., RunResult], config: "Config", observer: Observer, run_dir: Path
@@ -232,13 +247,15 @@ def _train(config: "Config", run_dir: Path, start: _Start, place: Place, table: 
 
             result = start.train(train_run, config, terminal, run_dir)
         except Interrupted as request:
-            what, again = "", start.again
-            if not terminal.has_started:
-                what = " before the first step; the same command trains"
-                again += f" --from {shlex.quote(str(start.start_from))}" if start.start_from else ""
-                again += f" --resume {shlex.quote(start.resume)}" if start.resume != "auto" else ""
-            elif start.resume != "auto":
-                what = ", without --resume"
+            again = start.again
+            what = "" if terminal.has_started else " before the first step; the same command trains"
+            if start.start_from and (start.is_of_seeds or not terminal.has_started):
+                again += f" --from {shlex.quote(str(start.start_from))}"
+            if start.resume != "auto":
+                if start.is_of_seeds or terminal.has_started:
+                    what += ", without --resume"
+                else:
+                    again += f" --resume {shlex.quote(start.resume)}"
             raise Interrupted(f"{request}{what}:\n{again}", request.signal_number) from None
         terminal.on_end(result)
 
@@ -260,7 +277,10 @@ def _print_group(group: "SeedGroup") -> None:
     def cells(name: str, valid: float | None, test: float | None) -> tuple[str, ...]:
         return (name, *("-" if value is None else f"{value:.2f}" for value in (valid, test)))
 
-    rows = [cells(f"seed {run.seed}", run.valid_perplexity, run.test_perplexity) for run in group.runs]
+    rows = []
+    for run in group.runs:
+        name = f"seed {run.seed}" + (f", {run.status}" if run.status != "finished" else "")
+        rows.append(cells(name, run.valid_perplexity, run.test_perplexity))
     for name in ("mean", "deviation", "best"):
         values = (getattr(spread, name) if spread else None for spread in (group.valid, group.test))
         rows.append(cells(name.replace("deviation", "standard deviation"), *values))

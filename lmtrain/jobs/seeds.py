@@ -46,6 +46,13 @@ class SeedRun:
     valid_perplexity: float | None
     """The lowest."""
     test_perplexity: float | None
+    status: str = "finished"
+    """As of ``RunSummary``."""
+
+    @classmethod
+    def of(cls, seed: int, run: RunSummary) -> "SeedRun":
+        """That of a seed, from what is known of it."""
+        return cls(seed, run.path, run.best_perplexity, run.test_perplexity, run.status)
 
 
 @dataclass(frozen=True)
@@ -55,14 +62,19 @@ class SeedGroup:
     runs: tuple[SeedRun, ...]
 
     @property
+    def is_finished(self) -> bool:
+        """Whether all runs are: a mean with one that stopped on its way would be of other trainings."""
+        return all(run.status == "finished" for run in self.runs)
+
+    @property
     def valid(self) -> Spread | None:
-        """Of the perplexities of the validation text."""
-        return Spread.of([run.valid_perplexity for run in self.runs])
+        """Of the perplexities of the validation text, once all are finished."""
+        return Spread.of([run.valid_perplexity for run in self.runs]) if self.is_finished else None
 
     @property
     def test(self) -> Spread | None:
-        """Of the perplexities of the test text."""
-        return Spread.of([run.test_perplexity for run in self.runs])
+        """Of the perplexities of the test text, once all are finished."""
+        return Spread.of([run.test_perplexity for run in self.runs]) if self.is_finished else None
 
     def to_dict(self) -> dict[str, Any]:
         """What ``train --seeds --json`` prints."""
@@ -83,14 +95,10 @@ def groups(runs: Iterable[RunSummary]) -> dict[Path, SeedGroup]:
     found: dict[Path, list[SeedRun]] = {}
     for run in runs:
         if match := _SEED_DIR.fullmatch(run.path.name):
-            of_seed = SeedRun(int(match[1]), run.path, run.best_perplexity, run.test_perplexity)
-            found.setdefault(run.path.parent, []).append(of_seed)
+            found.setdefault(run.path.parent, []).append(SeedRun.of(int(match[1]), run))
     return {folder: SeedGroup(tuple(members)) for folder, members in found.items() if len(members) > 1}
 
 
 def read_group(group: Path, seeds: Sequence[int]) -> SeedGroup:
     """What the logs of the runs say, finished now or long ago."""
-    found = [(seed, summarise(seed_dir(group, seed))) for seed in seeds]
-    return SeedGroup(
-        tuple(SeedRun(seed, run.path, run.best_perplexity, run.test_perplexity) for seed, run in found)
-    )
+    return SeedGroup(tuple(SeedRun.of(seed, summarise(seed_dir(group, seed))) for seed in seeds))

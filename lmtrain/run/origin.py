@@ -66,8 +66,8 @@ class Origin:
         )
         if draws_by_rank and not self.vocab.is_by_frequency:
             problems.append(
-                "model.sampled.distribution: words are drawn by their rank, and those of the model are of a "
-                "list, which tells none; set sampled.distribution: unigram"
+                "model.sampled.distribution: words are drawn by their rank, and those of the model are not "
+                "in order of frequency; set sampled.distribution: unigram"
             )
         if config.model.pretrained_embedding:
             problems.append("model.pretrained_embedding: the model has word vectors already; leave one out")

@@ -21,6 +21,11 @@ from support import every_event, last_snapshot, logged
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lmtrain import __version__
+from lmtrain.config import Config
+from lmtrain.errors import DivergenceError
+from lmtrain.machine.interrupt import StopRequest
+from lmtrain.run.observer import Observer, RunResult
+from lmtrain.run.train import train as train_run
 
 LAST = STEPS_OF_EPOCHS[-1]
 _TRAIN = ("loss", "perplexity", "grad_norm", "grad_norm_clipped", "lr", "words_per_second")
@@ -404,10 +409,53 @@ def test_json_of_seeds_stands_alone_on_standard_output(trained: Trained, tmp_pat
     assert "valid ppl" in outcome.err
 
 
+def test_a_seed_that_diverges_keeps_no_other_from_being_trained(
+    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others were not begun, that day or ever: the same command came to the same end."""
+    folder = copy_of(trained, tmp_path)
+
+    def diverging(config: Config, observer: Observer, **options: Any) -> RunResult:
+        if config.seed == 1:
+            raise DivergenceError("training diverged: so it goes")
+        return train_run(config, observer, **options)
+
+    monkeypatch.setattr("lmtrain.run.train.train", diverging)
+    outcome = train(folder, "--seeds", "1,2", "--run-dir", "runs/b", "--set", "train.epochs=1", "--json")
+    assert outcome.code == 5
+    assert "seed 1: training diverged: so it goes\n" in outcome.err
+    assert outcome.err.endswith("training diverged with seed 1: no mean of all the seeds is known\n")
+    about = json.loads(outcome.out)
+    assert about["runs"][0]["status"] == "interrupted"
+    assert about["runs"][1]["valid_perplexity"] > 1
+    assert (about["valid"], about["test"]) == (None, None)
+
+
+def test_what_goes_on_with_seeds_begins_those_to_come_as_the_first(
+    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without --from, those after the one that was stopped would have begun from nothing."""
+    folder, original = copy_of(trained, tmp_path), StopRequest.requests
+
+    def stopping(self: StopRequest) -> list[int]:
+        if (folder / "runs/b/seed-1/metrics.jsonl").exists():
+            self._received = signal.SIGTERM
+        return original(self)
+
+    monkeypatch.setattr(StopRequest, "requests", stopping)
+    options = ("--seeds", "1,2", "--run-dir", "runs/b", "--from", "runs/tiny")
+    outcome = train(folder, *options, "--resume", "never")
+    assert outcome.code == 128 + signal.SIGTERM
+    assert "continues from it, without --resume:" in outcome.err
+    again = shlex.split(outcome.err.splitlines()[-1])
+    assert sorted(again[again.index("train") :]) == sorted(["train", "--config", "config.yaml", *options])
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         (["--seeds", "1,x"], "whole numbers"),
+        (["--seeds", "1,2", "--set", "seed=7"], "leave --set seed=… out"),
         (["--seeds", "1,1"], "twice"),
         (["--seeds", "1,2", "--dry-run"], "leave --seeds out"),
         (["--seeds", "1,2", "--resume", "runs/tiny/snapshots/step-00000025"], "auto or never"),
