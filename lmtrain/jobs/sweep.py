@@ -35,7 +35,7 @@ from lmtrain.jobs.trials import (
     TrialRecord,
 )
 from lmtrain.machine.interrupt import StopRequest
-from lmtrain.run.layout import owning
+from lmtrain.run.layout import RunFiles, owning
 from lmtrain.run.observer import Observer, RunStart, TableRow
 from lmtrain.run.train import train
 from lmtrain.training.trainer import TrainingFigures
@@ -227,6 +227,11 @@ def _run(trial: "optuna.Trial", study: _Study, observer: SweepObserver, device: 
     watch = _Pruning(observer, trial, config, study.last_reported(trial.number))
     try:
         result = train(config, watch, run_dir=record.run_dir, device=device)
+    except ConfigError as error:
+        if RunFiles(record.run_dir).snapshots.exists():  # it suited the texts, which are others by now
+            raise
+        observer.on_note(str(error))
+        study.end(trial, INVALID)
     except DivergenceError as error:
         observer.on_note(str(error))
         study.end(trial, DIVERGED)

@@ -167,6 +167,20 @@ def test_values_that_do_not_go_together_end_a_trial(space: Callable[..., Space],
     assert "invalid" in {trial.state for trial in result.trials}
 
 
+def test_a_trial_that_does_not_suit_the_texts_ends_as_invalid(
+    space: Callable[..., Space], tmp_path: Path
+) -> None:
+    """It was tried again for ever, since a sweep goes on with the trial that it was stopped in."""
+    text = "model.adaptive.cutoffs: {choice: [[4], [4000]]}\n"
+    watch = Watching()
+    result = search(space(text, model__softmax="adaptive"), tmp_path / "sweep", 4, watch)
+    assert {(tuple(trial.values["model.adaptive.cutoffs"]), trial.state) for trial in result.trials} == {
+        ((4,), "complete"),
+        ((4000,), "invalid"),
+    }
+    assert any("model.adaptive.cutoffs" in note for note in watch.notes)
+
+
 def test_whole_sections_can_be_chosen(space: Callable[..., Space], tmp_path: Path) -> None:
     text = "train.optimizer: {choice: [{name: adam}, {name: sgd, lr: 0.5}]}\n"
     trials = search(space(text), tmp_path / "sweep", 4).trials
