@@ -97,6 +97,7 @@ def _print(found: "Diagnosis") -> None:
         [
             ("model", f"{found.name} ({found.about})"),
             ("perplexity", f"{found.perplexity:.4f}"),
+            ("  without <unk>", f"{found.perplexity_without_unk:.4f} ({found.oov_rate:.1%} are <unk>)"),
             ("gradient reaches", f"{gradient.reach or f'more than {gradient.max_steps}'} steps"),
             ("bptt_len", f"{gradient.bptt_len or '-'} ({verdict})"),
             ("context counts", f"{context.reach or f'more than {context.costs[-2].length}'} words"),

@@ -129,12 +129,12 @@ class Terminal(Reader):
             )
         if row.is_best:
             self._best = row.valid
-        valid = f"{row.valid.perplexity:9.2f}{'*' if row.is_best else ' '}" if row.valid else f"{'-':>9} "
+        valid = f"{_figure(row.valid.perplexity if row.valid else None):>9}{'*' if row.is_best else ' '}"
         if self._shows_without_unk:
-            valid += f"{row.valid.perplexity_without_unk:10.2f} " if row.valid else f"{'-':>10} "
+            valid += f"{_figure(row.valid.perplexity_without_unk if row.valid else None):>10} "
         valid += f" {row.valid.accuracy:8.4f}" if row.valid else f" {'-':>8}"
         self._say(
-            f"{row.epoch:6.2f}  {row.train.loss:10.4f}  {row.train.perplexity:9.2f}  {valid}"
+            f"{row.epoch:6.2f}  {row.train.loss:10.4f}  {_figure(row.train.perplexity):>9}  {valid}"
             f" {row.train.lr:9.3g} {row.train.words_per_second:8,.0f} {duration(row.elapsed):>8}"
         )
 
@@ -189,6 +189,13 @@ class Terminal(Reader):
     def _close(self) -> None:
         if self._progress is not None:
             self._progress.close()
+
+
+def _figure(perplexity: float | None) -> str:
+    """A perplexity that fits its column, also of a run that is about to diverge."""
+    if perplexity is None:
+        return "-"
+    return f"{perplexity:.2f}" if perplexity < 1e6 else f"{perplexity:.3g}"
 
 
 def _without_unk(evaluation: "Evaluation | None") -> str:

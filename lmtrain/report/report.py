@@ -8,7 +8,7 @@ from typing import Any
 
 from lmtrain import __version__
 from lmtrain.files.json_values import finite
-from lmtrain.report.markdown import number, table
+from lmtrain.report.markdown import number, percent, table
 from lmtrain.report.measure.diagnose import Diagnosis
 from lmtrain.report.section import Section
 from lmtrain.report.sections import (
@@ -95,9 +95,13 @@ class Report:
         return "\n\n".join(paragraphs) + "\n"
 
     def _summary(self) -> list[str]:
-        header = ["model", "what it is", "vocabulary", "perplexity", "gradient reaches", "context counts"]
+        header = ["model", "what it is", "vocabulary", "perplexity", "without `<unk>`", "`<unk>`"]
+        header += ["gradient reaches", "context counts"]
         rows = [
-            [d.name, d.about, f"{d.vocab_size:,}", number(d.perplexity), _steps(d), _words(d)]
+            [
+                *(d.name, d.about, f"{d.vocab_size:,}", number(d.perplexity)),
+                *(number(d.perplexity_without_unk), percent(d.oov_rate), _steps(d), _words(d)),
+            ]
             for d in self.found
         ]
         differs = []

@@ -22,6 +22,8 @@ def test_a_report(trained: Trained, tmp_path: Path) -> None:
     assert outcome.out.endswith(f"\n\nthe report: {out}/report.md\n")
     measured = json.loads(lmtrain("eval", trained.run_dir, *arguments[:2], "--json").out)
     assert f"perplexity         {measured['perplexity']:.4f}\n" in outcome.out
+    without = f"{measured['perplexity_without_unk']:.4f} ({measured['oov_rate']:.1%} are <unk>)"
+    assert f"  without <unk>    {without}\n" in outcome.out
     files = files_in(out)
     assert len(files) == 8
     assert list(out.parent.iterdir()) == [out]  # nothing is left beside it

@@ -1,6 +1,7 @@
 """``lmtrain train``: what it prints, what it leaves on the disk, how it goes on and what it refuses."""
 
 import json
+import math
 import re
 import shlex
 import shutil
@@ -21,6 +22,7 @@ from support import every_event, last_snapshot, logged
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lmtrain import __version__
+from lmtrain.cli.watching import _figure
 from lmtrain.config import Config
 from lmtrain.errors import DivergenceError
 from lmtrain.machine.interrupt import StopRequest
@@ -570,3 +572,9 @@ def test_what_is_read_for_the_first_time_has_a_header(trained: Trained, tmp_path
 def test_what_comes_next(trained: Trained) -> None:
     commands = re.findall(r"^    \S*lmtrain (\w+) runs/tiny\b", trained.outcome.err, re.MULTILINE)
     assert commands == ["generate", "eval", "score", "plot", "diagnose"]
+
+
+@pytest.mark.parametrize("perplexity", [1.0, 12_345.678, 999_999.99, 3.3e26, math.inf, None])
+def test_a_perplexity_fits_its_column(perplexity: float | None) -> None:
+    assert len(_figure(perplexity)) <= len("train ppl")
+    assert _figure(12_345.678) == "12345.68"

@@ -68,6 +68,9 @@ class Diagnosis:
     num_tokens: int
     perplexity: float
     """Of the whole text."""
+    perplexity_without_unk: float
+    oov_rate: float
+    """Share of tokens scored as ``<unk>``."""
     gradient_reach: GradientReach
     context_reach: ContextReach
     bands: tuple[Band, ...]
@@ -93,6 +96,7 @@ class Diagnosis:
                 for name in ("name", "about", "snapshot", "vocab_sha256", "vocab_size", "words_by_frequency")
             },
             **{name: getattr(self, name) for name in ("context", "num_tokens", "perplexity")},
+            **{name: getattr(self, name) for name in ("perplexity_without_unk", "oov_rate")},
             "gradient_reach": self.gradient_reach.to_dict(),
             "context_reach": self.context_reach.to_dict(),
             "frequency": [_band_dict(band) for band in self.bands],
@@ -154,6 +158,8 @@ class Examiner:
             subject.context,
             text.num_tokens,
             evaluation.perplexity,
+            evaluation.perplexity_without_unk,
+            evaluation.oov_rate,
             gradient_reach(model, text, bptt_len=subject.bptt_len, seed=self.seed, watch=self.watch),
             context_reach(model, text, predictions, positions, watch=self.watch),
             tuple(band for band in evaluation.bands() if band.num_tokens),
