@@ -103,8 +103,7 @@ def _cells(run: "RunSummary", folder: Path) -> list[str]:
 
 def _group(group: "SeedGroup") -> str:
     texts = [f"{name} {spread}" for name, spread in (("valid", group.valid), ("test", group.test)) if spread]
-    missing = "evaluated" if group.is_finished else "finished"
-    return f"{len(group.runs)} seeds, {', '.join(texts) or f'not all of them {missing}'}"
+    return f"{len(group.runs)} seeds, {', '.join(texts) or group.problem or 'not all of them evaluated'}"
 
 
 def _perplexity(value: float | None) -> str:

@@ -154,10 +154,10 @@ def train(
         print_json(group.to_dict())
     else:
         _print_group(group)
+    if group.problem:
+        note(f"no mean: {len(group.runs)} seeds, {group.problem}")
     if diverged:
-        raise DivergenceError(
-            f"training diverged with seed {', '.join(map(str, diverged))}: no mean of all the seeds is known"
-        )
+        raise DivergenceError(f"training diverged with seed {', '.join(map(str, diverged))}")
 
 
 def _seeds(text: str) -> tuple[int, ...]:

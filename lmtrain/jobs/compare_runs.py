@@ -1,5 +1,6 @@
 """The runs in a folder, each told in a line: without torch, and without reading a weight."""
 
+import hashlib
 import json
 import math
 import os
@@ -48,6 +49,8 @@ class RunSummary:
     """When the log was last written to, ISO 8601."""
     sha256: dict[str, str | None] = field(default_factory=dict)
     """Of the vocabulary and of each text: perplexities compare only where they agree."""
+    recipe: str | None = None
+    """SHA-256 of texts, rules, model and training: runs that have it in common differ by their seed alone."""
 
     def to_dict(self) -> dict[str, Any]:
         """The fields of ``runs --json``."""
@@ -157,9 +160,18 @@ def _take_manifest(run: RunSummary, manifest: dict[str, Any]) -> None:
     run.name, run.model = str(config["name"]), _describe(config["model"])
     run.step = int(manifest["step"])
     run.epoch, run.elapsed = float(provenance["epoch"]), float(provenance["elapsed"])
-    run.sha256 = _texts(provenance["sha256"])
+    run.sha256, run.recipe = _texts(provenance["sha256"]), _recipe(config, provenance)
     if (loss := provenance["best_loss"]) is not None:
         run.best_step, run.best_perplexity = int(provenance["best_step"]), _exp(loss)
+
+
+def _recipe(config: dict[str, Any], provenance: dict[str, Any]) -> str:
+    data = {key: value for key, value in config["data"].items() if key not in ("train", "valid", "test")}
+    train = {key: value for key, value in config["train"].items() if key not in ("threads", "accumulate")}
+    streams = config.get("evaluation", {}).get("streams")
+    origin = provenance["environment"].get("from", {}).get("sha256")
+    parts = [provenance["sha256"], data, config["model"], train, streams, origin]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def _describe(model: dict[str, Any]) -> str:

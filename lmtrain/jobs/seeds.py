@@ -48,11 +48,13 @@ class SeedRun:
     test_perplexity: float | None
     status: str = "finished"
     """As of ``RunSummary``."""
+    recipe: str | None = None
+    """The same."""
 
     @classmethod
     def of(cls, seed: int, run: RunSummary) -> "SeedRun":
         """That of a seed, from what is known of it."""
-        return cls(seed, run.path, run.best_perplexity, run.test_perplexity, run.status)
+        return cls(seed, run.path, run.best_perplexity, run.test_perplexity, run.status, run.recipe)
 
 
 @dataclass(frozen=True)
@@ -62,19 +64,23 @@ class SeedGroup:
     runs: tuple[SeedRun, ...]
 
     @property
-    def is_finished(self) -> bool:
-        """Whether all runs are: a mean with one that stopped on its way would be of other trainings."""
-        return all(run.status == "finished" for run in self.runs)
+    def problem(self) -> str | None:
+        """Why their figures have no mean, if they have none: it would be one of different trainings."""
+        if any(run.status != "finished" for run in self.runs):
+            return "not all of them finished"
+        if len({run.recipe for run in self.runs}) > 1:
+            return "which differ by more than the seed"
+        return None
 
     @property
     def valid(self) -> Spread | None:
-        """Of the perplexities of the validation text, once all are finished."""
-        return Spread.of([run.valid_perplexity for run in self.runs]) if self.is_finished else None
+        """Of the perplexities of the validation text."""
+        return None if self.problem else Spread.of([run.valid_perplexity for run in self.runs])
 
     @property
     def test(self) -> Spread | None:
-        """Of the perplexities of the test text, once all are finished."""
-        return Spread.of([run.test_perplexity for run in self.runs]) if self.is_finished else None
+        """Of the perplexities of the test text."""
+        return None if self.problem else Spread.of([run.test_perplexity for run in self.runs])
 
     def to_dict(self) -> dict[str, Any]:
         """What ``train --seeds --json`` prints."""

@@ -45,6 +45,18 @@ def test_a_finished_run(run_dir: Path) -> None:
     assert json.loads(json.dumps(told.to_dict()))["path"] == str(run_dir)
 
 
+def test_a_recipe_is_all_but_the_seed_and_where_things_lie(corpus: Path, tmp_path: Path) -> None:
+    few = {"train__max_steps": 2}
+    seeds = [settings(corpus, **few) | {"seed": seed, "name": f"run-{seed}"} for seed in (1, 2)]
+    longer = settings(corpus, train__max_steps=3)
+    for name, values in zip("abc", [*seeds, longer], strict=True):
+        run(values, tmp_path / name)
+    run(settings(corpus, **few), tmp_path / "d", start_from=tmp_path / "a")
+    first, second, *others = (summarise(tmp_path / name).recipe for name in "abcd")
+    assert first == second
+    assert len({first, *others}) == 3
+
+
 def test_tied_adaptive_and_mixed_models_say_so(corpus: Path, tmp_path: Path) -> None:
     run(settings(corpus, model__tie_weights=True, model__embedding_dim=7, train__max_steps=1), tmp_path / "a")
     run(settings(corpus, model__softmax="adaptive", model__cell="gru", train__max_steps=1), tmp_path / "b")

@@ -36,4 +36,16 @@ def test_no_mean_with_a_run_that_is_not_finished(status: str) -> None:
     other = RunSummary(Path("a/seed-2"), status, best_perplexity=300.0, test_perplexity=290.0)
     (group,) = groups([done, other]).values()
     assert (group.valid, group.test) == (None, None)
-    assert not group.is_finished
+    assert group.problem == "not all of them finished"
+
+
+def test_no_mean_of_runs_that_differ_by_more_than_the_seed() -> None:
+    """Such as a third seed that was trained for as many epochs again."""
+    runs = [
+        RunSummary(Path(f"a/seed-{seed}"), "finished", best_perplexity=80.0, recipe=recipe)
+        for seed, recipe in ((1, "x"), (2, "x"), (3, "y"))
+    ]
+    (group,) = groups(runs).values()
+    assert (group.valid, group.problem) == (None, "which differ by more than the seed")
+    (alike,) = groups(runs[:2]).values()
+    assert alike.valid == Spread(80.0, 0.0, 80.0)
