@@ -1,5 +1,6 @@
 """``lmtrain rescore``."""
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,6 +118,8 @@ def rescore(
         raise UsageError("--tune-on needs --references, which tell what was said")
     if tune_on and (lm_weight is not None or word_insertion is not None):
         raise UsageError("--tune-on finds --lm-weight and --word-insertion; leave it or them out")
+    if not all(map(math.isfinite, (lm_weight or 0.0, word_insertion or 0.0, first_pass_weight))):
+        raise UsageError("--lm-weight, --word-insertion and --first-pass-weight have to be finite numbers")
     refuse_weight_alone(ngram, weight)
     said = None
     if references:

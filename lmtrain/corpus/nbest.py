@@ -371,7 +371,10 @@ class References:
             DataError: They are not of these utterances.
         """
         names = [name for name in list_names if name is not None]
-        by_name = {words[0]: words[1:] for words in self.lines if words}
+        by_name: dict[str, list[str]] = {}
+        for name, *words in filter(None, self.lines if names else []):
+            if by_name.setdefault(name, words) != words:
+                raise DataError(f"{self.name}: two lines that differ begin with {name!r}")
         if missing := next((name for name in names if name not in by_name), None):
             raise DataError(f"{self.name}: no line begins with {missing!r}, the name of a list")
         said = [by_name[name] for name in names] if names else self.lines

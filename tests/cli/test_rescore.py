@@ -204,6 +204,7 @@ def test_context_of_utterances(trained: Trained, tmp_path: Path) -> None:
         (("--tune-on", "nbest", "--references", "said", "--lm-weight", 2), 2, "leave it or them out"),
         (("--references", "nowhere"), 3, "nowhere: no such file"),
         (("--beam-size", 3), 2, "--beam-size is for beams"),
+        (("--word-insertion", "nan"), 2, "have to be finite numbers"),
     ],
 )
 def test_what_is_refused(

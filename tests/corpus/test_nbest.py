@@ -93,6 +93,9 @@ def test_a_folder_has_a_list_a_file(tmp_path: Path) -> None:
     assert said == [[], ["the", "mat"]]
     with pytest.raises(DataError, match="no line begins with 'utt3', the name of a list"):
         References.read(tmp_path / "references.txt").of(["utt3"])
+    (tmp_path / "references.txt").write_text("utt2 the mat\nutt2 the cat\n")
+    with pytest.raises(DataError, match="two lines that differ begin with 'utt2'"):
+        References.read(tmp_path / "references.txt").of(["utt2"])
 
 
 def test_archives_of_kaldi(tmp_path: Path) -> None:
