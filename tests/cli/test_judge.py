@@ -236,9 +236,7 @@ def test_text_as_people_write_it(trained: Trained, tmp_path: Path) -> None:
     path = tmp_path / "my.csv"
     path.write_text("good,bad\nThe old CAT sat.,The CAT old sat.\n")
     plain = judge(trained, "runs/tiny", path)
-    assert "4 of 8 words (50.0%) are unknown" in plain.err.replace(
-        "6 of 8 words (75.0%)", "4 of 8 words (50.0%)"
-    )
+    assert "6 of 8 words (75.0%) are unknown" in plain.err
     assert "--lowercase" in plain.err
     lower = found(trained, "runs/tiny", path, "--tokenizer", "penn", "--lowercase")
     (group,) = lower["groups"]
