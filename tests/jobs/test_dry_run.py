@@ -155,7 +155,8 @@ def test_memory_is_what_training_takes(tmp_path: Path) -> None:
     for name, count in (("train", 1_000), ("valid", 500), ("test", 500)):
         lines = (" ".join(draw.choices(words, k=20)) + "\n" for _ in range(count))
         (tmp_path / f"{name}.txt").write_text(" ".join(words) + "\n" + "".join(lines))
-    values = settings(tmp_path, **LARGE, train__bptt_len=35, train__batch_size=20, snapshots__every=3)
+    sizes = {"train__bptt_len": 35, "train__batch_size": 20}
+    values = settings(tmp_path, **LARGE, **sizes, evaluation__every=7, snapshots__every=3)
     peaks = {}
     for what in ("estimate", "run"):
         arguments = [sys.executable, "-c", CHILD, what, json.dumps(values), str(tmp_path / what)]
