@@ -149,8 +149,8 @@ class _Record:
 
 
 def _folded(names: Sequence[str]) -> dict[str, str]:
-    """Columns by their names without capitals."""
-    return {column.casefold(): column for column in names}
+    """Columns by their names without capitals; one that is called so is meant before one with capitals."""
+    return {column.casefold(): column for column in names} | {column: column for column in names}
 
 
 def test_name(file: str) -> str:

@@ -71,6 +71,7 @@ def test_real_sets(shared_data: Path) -> None:
     [
         ("my.items.csv", 'good,bad,condition\n"a, b",c,x\nd,e,y\n'),
         ("my.csv", '\ufeffGood,Bad,Condition\r\n"a, b",c,x\r\nd,e,y\r\n'),
+        ("my.csv", 'good,bad,condition,Good,Condition\n"a, b",c,x,u,v\nd,e,y,u,v\n'),
         ("my.tsv", "condition\tgrammatical\tungrammatical\nx\ta, b\tc\ny\td\te\n"),
         ("my.txt", "sentence_good;sentence_bad;condition\na, b;c;x\nd;e;y\n".replace(";", "\t")),
     ],
