@@ -42,6 +42,7 @@ from lmtrain.cli.text_rules import (
 if TYPE_CHECKING:
     from lmtrain.inference.adapt import Adaptation
     from lmtrain.inference.evaluation import Evaluation
+    from lmtrain.jobs.seeds import SeedGroup
     from lmtrain.run.ensemble import Ensemble
     from lmtrain.run.result import HeldOutResult
     from lmtrain.run.trained import TrainedModel
@@ -221,10 +222,12 @@ def _print_models(
         for result in (result for of_text in by_text for result in of_text):
             write_result(result.signature)
         if _differ_by_seed(loaded):
-            for of_text in by_text:
+            problem = _runs_of(loaded).problem
+            if problem:
+                note(f"no mean: {len(loaded)} seeds, {problem}")
+            for of_text in () if problem else by_text:
                 spread = Spread.of([result.evaluation.perplexity for result in of_text])
-                if spread and spread.deviation is not None:
-                    note(f"{of_text[0].data}: {len(of_text)} seeds, perplexity {spread}")
+                note(f"{of_text[0].data}: {len(of_text)} seeds, perplexity {spread}")
     if len({model.vocab.sha256 for model in loaded}) > 1:
         note(
             "the models know different words: what one scores as <unk> another may have to name, so that "
@@ -239,6 +242,16 @@ def _differ_by_seed(models: Sequence["TrainedModel"]) -> bool:
     configs = [model.config.to_dict() | {"name": "", "seed": 0} for model in models]
     seeds = {model.config.seed for model in models}
     return len(seeds) == len(models) and all(config == configs[0] for config in configs)
+
+
+def _runs_of(models: Sequence["TrainedModel"]) -> "SeedGroup":
+    """The runs that their snapshots lie in; a snapshot that was taken out of its run has none."""
+    from lmtrain.jobs.compare_runs import summarise
+    from lmtrain.jobs.seeds import SeedGroup, SeedRun
+    from lmtrain.run.layout import run_of
+
+    found = ((model.config.seed, run_of(model.snapshot.path)) for model in models)
+    return SeedGroup(tuple(SeedRun.of(seed, summarise(run.run_dir)) for seed, run in found if run))
 
 
 def _refuse_with_several(

@@ -144,10 +144,11 @@ def rescore(
         tuned = judged.tally(weights)
         note(f"{tune_on}: {_told(tuned)}")
     kept: list[ScoredList] = []
-    count, each = 0, None
+    count, each, is_first_pass_told = 0, None, False
     lists = scored(file, digest.update)
     for each in watched_beside_results(lists, None, "utterances", "rescoring", lambda _: 1):
         count += 1
+        is_first_pass_told |= any(one.first_pass for one in each.hypotheses)
         unknown.add(((one.place, one.text) for one in each.hypotheses), each.num_tokens, each.num_unk)
         if not as_json:
             best = each.best(weights)
@@ -161,6 +162,8 @@ def rescore(
     signature = _signature(trained, digest.hexdigest(), context, weights, interpolation, precision)
     Signatures(input_name(file), digest.hexdigest(), {"": signature}).tell(None)
     _note_ends(input_name(file), count, each, beam_size)
+    if weights.first_pass and not is_first_pass_told:
+        note(f"{input_name(file)}: tells no score of another language model; --first-pass-weight has no part")
     unknown.tell()
     bad.end()
     if as_json:

@@ -86,6 +86,17 @@ def test_the_weights_are_told_as_they_are_typed(trained: Trained, tmp_path: Path
     assert told in again.err
 
 
+@pytest.mark.parametrize(
+    ("text", "is_told"), [("the old cat\t-12\n", True), ("-12 -3 3 the old cat\n", False)]
+)
+def test_a_weight_that_has_no_part_is_told(
+    trained: Trained, tmp_path: Path, text: str, is_told: bool
+) -> None:
+    err = rescore(trained, tmp_path, "--first-pass-weight", 2, text=text).err
+    assert ("--first-pass-weight has no part" in err) == is_told, err
+    assert "has no part" not in rescore(trained, tmp_path, text=text).err
+
+
 def test_unknown_words_are_told(trained: Trained, tmp_path: Path) -> None:
     text = "-1 -2 3 THE OLD CAT\n-1 -2 3 the old cat\n\n-1 -2 0\n"
     err = rescore(trained, tmp_path, text=text).err

@@ -28,6 +28,7 @@ from lmtrain.errors import DivergenceError
 from lmtrain.machine.interrupt import StopRequest
 from lmtrain.run.observer import Observer, RunResult
 from lmtrain.run.train import train as train_run
+from lmtrain.training.manifest import MANIFEST
 
 LAST = STEPS_OF_EPOCHS[-1]
 _TRAIN = ("loss", "perplexity", "grad_norm", "grad_norm_clipped", "lr", "words_per_second")
@@ -403,6 +404,13 @@ def test_seeds_make_a_run_each_and_a_table(trained: Trained, tmp_path: Path) -> 
     assert side_by_side.code == 0, side_by_side.err
     spread = f"{statistics.fmean(test):.2f} ± {statistics.stdev(test):.2f} (best {min(test):.2f})"
     assert f"test.txt: 2 seeds, perplexity {spread}" in side_by_side.err
+    newest = max((folder / "runs/both/seed-5/snapshots").glob("step-*")) / MANIFEST
+    newest.write_text(json.dumps(json.loads(newest.read_text()) | {"finished": False}))
+    models = ("runs/both/seed-1", "runs/both/seed-5")
+    unfinished = lmtrain("eval", *models, "--data", "test.txt", folder=folder)
+    assert (unfinished.code, unfinished.out) == (0, side_by_side.out)
+    assert "no mean: 2 seeds, not all of them finished" in unfinished.err
+    assert "2 seeds, perplexity" not in unfinished.err
 
 
 def test_json_of_seeds_stands_alone_on_standard_output(trained: Trained, tmp_path: Path) -> None:
