@@ -222,12 +222,12 @@ def _print_models(
         for result in (result for of_text in by_text for result in of_text):
             write_result(result.signature)
         if _differ_by_seed(loaded):
-            problem = _runs_of(loaded).problem
-            if problem:
+            if problem := _runs_of(loaded).problem:
                 note(f"no mean: {len(loaded)} seeds, {problem}")
-            for of_text in () if problem else by_text:
-                spread = Spread.of([result.evaluation.perplexity for result in of_text])
-                note(f"{of_text[0].data}: {len(of_text)} seeds, perplexity {spread}")
+            else:
+                for of_text in by_text:
+                    spread = Spread.of([result.evaluation.perplexity for result in of_text])
+                    note(f"{of_text[0].data}: {len(of_text)} seeds, perplexity {spread}")
     if len({model.vocab.sha256 for model in loaded}) > 1:
         note(
             "the models know different words: what one scores as <unk> another may have to name, so that "

@@ -162,7 +162,7 @@ def rescore(
     signature = _signature(trained, digest.hexdigest(), context, weights, interpolation, precision)
     Signatures(input_name(file), digest.hexdigest(), {"": signature}).tell(None)
     _note_ends(input_name(file), count, each, beam_size)
-    if weights.first_pass and not is_first_pass_told:
+    if count and weights.first_pass and not is_first_pass_told:
         note(f"{input_name(file)}: tells no score of another language model; --first-pass-weight has no part")
     unknown.tell()
     bad.end()
